@@ -1,0 +1,61 @@
+# Everything the template needs, from a fresh clone and nothing but python3 (3.11 or newer, with venv),
+# make and git. `make` alone lists what there is.
+
+PYTHON     ?= python3
+FRAMEWORK  ?= pytorch
+JOBS       ?= 2
+
+TEMPLATE   := {{cookiecutter.project_slug}}
+FRAMEWORKS := $(patsubst $(TEMPLATE)/_frameworks/%/,%,$(sort $(wildcard $(TEMPLATE)/_frameworks/*/)))
+
+# One environment for the tools, and one for each framework. A file `.ready` inside says that it was
+# set up whole, from the requirements as they are now.
+TOOLS      := .venv/bin
+TRAINER     = .venv-$(FRAMEWORK)/bin/python
+PIP        := -m pip --disable-pip-version-check --quiet install
+DEMO       := build/demo
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check format setup clean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 17
+
+demo: .venv-$(FRAMEWORK)/.ready ## generate a project, train it on its sample, show the result (FRAMEWORK=pytorch)
+	rm -rf $(DEMO)
+	$(TOOLS)/python tools/generate.py $(DEMO)/project framework=$(FRAMEWORK)
+	cd $(DEMO)/project/* && "$(CURDIR)/$(TRAINER)" main.py train run.dir="$(CURDIR)/$(DEMO)/run"
+	@$(TOOLS)/python tools/show_run.py $(DEMO)/run
+
+test: setup ## run every test, those that generate and train included
+	$(TOOLS)/python -m pytest -n $(JOBS) --dist loadfile
+
+check: .venv/.ready ## style, format and types of the template's own files, in seconds
+	$(TOOLS)/ruff check .
+	$(TOOLS)/ruff format --check .
+	$(TOOLS)/mypy
+
+format: .venv/.ready ## put the sources into the agreed format
+	$(TOOLS)/ruff check --fix .
+	$(TOOLS)/ruff format .
+
+setup: .venv/.ready $(FRAMEWORKS:%=.venv-%/.ready) ## make the environments that the others use
+
+clean: ## remove everything the other commands made
+	rm -rf build .venv $(FRAMEWORKS:%=.venv-%)
+	find . -name .git -prune -o -type d \( -name __pycache__ -o -name '.*_cache' \) -prune -exec rm -rf {} +
+
+.venv/.ready: requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv --clear .venv
+	$(TOOLS)/python $(PIP) -r requirements-dev.txt
+	@touch $@
+
+# What a framework's environment holds is what the generated project asks for: its users' way is tested.
+.venv-%/.ready: .venv/.ready $(TEMPLATE)/requirements.txt $(TEMPLATE)/requirements-dev.txt
+	rm -rf build/requirements-$*
+	$(TOOLS)/python tools/generate.py build/requirements-$* framework=$*
+	$(PYTHON) -m venv --clear .venv-$*
+	cd build/requirements-$*/* && "$(CURDIR)/.venv-$*/bin/python" $(PIP) -r requirements-dev.txt
+	@touch $@

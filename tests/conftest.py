@@ -1,0 +1,87 @@
+"""What the tests share: a clean copy of the template, generated projects, and how to run them.
+
+| fixture     | is                                                                              |
+|-------------|---------------------------------------------------------------------------------|
+| `framework` | each framework the template offers, in turn: a test that uses it runs for all   |
+| `template`  | a clean copy of the template as it is in the working tree, uncommitted edits too |
+| `create`    | generates a project with other answers: `create(license="none")`                |
+| `project`   | a project with the default answers and `framework`; not to be changed           |
+| `python`    | the interpreter that has `framework`'s requirements                             |
+| `run`       | runs that interpreter in a project: `run(project, "main.py", "config")`         |
+
+Tests that change a project copy it first, or generate their own.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from generate import REPOSITORY, clean_copy, generate
+
+QUESTIONS = json.loads((REPOSITORY / "cookiecutter.json").read_text(encoding="utf-8"))
+FRAMEWORKS = QUESTIONS["framework"]
+
+# On a busy machine two threads that spin while they wait run several times slower than one that
+# sleeps; and one thread gives the same sums everywhere.
+QUIET = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUTF8": "1"}
+
+Create = Callable[..., Path]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def framework_python(framework: str) -> Path:
+    """Find the interpreter with a framework's requirements, or fail with what makes one."""
+    variable = f"CDL_PYTHON_{framework.upper()}"
+    default = REPOSITORY / f".venv-{framework}" / "bin" / "python"
+    # absolute(), not resolve(): the link inside an environment is what makes it that environment.
+    python = Path(os.environ.get(variable, default)).absolute()
+    if not python.is_file():
+        pytest.fail(f"No Python for {framework} at {python}. Run `make setup`, or set {variable}.")
+    return python
+
+
+@pytest.fixture(scope="session", params=FRAMEWORKS)
+def framework(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clean_copy(tmp_path_factory.mktemp("template") / "cookiecutter-deep-learning")
+
+
+@pytest.fixture(scope="session")
+def create(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Create:
+    def create(**answers: str) -> Path:
+        return generate(template, tmp_path_factory.mktemp("generated"), **answers)
+
+    return create
+
+
+@pytest.fixture(scope="session")
+def project(create: Create, framework: str) -> Path:
+    return create(framework=framework)
+
+
+@pytest.fixture(scope="session")
+def python(framework: str) -> Path:
+    return framework_python(framework)
+
+
+@pytest.fixture(scope="session")
+def run(python: Path) -> Run:
+    def run(project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(python), *arguments],
+            cwd=project,
+            env={**os.environ, **QUIET, **environment},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+        )
+
+    return run

@@ -1,0 +1,202 @@
+"""The generated tree: exactly the files that are promised, with nothing of the template left."""
+
+import filecmp
+import json
+import re
+import tomllib
+from pathlib import Path, PurePosixPath
+
+import pytest
+import yaml
+
+from conftest import FRAMEWORKS, QUESTIONS, Create
+from generate import TEMPLATE_FOLDER
+
+# What a person is told to find beside main.py, written down so that it cannot vanish by accident.
+PARTS = {"configs", "dataloader", "evaluation", "executor", "model", "notebooks", "ops", "utils"}
+PROMISED = {
+    *(".dockerignore", ".editorconfig", ".gitignore", ".pre-commit-config.yaml", ".python-version"),
+    *(".github/dependabot.yml", ".github/workflows/ci.yml", "Dockerfile", "LICENSE", "README.md"),
+    *("configs/debug.yaml", "configs/default.yaml", "configs/oxford_pets.yaml", "main.py"),
+    *("notebooks/01_explore_data.ipynb", "notebooks/02_inspect_run.ipynb"),
+    *("pyproject.toml", "requirements-dev.txt", "requirements.txt"),
+}
+WINDOWS_FORBIDDEN = set('<>:"|?*\\')
+WINDOWS_DEVICES = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{p}{n}" for p in ("com", "lpt") for n in "0123456789"),
+}
+# Jinja's marks, and names that only the template knows.
+MARKS = ("cookiecutter", "{{", "{%", "{#", "#%", "_frameworks")
+
+
+def files(folder: Path) -> set[str]:
+    """List every file under a folder by its path from there, but for what tools leave behind."""
+    return {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file()
+        and not any(part.endswith("_cache") or part == "__pycache__" for part in path.parts)
+    }
+
+
+def sources(template: Path, framework: str) -> dict[str, Path]:
+    """Map each path of a generated project to the template's file that it comes from."""
+    root = template / TEMPLATE_FOLDER
+    shared = {name: root / name for name in files(root) if not name.startswith("_frameworks/")}
+    overlay = root / "_frameworks" / framework
+    return shared | {name: overlay / name for name in files(overlay)}
+
+
+def test_the_tree_is_what_the_template_holds(template: Path, project: Path, framework: str):
+    assert files(project) == set(sources(template, framework))
+
+
+def test_the_tree_holds_what_is_promised(project: Path):
+    assert files(project) >= PROMISED
+    assert {path.name for path in project.iterdir() if path.is_dir()} == PARTS | {
+        ".github",
+        "tests",
+    }
+
+
+def test_a_framework_replaces_no_shared_file(template: Path):
+    root = template / TEMPLATE_FOLDER
+    shared = {name for name in files(root) if not name.startswith("_frameworks/")}
+    for framework in FRAMEWORKS:
+        assert files(root / "_frameworks" / framework) & shared == set()
+
+
+def test_every_framework_has_files_and_every_folder_of_files_is_offered(template: Path):
+    folders = (template / TEMPLATE_FOLDER / "_frameworks").iterdir()
+    assert {path.name for path in folders if path.is_dir()} == set(FRAMEWORKS)
+
+
+def test_code_and_notebooks_are_the_template_s_bytes(template: Path, project: Path, framework: str):
+    for name, source in sources(template, framework).items():
+        if PurePosixPath(name).suffix in {".py", ".ipynb", ".yaml", ".yml", ".png"}:
+            assert filecmp.cmp(source, project / name, shallow=False), name
+
+
+def test_the_code_holds_no_jinja(template: Path):
+    for name in files(template / TEMPLATE_FOLDER):
+        if name.endswith(".py"):
+            text = (template / TEMPLATE_FOLDER / name).read_text(encoding="utf-8")
+            assert "cookiecutter" not in text, name
+
+
+@pytest.mark.parametrize("license_", QUESTIONS["license"])
+def test_nothing_of_the_template_is_left(create: Create, framework: str, license_: str):
+    project = create(framework=framework, license=license_)
+    for name in files(project):
+        assert "{" not in name, name
+        if PurePosixPath(name).suffix not in {".py", ".ipynb", ".png"}:
+            text = (project / name).read_text(encoding="utf-8")
+            # A workflow's own ${{ }} is not Jinja.
+            marks = MARKS if not name.startswith(".github/") else ("cookiecutter", "{%", "#%")
+            assert [mark for mark in marks if mark in text] == [], name
+            assert text.endswith("\n"), name
+            assert not text.endswith("\n\n"), name
+            assert not text.startswith("\n"), name
+
+
+def test_every_format_parses(project: Path):
+    for name in files(project):
+        text = (project / name).read_text(encoding="utf-8") if not name.endswith(".png") else ""
+        if name.endswith(".toml"):
+            tomllib.loads(text)
+        elif name.endswith((".yaml", ".yml")):
+            assert isinstance(yaml.safe_load(text), dict), name
+        elif name.endswith((".json", ".ipynb")):
+            json.loads(text)
+        elif name.endswith(".py"):
+            compile(text, name, "exec")
+
+
+def test_the_unrendered_toml_parses_too(template: Path):
+    # The tools read it when they run on the template in place.
+    text = (template / TEMPLATE_FOLDER / "pyproject.toml").read_text(encoding="utf-8")
+    assert tomllib.loads(text)["project"]["name"] == "project"
+
+
+def test_every_name_is_allowed_on_windows(template: Path):
+    for name in files(template):
+        for part in PurePosixPath(name).parts:
+            assert not WINDOWS_FORBIDDEN & set(part), name
+            assert part.split(".")[0].lower() not in WINDOWS_DEVICES, name
+            assert not part.endswith((".", " ")), name
+    lowered = [name.lower() for name in files(template)]
+    assert len(lowered) == len(set(lowered))
+
+
+@pytest.mark.parametrize(
+    ("license_", "opening"),
+    [
+        ("MIT", "MIT License\n\nCopyright (c) Your Name\n"),
+        ("BSD-3-Clause", "BSD 3-Clause License\n\nCopyright (c) Your Name\n"),
+        ("Apache-2.0", " " * 33 + "Apache License\n"),
+        ("none", None),
+    ],
+)
+def test_the_licence_is_the_chosen_one(create: Create, license_: str, opening: str | None):
+    project = create(license=license_)
+    about = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    docker = (project / "Dockerfile").read_text(encoding="utf-8")
+    if opening is None:
+        assert not (project / "LICENSE").exists()
+        assert "license" not in about
+        assert "licenses" not in docker
+    else:
+        text = (project / "LICENSE").read_text(encoding="utf-8")
+        assert text.startswith(opening)
+        assert "Your Name" in text
+        assert about["license"] == license_
+        assert f'licenses="{license_}"' in docker
+
+
+@pytest.mark.parametrize("version", QUESTIONS["python_version"])
+def test_the_python_version_is_the_same_everywhere(create: Create, version: str):
+    project = create(python_version=version)
+    about = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert about["requires-python"] == f">={version}"
+    assert (project / ".python-version").read_text(encoding="utf-8") == f"{version}\n"
+    assert f"FROM python:{version}-slim\n" in (project / "Dockerfile").read_text(encoding="utf-8")
+
+
+def test_the_same_answers_give_the_same_bytes(create: Create, project: Path, framework: str):
+    again = create(framework=framework)
+    assert files(again) == files(project)
+    for name in files(project):
+        assert filecmp.cmp(project / name, again / name, shallow=False), name
+
+
+def requirements(path: Path) -> dict[str, str]:
+    """Read the pins of a requirements file."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return dict(line.lower().split("==") for line in lines if "==" in line)
+
+
+def named(ranges: list[str]) -> set[str]:
+    """Take the names of the packages from ranges such as "numpy>=2.0,<3"."""
+    return {re.split("[<>=]", one)[0].lower() for one in ranges}
+
+
+def test_pins_and_ranges_name_the_same_packages(project: Path):
+    about = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = about["optional-dependencies"]
+    pins = requirements(project / "requirements.txt")
+    assert set(pins) == named(about["dependencies"]) | named(extras["sample"])
+    assert len(about["dependencies"]) <= 10
+    assert set(requirements(project / "requirements-dev.txt")) == named(extras["dev"])
+
+
+def test_one_version_of_ruff_checks_everything(template: Path, project: Path):
+    version = requirements(template / "requirements-dev.txt")["ruff"]
+    assert requirements(project / "requirements-dev.txt")["ruff"] == version
+    for folder in (template, project):
+        hooks = yaml.safe_load((folder / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+        needed = [hook["additional_dependencies"] for hook in hooks["repos"][0]["hooks"]]
+        assert needed.count([f"ruff=={version}"]) == 2

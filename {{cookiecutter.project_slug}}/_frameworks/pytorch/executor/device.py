@@ -1,0 +1,152 @@
+"""The device and its numbers: chosen once, announced, and applied to models and batches."""
+
+import contextlib
+import ctypes
+import platform
+from contextlib import AbstractContextManager
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from configs.schema import CFG
+from utils.errors import UserError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+# glibc's mallopt parameters and the value that makes it keep freed memory (malloc.h)
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEEP_BYTES = -1, -3, 1 << 30
+
+
+class Device:
+    """Where tensors live and in which precision the model computes."""
+
+    def __init__(self, cfg: CFG) -> None:
+        """Choose the device and the precision that the configuration asks for.
+
+        Raises:
+            UserError: If the machine does not have them.
+        """
+        self.torch_device = torch.device(_available(cfg.executor.device))
+        self.precision, self.reason = _precision(cfg.executor.precision, self.torch_device.type)
+        self._channels_last = cfg.executor.channels_last
+        self._compile = cfg.executor.compile
+        shape = (1, 3, 1, 1)
+        self._scale = torch.tensor(cfg.data.std, device=self.torch_device).mul_(255).view(shape)
+        self._shift = torch.tensor(cfg.data.mean, device=self.torch_device).mul_(255).view(shape)
+        _set_up_process(cfg, self.torch_device.type)
+
+    def __str__(self) -> str:
+        """Return the line that announces the choice."""
+        return f"{self._name()}, {self.precision} ({self.reason})"
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """Move a model to the device, in the memory format that the configuration asks for."""
+        if self._channels_last:
+            return model.to(self.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return model.to(self.torch_device)
+
+    def compiled(self, model: nn.Module) -> Any:
+        """Return what to call for a forward pass: the model, compiled if that is configured."""
+        return torch.compile(model) if self._compile else model
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return the context in which a forward pass computes in the chosen precision."""
+        if self.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.torch_device.type, _DTYPES[self.precision])
+
+    def images(self, images: np.ndarray) -> Tensor:
+        """Return uint8 [B, H, W, 3] as normalised float32 [B, 3, H, W] on the device.
+
+        The bytes travel to the device as they are; scaling there is faster than moving floats.
+        """
+        moved = torch.from_numpy(images).to(self.torch_device, non_blocking=True)
+        planes = moved.permute(0, 3, 1, 2)  # which is what channels_last means: nothing is copied
+        if not self._channels_last:
+            planes = planes.contiguous()
+        return planes.to(torch.float32).sub_(self._shift).div_(self._scale)
+
+    def masks(self, masks: np.ndarray) -> Tensor:
+        """Return uint8 [B, H, W] as int64 on the device."""
+        return torch.from_numpy(masks).to(self.torch_device, non_blocking=True).long()
+
+    def seed(self, seed: int) -> None:
+        """Make the random numbers of this device, dropout's for example, follow from a seed."""
+        torch.default_generator.manual_seed(seed)
+        if self.torch_device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        elif self.torch_device.type == "mps":
+            torch.mps.manual_seed(seed)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what `environment.json` says about the device."""
+        return {
+            "device": self._name(),
+            "precision": self.precision,
+            "threads": torch.get_num_threads(),
+            "cuda": torch.version.cuda,
+        }
+
+    def _name(self) -> str:
+        if self.torch_device.type == "cuda":
+            return f"cuda ({torch.cuda.get_device_name()})"
+        if self.torch_device.type == "cpu":
+            return f"cpu ({torch.get_num_threads()} threads)"
+        return self.torch_device.type
+
+
+def _available(wanted: str) -> str:
+    has = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if wanted == "auto":
+        return next(name for name, there in has.items() if there)
+    if not has[wanted]:
+        known = ", ".join(name for name, there in has.items() if there)
+        raise UserError(
+            f"executor.device={wanted}: this machine, or this build of PyTorch "
+            f"({torch.__version__}), has none. Available: {known}. auto takes the best."
+        )
+    return wanted
+
+
+def _precision(wanted: str, device: str) -> tuple[Precision, str]:
+    """Return the precision and why."""
+    if wanted == "fp16" and device == "cpu":
+        raise UserError("executor.precision=fp16 needs a GPU and there is none; use auto or bf16.")
+    if wanted == "bf16" and device == "cuda" and not torch.cuda.is_bf16_supported():
+        raise UserError("executor.precision=bf16: this GPU cannot; use auto, fp16 or fp32.")
+    if wanted in ("fp32", "bf16", "fp16"):
+        return wanted, "as configured"  # type: ignore[return-value]
+    if device == "cuda":
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bf16", "auto: the GPU computes in it"
+        return "fp16", "auto: the GPU has no bf16"
+    if device == "cpu" and _cpu_computes_bf16():
+        return "bf16", "auto: the CPU computes in it"
+    return "fp32", f"auto: this {device} has no fast bf16"
+
+
+def _cpu_computes_bf16() -> bool:
+    """Tell whether the CPU has instructions for bf16 (without them it is emulated, slowly)."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def _set_up_process(cfg: CFG, device: str) -> None:
+    """Make the settings that hold for the whole process."""
+    if cfg.executor.threads is not None:
+        torch.set_num_threads(cfg.executor.threads)
+    if cfg.run.deterministic:
+        torch.use_deterministic_algorithms(True)
+    if device == "cpu" and platform.libc_ver()[0] == "glibc":
+        # Activations are freed and asked for again in every step; giving their pages back to the
+        # system in between costs a seventh of the time of a U-Net's step.
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)

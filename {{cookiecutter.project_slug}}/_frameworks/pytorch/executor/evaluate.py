@@ -1,0 +1,39 @@
+"""Evaluates a finished or running run on one of its splits."""
+
+from collections.abc import Sequence
+
+from configs.loading import load_complete
+from dataloader.loading import load_split, open_source
+from executor.building import build_loss, build_model
+from executor.device import Device
+from executor.judge import Judge
+from executor.run_directory import RunDirectory
+from executor.weights import best_weights, load_strictly
+
+
+def evaluate(path: str, split: str = "test", overrides: Sequence[str] = ()) -> dict[str, float]:
+    """Measure a run's best weights.
+
+    Args:
+        path: The run's folder.
+        split: "train", "validation" or "test".
+        overrides: `key.path=value` words laid over the run's configuration.
+
+    Returns:
+        The values, which are also written to `metrics-<split>.json` in the run's folder.
+
+    Raises:
+        UserError: If there is no such run or split, or no weights yet.
+    """
+    run = RunDirectory.existing(path)
+    cfg = load_complete(str(run.config), overrides)
+    weights, step = best_weights(run)
+    device = Device(cfg)
+    source = open_source(cfg)
+    model = build_model(cfg, source.class_names, device)
+    load_strictly(model, weights, path)
+    loss = build_loss(cfg, source.class_names, device)
+    judge = Judge(cfg, loss, load_split(cfg, source, split), source.class_names, device)
+    values, _, _ = judge.finally_(model)
+    run.write_json(run.path / f"metrics-{split}.json", {"step": step, "split": split, **values})
+    return values

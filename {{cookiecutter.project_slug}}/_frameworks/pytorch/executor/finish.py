@@ -1,0 +1,48 @@
+"""Ends a run: the best weights, their numbers and the report."""
+
+import json
+
+from configs.loading import to_yaml
+from configs.schema import CFG
+from dataloader.source import IGNORE_INDEX
+from evaluation.report import Report, write_report
+from executor.judge import Judge
+from executor.run_directory import RunDirectory
+from executor.state import TrainState
+from executor.tensors import write_tensors
+from executor.weights import best_weights, load_strictly
+from utils import storage
+from utils.logs import log
+
+
+def finish(
+    cfg: CFG, run: RunDirectory, state: TrainState, judge: Judge, class_names: tuple[str, ...]
+) -> dict[str, float]:
+    """Evaluate the best weights on the whole validation split, and write what remains of a run.
+
+    Returns:
+        The values, which also stand in `metrics.json`.
+    """
+    weights, step = best_weights(run)
+    load_strictly(state.judged, weights, f"step {step}")
+    values, confusion, picker = judge.finally_(state.judged)
+    temporary = run.weights.with_suffix(".tmp")
+    write_tensors(temporary, weights)
+    storage.replace(str(temporary), str(run.weights))
+    run.write_json(run.metrics, {"step": step, "split": "validation", **values})
+    report = Report(
+        title=run.path.name,
+        history=run.rows(),
+        metrics=values,
+        class_names=class_names,
+        confusion=confusion,
+        samples=picker.samples(),
+        configuration=to_yaml(cfg),
+        environment=json.loads(run.environment.read_text(encoding="utf-8")),
+        best_step=step,
+        monitor=cfg.train.monitor,
+        ignore_index=IGNORE_INDEX,
+    )
+    write_report(run.path, report)
+    log.info("report    %s", storage.shown(str(run.report)))
+    return values

@@ -1,0 +1,97 @@
+"""The learning rate schedules with a plain name, from the factors in `ops.schedules`.
+
+Each returns PyTorch's own `LambdaLR`, to be stepped once after every update. Its state is plain
+numbers. Any other schedule is reached by its full name, for example
+`target: torch.optim.lr_scheduler:CosineAnnealingLR`, with that class's own arguments.
+"""
+
+from collections.abc import Sequence
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+from ops import schedules
+
+
+def constant(optimizer: Optimizer, *, warmup_steps: int = 0) -> LRScheduler:
+    """Keep the learning rate, after a linear warm-up if asked for.
+
+    Args:
+        optimizer: Whose learning rate is scheduled.
+        warmup_steps: Updates of linear warm-up, 0 or more.
+
+    Raises:
+        ValueError: If `warmup_steps` is negative.
+    """
+    schedules.check_warmup(warmup_steps)
+    return LambdaLR(optimizer, lambda s: schedules.constant_factor(s, warmup_steps=warmup_steps))
+
+
+def cosine(
+    optimizer: Optimizer, *, total_steps: int, warmup_steps: int = 0, floor: float = 0.0
+) -> LRScheduler:
+    """Lower the learning rate along half a cosine.
+
+    Args:
+        optimizer: Whose learning rate is scheduled.
+        total_steps: Updates in the whole training; the executor fills it in.
+        warmup_steps: Updates of linear warm-up, 0 or more and fewer than `total_steps`.
+        floor: The factor at the end, in [0, 1].
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+    schedules.check_span(total_steps, warmup_steps, floor)
+    return LambdaLR(
+        optimizer,
+        lambda s: schedules.cosine_factor(
+            s, total_steps=total_steps, warmup_steps=warmup_steps, floor=floor
+        ),
+    )
+
+
+def linear(
+    optimizer: Optimizer, *, total_steps: int, warmup_steps: int = 0, floor: float = 0.0
+) -> LRScheduler:
+    """Lower the learning rate along a straight line.
+
+    Args:
+        optimizer: Whose learning rate is scheduled.
+        total_steps: Updates in the whole training; the executor fills it in.
+        warmup_steps: Updates of linear warm-up, 0 or more and fewer than `total_steps`.
+        floor: The factor at the end, in [0, 1].
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+    schedules.check_span(total_steps, warmup_steps, floor)
+    return LambdaLR(
+        optimizer,
+        lambda s: schedules.linear_factor(
+            s, total_steps=total_steps, warmup_steps=warmup_steps, floor=floor
+        ),
+    )
+
+
+def step(
+    optimizer: Optimizer, *, milestones: Sequence[int], gamma: float = 0.1, warmup_steps: int = 0
+) -> LRScheduler:
+    """Multiply the learning rate by `gamma` at each milestone.
+
+    Args:
+        optimizer: Whose learning rate is scheduled.
+        milestones: Numbers of the updates, from 0, from which on the rate is lower.
+        gamma: Factor at each milestone, greater than 0.
+        warmup_steps: Updates of linear warm-up, 0 or more.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+    schedules.check_warmup(warmup_steps)
+    schedules.check_milestones(milestones, gamma)
+    return LambdaLR(
+        optimizer,
+        lambda s: schedules.step_factor(
+            s, milestones=milestones, gamma=gamma, warmup_steps=warmup_steps
+        ),
+    )

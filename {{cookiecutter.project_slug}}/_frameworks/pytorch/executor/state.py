@@ -1,0 +1,122 @@
+"""The one state of a run: everything that a step changes, saved and restored whole."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+
+@dataclass
+class Progress:
+    """Where a run is; plain numbers."""
+
+    step: int = 0
+    """Updates done."""
+    position: int = 0
+    """Training samples consumed."""
+    best_value: float | None = None
+    """The best value of `train.monitor` so far."""
+    best_step: int | None = None
+    waited: int = 0
+    """Evaluations since the best value."""
+    loss_sum: float = 0.0
+    """Sum of the losses since the last row of training metrics."""
+    loss_count: int = 0
+
+
+@dataclass
+class TrainState:
+    """Model, optimizer and all that goes with them."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: LRScheduler
+    scaler: torch.amp.GradScaler
+    ema: AveragedModel | None
+    progress: Progress = field(default_factory=Progress)
+
+    @property
+    def judged(self) -> nn.Module:
+        """The model that is evaluated and exported: the moving average if there is one."""
+        return self.model if self.ema is None else self.ema.module
+
+    def after_update(self) -> None:
+        """Move on what changes with every update."""
+        if not isinstance(self.schedule, ReduceLROnPlateau):
+            self.schedule.step()
+        if self.ema is not None:
+            self.ema.update_parameters(self.model)
+
+    def after_evaluation(self, value: float) -> None:
+        """Move on what changes with every evaluation; `value` is that of `train.monitor`."""
+        if isinstance(self.schedule, ReduceLROnPlateau):
+            self.schedule.step(value)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything as nested dictionaries of tensors and plain values."""
+        return {
+            "progress": dict(vars(self.progress)),
+            "model": self.model.state_dict(),
+            "optimizer": _optimizer_state(self.optimizer),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "ema": None if self.ema is None else self.ema.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to a saved state.
+
+        Raises:
+            RuntimeError: If the state is that of another model.
+        """
+        self.model.load_state_dict(state["model"])
+        _restore_optimizer(self.optimizer, state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])
+        self.progress = Progress(**state["progress"])
+
+
+def moving_average(model: nn.Module, decay: float | None) -> AveragedModel | None:
+    """Return an exponential moving average of a model's weights and buffers, if one is wanted."""
+    if decay is None:
+        return None
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+
+
+def _optimizer_state(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """Return each group's settings with the state of each of its parameters.
+
+    `Optimizer.state_dict` holds the same, but imports PyTorch's compiler (see
+    `executor.stepping`), and its numbering would have to be undone when it is read.
+    """
+    return [
+        {
+            "settings": {name: value for name, value in group.items() if name != "params"},
+            "state": [dict(optimizer.state.get(p, {})) for p in group["params"]],
+        }
+        for group in optimizer.param_groups
+    ]
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, saved: list[dict[str, Any]]) -> None:
+    for group, saved_group in zip(optimizer.param_groups, saved, strict=True):
+        group.update(saved_group["settings"])
+        for parameter, values in zip(group["params"], saved_group["state"], strict=True):
+            if values:
+                state = {name: _like(parameter, value) for name, value in values.items()}
+                optimizer.state[parameter] = state
+
+
+def _like(parameter: Tensor, value: Any) -> Any:
+    """Return a saved value as the optimizer had it: device and memory format of its parameter."""
+    if not isinstance(value, Tensor):
+        return value
+    if value.shape != parameter.shape:  # a counter, which PyTorch keeps on the CPU unless fused
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)

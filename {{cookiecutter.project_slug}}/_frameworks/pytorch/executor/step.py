@@ -1,0 +1,108 @@
+"""One optimizer step: forward, backward, checks, update."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from configs.schema import CFG
+from dataloader.batches import Batch
+from executor.device import Device
+from executor.state import TrainState
+from utils import seeding
+from utils.errors import DivergedError
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class StepValues(NamedTuple):
+    """What one step measured."""
+
+    loss: float
+    """Mean over the batch, before the update."""
+    grad_norm: float
+    """L2 norm of the whole gradient, before clipping."""
+    learning_rate: float
+    """The rate of the update, that of the first parameter group."""
+
+
+class TrainStep:
+    """Takes the run's state from one step to the next."""
+
+    def __init__(self, cfg: CFG, state: TrainState, loss: Loss, device: Device) -> None:
+        """Prepare what all steps share.
+
+        Args:
+            cfg: `train.accumulate`, `train.clip_norm` and `run.seed` are used.
+            state: What each step changes.
+            loss: Maps float logits [B, C, H, W] and int64 targets [B, H, W] to a scalar.
+            device: Where it runs.
+        """
+        self._state = state
+        self._loss = loss
+        self._device = device
+        self._forward = device.compiled(state.model)
+        self._parameters = [p for g in state.optimizer.param_groups for p in g["params"]]
+        self._accumulate = cfg.train.accumulate
+        self._clip_norm = cfg.train.clip_norm
+        self._seed = int(seeding.generator(cfg.run.seed, seeding.FRAMEWORK).integers(1 << 48))
+
+    def __call__(self, batch: Batch) -> StepValues:
+        """Do one step.
+
+        Args:
+            batch: The samples of the step, of all accumulation steps together.
+
+        Raises:
+            DivergedError: If loss or gradient is not finite; the weights are those from before the step.
+        """
+        state = self._state
+        self._device.seed(self._seed + state.progress.step)
+        for parameter in self._parameters:
+            parameter.grad = None
+        loss = self._backward(batch)
+        state.scaler.unscale_(state.optimizer)
+        norm = self._gradient_norm()
+        # A gradient scaler expects infinite gradients now and then, and skips their update itself.
+        if not math.isfinite(loss if state.scaler.is_enabled() else loss + norm):
+            raise DivergedError(self._divergence(loss, norm, batch))
+        learning_rate = float(state.optimizer.param_groups[0]["lr"])
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.after_update()
+        state.progress.step += 1
+        state.progress.position += len(batch.indices)
+        return StepValues(loss, norm, learning_rate)
+
+    def _backward(self, batch: Batch) -> float:
+        """Add up the gradient of the batch, a part at a time, and return the mean loss."""
+        images = np.array_split(batch.images, self._accumulate)
+        masks = np.array_split(batch.masks, self._accumulate)
+        total = 0.0
+        for part_images, part_masks in zip(images, masks, strict=True):
+            with self._device.autocast():
+                logits = self._forward(self._device.images(part_images))
+            loss = self._loss(logits.float(), self._device.masks(part_masks)) / self._accumulate
+            self._state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+        return total
+
+    def _gradient_norm(self) -> float:
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if self._clip_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(self._parameters, self._clip_norm, norm)
+        return norm.item()
+
+    def _divergence(self, loss: float, norm: float, batch: Batch) -> str:
+        indices = ", ".join(str(index) for index in batch.indices[:8])
+        more = ", ..." if len(batch.indices) > 8 else ""
+        return (
+            f"step {self._state.progress.step + 1} gave loss {loss} and gradient norm {norm}; the "
+            f"weights are unchanged. Training samples of the step: {indices}{more}. "
+            "Lower train.optimizer's learning rate, set train.clip_norm=1.0, or try "
+            "executor.precision=fp32."
+        )

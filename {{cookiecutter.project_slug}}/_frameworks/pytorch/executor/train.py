@@ -1,0 +1,184 @@
+"""Trains: from a configuration to a run directory that holds everything."""
+
+from collections.abc import Generator
+from contextlib import closing
+
+from configs.schema import CFG
+from dataloader.batches import Batch, TrainingBatches, prefetched
+from dataloader.loading import load_split, open_source, training_batches
+from executor import checkpoint
+from executor.building import build_loss, build_state
+from executor.device import Device
+from executor.facts import system_facts
+from executor.finish import finish
+from executor.judge import Judge
+from executor.plan import Plan
+from executor.recorder import Recorder
+from executor.run_directory import RunDirectory
+from executor.signals import StopSignals
+from executor.state import Progress, TrainState
+from executor.step import StepValues, TrainStep
+from executor.weights import start_from
+from utils import storage
+from utils.errors import StoppedError, UserError
+from utils.logs import log
+
+
+def train(cfg: CFG) -> dict[str, float]:
+    """Train, evaluate and report; continue where an earlier process of the same run stopped.
+
+    Args:
+        cfg: The checked configuration.
+
+    Returns:
+        The values of the best weights on the validation split, as in `metrics.json`.
+
+    Raises:
+        UserError: If data, model or run directory are not what the configuration says.
+        DivergedError: If loss or gradient became NaN or infinite.
+        StoppedError: If a signal asked to stop; a checkpoint was written.
+    """
+    run = RunDirectory(storage.resolve(cfg.run.dir))
+    run.check(cfg)
+    device = Device(cfg)
+    source = open_source(cfg)
+    classes = source.class_names
+    training, validation = (load_split(cfg, source, name) for name in ("train", "validation"))
+    plan = Plan.of(cfg, len(training.images))
+    state = build_state(cfg, classes, plan.total_steps, device)
+    loss = build_loss(cfg, classes, device)
+    judge = Judge(cfg, loss, validation, classes, device)
+    origin = _restore(cfg, run, state)
+    if state.progress.step == 0:
+        judge.try_out(state.judged)
+    run.begin(cfg, {**system_facts(), **device.facts()})
+    _announce(cfg, plan, state, device, (len(training.images), len(validation.images)), origin)
+    batches = training_batches(cfg, training)
+    _fit(cfg, run, plan, state, judge, TrainStep(cfg, state, loss, device), batches)
+    return finish(cfg, run, state, judge, classes)
+
+
+def _fit(
+    cfg: CFG,
+    run: RunDirectory,
+    plan: Plan,
+    state: TrainState,
+    judge: Judge,
+    train_step: TrainStep,
+    batches: TrainingBatches,
+) -> None:
+    """Take steps until the plan is fulfilled, early stopping ends it or a signal arrives."""
+    progress = state.progress
+    if progress.step >= plan.total_steps or judge.gives_up(progress):
+        return
+    recorder = Recorder(cfg, run, plan, progress.step)
+    with (
+        closing(recorder),
+        StopSignals() as signals,
+        closing(_ahead(cfg, plan, state, batches)) as ahead,
+    ):
+        for batch in ahead:
+            values = train_step(batch)
+            step = progress.step
+            progress.loss_sum += values.loss
+            progress.loss_count += 1
+            recorder.step(step, values.loss)
+            if plan.logs_at(step):
+                recorder.training(step, _row(progress, values))
+            if plan.evaluates_at(step):
+                judged = judge.during_training(state.judged)
+                recorder.evaluation(step, judged)
+                judge.note(progress, judged)
+                state.after_evaluation(judged[cfg.train.monitor])
+            if plan.checkpoints_at(step) or signals.received:
+                checkpoint.save(run.checkpoints, step, state.state_dict())
+                checkpoint.prune(run.checkpoints, cfg.train.keep_checkpoints, progress.best_step)
+            if signals.received:
+                raise StoppedError(
+                    f"stopped at step {step} of {plan.total_steps} with a checkpoint; "
+                    "the same command continues from there.",
+                    signals.received,
+                )
+            if judge.gives_up(progress):
+                log.info("stopped early: %s has not improved", cfg.train.monitor)
+                return
+
+
+def _ahead(
+    cfg: CFG, plan: Plan, state: TrainState, batches: TrainingBatches
+) -> Generator[Batch, None, None]:
+    """Yield the remaining batches, made ahead by a thread where there are workers."""
+    progress = state.progress
+    last = progress.position + (plan.total_steps - progress.step) * plan.batch_size
+    positions = range(progress.position, last, plan.batch_size)
+    return prefetched(
+        lambda position: batches.at(position, plan.batch_size), positions, cfg.data.workers
+    )
+
+
+def _row(progress: Progress, values: StepValues) -> dict[str, float]:
+    """Return a row of training metrics, and begin the mean loss of the next."""
+    mean = progress.loss_sum / progress.loss_count
+    progress.loss_sum, progress.loss_count = 0.0, 0
+    return {**values._asdict(), "loss": mean}
+
+
+def _restore(cfg: CFG, run: RunDirectory, state: TrainState) -> str:
+    """Bring the state to where the run begins and say where that is.
+
+    1. A run that has checkpoints continues from the newest that is whole.
+    2. `train.init_from` gives the weights of another run.
+    3. Otherwise the model starts as it was built: from its `weights` argument, or from scratch.
+    """
+    saved = checkpoint.load_newest(run.checkpoints)
+    if saved is not None:
+        try:
+            state.load_state_dict(saved)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise UserError(
+                f"the checkpoint in {storage.shown(str(run.path))} does not fit the model or the "
+                f"optimizer; has the code changed? Choose another run.dir to start anew.\n{error}"
+            ) from error
+        return f"continues after step {state.progress.step}"
+    if cfg.train.init_from is not None:
+        start_from(state.model, storage.resolve(cfg.train.init_from))
+        if state.ema is not None:
+            state.ema.module.load_state_dict(state.model.state_dict())
+        return f"weights of {cfg.train.init_from}"
+    return "new weights"
+
+
+def _announce(
+    cfg: CFG,
+    plan: Plan,
+    state: TrainState,
+    device: Device,
+    counts: tuple[int, int],
+    origin: str,
+) -> None:
+    """Say what was decided."""
+    height, width = cfg.data.image_size
+    parameters = list(state.model.parameters())
+    total = sum(p.numel() for p in parameters)
+    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    micro = cfg.train.batch_size // cfg.train.accumulate
+    log.info("device    %s", device)
+    log.info(
+        "data      %s: %d training, %d validation samples at %dx%d",
+        cfg.data.source.target,
+        *counts,
+        height,
+        width,
+    )
+    log.info(
+        "model     %s: %s parameters, %s trained", cfg.model.target, f"{total:,}", f"{trained:,}"
+    )
+    log.info(
+        "batch     %d = %d samples x %d accumulated x 1 device; %d steps",
+        cfg.train.batch_size,
+        micro,
+        cfg.train.accumulate,
+        plan.total_steps,
+    )
+    log.info("start     %s, seed %d", origin, cfg.run.seed)
+    log.info("writes    %s", storage.shown(storage.resolve(cfg.run.dir)))

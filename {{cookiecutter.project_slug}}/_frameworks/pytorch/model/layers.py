@@ -1,0 +1,90 @@
+"""Layers and checks that the networks share."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def convolution(in_channels: int, out_channels: int, kernel_size: int) -> list[nn.Module]:
+    """Return convolution, batch normalisation and ReLU; the size stays.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Odd.
+    """
+    return [
+        # No bias: the normalisation that follows has one.
+        nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    ]
+
+
+def doubling(
+    in_channels: int, out_channels: int, kernel_size: int, bias: bool = True
+) -> nn.ConvTranspose2d:
+    """Return a transposed convolution whose output has exactly twice the height and width.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: 2 or more.
+        bias: False where a normalisation follows.
+    """
+    padding = (kernel_size - 1) // 2
+    return nn.ConvTranspose2d(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=2,
+        padding=padding,
+        # The output has 2 H - 2 - 2 padding + kernel_size + output_padding rows.
+        output_padding=2 + 2 * padding - kernel_size,
+        bias=bias,
+    )
+
+
+def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
+    """Repeat the last row and column until height and width are multiples of a number.
+
+    Args:
+        images: [B, C, H, W].
+        multiple: 1 or more.
+
+    Returns:
+        [B, C, H', W'], the images themselves if there is nothing to add.
+    """
+    below, right = -images.shape[-2] % multiple, -images.shape[-1] % multiple
+    if not below and not right:
+        return images
+    return functional.pad(images, (0, right, 0, below), mode="replicate")
+
+
+def check_at_least(name: str, value: int, least: int) -> None:
+    """Refuse a number that is too small.
+
+    Raises:
+        ValueError: If `value` is below `least`.
+    """
+    if value < least:
+        raise ValueError(f"Argument `{name}` must be at least {least}. Received: {value}")
+
+
+def check_widths(name: str, widths: Sequence[int], count: int | None = None) -> None:
+    """Refuse channels that no network can have.
+
+    Args:
+        name: The argument's name.
+        widths: Channels of each level.
+        count: How many there must be; None for one or more.
+
+    Raises:
+        ValueError: If their number is wrong, or one is below 1.
+    """
+    if not widths or min(widths) < 1 or len(widths) != (count or len(widths)):
+        raise ValueError(
+            f"Argument `{name}` must hold {count or 'one or more'} numbers from 1. "
+            f"Received: {list(widths)}"
+        )

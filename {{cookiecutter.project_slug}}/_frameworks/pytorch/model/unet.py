@@ -1,0 +1,87 @@
+"""U-Net (Ronneberger et al., 2015, arXiv:1505.04597) with a plain encoder of a configurable size.
+
+Against the paper: padded convolutions, so that the output is as large as the input; batch
+normalisation after each convolution; and the decoder halves the channels before it doubles the size.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.layers import check_at_least, check_widths, convolution, pad_to_multiple
+
+
+class UNet(nn.Module):
+    """Predict the class of each pixel.
+
+    Each level of the encoder has two convolutions, and max-pooling halves the size to the next.
+    The decoder doubles the size again, joining the encoder's features of the same size.
+
+    Args:
+        num_classes: Channels of the output, 1 or more.
+        in_channels: Channels of the images, 1 or more.
+        widths: Channels of each level from the full size down, one or more numbers. Multiples of 16
+            are much faster than others, and the first number costs most: it is at full size.
+        kernel_size: Side of the convolutions in pixels, odd.
+        dropout: Share of the lowest level's channels that is dropped in training, in [0, 1).
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int = 3,
+        widths: Sequence[int] = (16, 32, 64, 128),
+        kernel_size: int = 3,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        check_at_least("num_classes", num_classes, 1)
+        check_at_least("in_channels", in_channels, 1)
+        check_widths("widths", widths)
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"Argument `kernel_size` must be odd. Received: {kernel_size}")
+        if not 0.0 <= dropout < 1.0:
+            raise ValueError(f"Argument `dropout` must be in [0, 1). Received: {dropout}")
+        self.stride = 2 ** (len(widths) - 1)
+        self.pool = nn.MaxPool2d(2)
+        self.dropout = nn.Dropout2d(dropout)
+        self.down = nn.ModuleList()
+        channels = in_channels
+        for width in widths:
+            self.down.append(_level(channels, width, kernel_size))
+            channels = width
+        self.reduce = nn.ModuleList()
+        self.up = nn.ModuleList()
+        for width in reversed(widths[:-1]):
+            self.reduce.append(nn.Conv2d(channels, width, kernel_size=1, bias=False))
+            self.up.append(_level(2 * width, width, kernel_size))
+            channels = width
+        self.head = nn.Conv2d(channels, num_classes, kernel_size=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits [B, num_classes, H, W] for images [B, in_channels, H, W] of any size."""
+        height, width = images.shape[-2:]
+        features = pad_to_multiple(images, self.stride)
+        skips: list[Tensor] = []
+        for level in self.down:
+            features = level(self.pool(features) if skips else features)
+            skips.append(features)
+        features = self.dropout(skips.pop())
+        for reduce, level in zip(self.reduce, self.up, strict=True):
+            features = functional.interpolate(reduce(features), scale_factor=2.0, mode="nearest")
+            features = level(torch.cat((features, skips.pop()), dim=1))
+        logits: Tensor = self.head(features)
+        return logits[..., :height, :width]
+
+
+def _level(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:
+    """Return two convolutions, each with batch normalisation and ReLU."""
+    return nn.Sequential(
+        *convolution(in_channels, out_channels, kernel_size),
+        *convolution(out_channels, out_channels, kernel_size),
+    )

@@ -1,0 +1,76 @@
+"""The arithmetic of the losses: pure functions of logits and true classes, in float32."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def cross_entropy_loss(
+    logits: Tensor,
+    target: Tensor,
+    class_weights: Tensor | None,
+    ignore_index: int,
+    label_smoothing: float,
+) -> Tensor:
+    """Average cross-entropy over the pixels that count.
+
+    Args:
+        logits: [B, C, H, W], any float type.
+        target: [B, H, W], the true class of each pixel, any integer type.
+        class_weights: float32 [C] or None.
+        ignore_index: True class of the pixels that do not count.
+        label_smoothing: Share of the target spread evenly over all classes, in [0, 1].
+
+    Returns:
+        float32 []; 0 with a gradient of 0 if no pixel counts.
+
+    Raises:
+        ValueError: If there is not one weight for each class.
+    """
+    classes = logits.shape[1]
+    if class_weights is not None and len(class_weights) != classes:
+        raise ValueError(
+            f"Argument `class_weights` must hold one number for each of the {classes} classes. "
+            f"Received: {len(class_weights)} numbers"
+        )
+    target = target.long()
+    # The sum, not the mean: where no pixel counts, the mean and its gradient are NaN.
+    total = functional.cross_entropy(
+        logits.float(),
+        target,
+        weight=class_weights,
+        ignore_index=ignore_index,
+        reduction="sum",
+        label_smoothing=label_smoothing,
+    )
+    counts = target != ignore_index
+    if class_weights is None:
+        return total / counts.sum().clamp(min=1)
+    weight = (class_weights[target.where(counts, 0)] * counts).sum()
+    return total / weight.where(weight > 0, 1.0)
+
+
+def dice_loss(logits: Tensor, target: Tensor, ignore_index: int, smooth: float) -> Tensor:
+    """Return 1 - soft Dice (Milletari et al., 2016, arXiv:1606.04797), averaged over the classes.
+
+    With probabilities p and true masks t the coefficient of a class is
+    (2 sum(p t) + smooth) / (sum(p^2) + sum(t^2) + smooth); the sums run over all pixels of the
+    batch that count.
+
+    Args:
+        logits: [B, C, H, W], any float type.
+        target: [B, H, W], the true class of each pixel, any integer type.
+        ignore_index: True class of the pixels that do not count.
+        smooth: Greater than 0.
+
+    Returns:
+        float32 [] in [0, 1); 0 with a gradient of 0 if no pixel counts.
+    """
+    counts = (target != ignore_index).unsqueeze(1)
+    classes = target.long().unsqueeze(1).where(counts, 0)
+    probabilities = logits.float().softmax(dim=1) * counts
+    truth = torch.zeros_like(probabilities).scatter_(1, classes, counts.to(probabilities.dtype))
+    pixels = (0, 2, 3)
+    both = (probabilities * truth).sum(pixels)
+    either = probabilities.square().sum(pixels) + truth.sum(pixels)
+    return 1.0 - ((2.0 * both + smooth) / (either + smooth)).mean()

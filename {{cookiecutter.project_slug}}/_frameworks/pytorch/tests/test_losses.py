@@ -1,0 +1,152 @@
+"""The losses against arithmetic done by hand and against PyTorch's own."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from ops import losses
+
+IGNORE = 255
+
+
+def example(classes: int = 3, ignored: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return logits [2, classes, 5, 7] that require a gradient, and true classes [2, 5, 7]."""
+    draws = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, classes, 5, 7, generator=draws).requires_grad_()
+    target = torch.randint(0, classes, (2, 5, 7), generator=draws).to(torch.uint8)
+    if ignored:
+        target[0, :2] = IGNORE
+    return logits, target
+
+
+def test_cross_entropy_by_hand() -> None:
+    logits = torch.tensor([[[[0.0, 2.0]], [[0.0, 0.0]]]])  # [1, 2, 1, 2]
+    target = torch.tensor([[[1, 0]]])
+    expected = (math.log(2) + math.log(1 + math.exp(-2))) / 2
+    assert losses.cross_entropy()(logits, target).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 2.0, 0.5], [0.0, 1.0, 1.0]])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_equals_pytorch(weights: list[float] | None, smoothing: float) -> None:
+    logits, target = example()
+    ours = losses.cross_entropy(class_weights=weights, label_smoothing=smoothing)(logits, target)
+    theirs = functional.cross_entropy(
+        logits,
+        target.long(),
+        weight=None if weights is None else torch.tensor(weights),
+        ignore_index=IGNORE,
+        label_smoothing=smoothing,
+    )
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
+
+
+def test_dice_by_hand() -> None:
+    logits = torch.tensor([[[[0.0, math.log(3)]], [[0.0, 0.0]]]])  # p of class 0: 1/2, 3/4
+    target = torch.tensor([[[1, 0]]])
+    first = (2 * 3 / 4 + 1) / (1 / 4 + 9 / 16 + 1 + 1)
+    second = (2 * 1 / 2 + 1) / (1 / 4 + 1 / 16 + 1 + 1)
+    expected = 1 - (first + second) / 2
+    assert losses.dice(smooth=1.0)(logits, target).item() == pytest.approx(expected)
+
+
+def test_dice_equals_numpy() -> None:
+    logits, target = example()
+    scores = logits.detach().double().numpy()
+    exponent = np.exp(scores - scores.max(axis=1, keepdims=True))
+    p = (exponent / exponent.sum(axis=1, keepdims=True)).transpose(1, 0, 2, 3)  # [C, B, H, W]
+    classes = target.numpy()
+    counts = classes != IGNORE
+    coefficients = []
+    for c in range(3):
+        truth = (classes == c)[counts].astype(float)
+        both = (p[c][counts] * truth).sum()
+        coefficients.append((2 * both + 0.5) / ((p[c][counts] ** 2).sum() + truth.sum() + 0.5))
+    expected = 1 - np.mean(coefficients)
+    assert losses.dice(smooth=0.5)(logits, target).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_perfect_prediction_has_no_dice_loss_even_for_an_absent_class() -> None:
+    target = torch.tensor([[[0, 1], [1, 0]]])
+    logits = functional.one_hot(target, 3).permute(0, 3, 1, 2) * 100.0
+    assert losses.dice()(logits, target).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_sum_is_the_sum() -> None:
+    logits, target = example()
+    weights = [1.0, 2.0, 0.5]
+    both = losses.cross_entropy_dice(dice_weight=0.5, class_weights=weights)(logits, target)
+    entropy = losses.cross_entropy(class_weights=weights)(logits, target)
+    expected = entropy + 0.5 * losses.dice()(logits, target)
+    assert both.item() == pytest.approx(expected.item())
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "dice", "cross_entropy_dice"])
+class TestEveryLoss:
+    """What holds for each of them."""
+
+    def test_ignored_pixels_change_nothing(self, name: str) -> None:
+        logits, target = example()
+        loss = getattr(losses, name)()
+        before = loss(logits, target)
+        before.backward()
+        changed = torch.where((target == IGNORE).unsqueeze(1), logits + 3.0, logits)
+        assert loss(changed, target).item() == before.item()
+        assert logits.grad is not None
+        assert not logits.grad[0, :, :2].any()
+        assert logits.grad[0, :, 2:].all()
+
+    def test_nothing_to_count_is_no_loss_and_no_gradient(self, name: str) -> None:
+        logits, target = example()
+        loss = getattr(losses, name)()(logits, torch.full_like(target, IGNORE))
+        loss.backward()
+        assert loss.item() == 0.0
+        assert logits.grad is not None
+        assert not logits.grad.any()
+
+    def test_bfloat16_logits_are_computed_in_float32(self, name: str) -> None:
+        logits, target = example()
+        half = logits.detach().bfloat16()
+        loss = getattr(losses, name)()
+        with torch.autocast("cpu", torch.bfloat16):
+            result = loss(half, target)
+        assert result.dtype == torch.float32
+        assert result.item() == loss(half.float(), target).item()
+
+    def test_integer_types_do_not_matter(self, name: str) -> None:
+        logits, target = example()
+        loss = getattr(losses, name)()
+        assert loss(logits, target).item() == loss(logits, target.long()).item()
+
+
+def test_weights_of_zero_for_all_pixels_are_no_loss() -> None:
+    logits, target = example()
+    loss = losses.cross_entropy(class_weights=[0.0, 0.0, 1.0])(logits, torch.zeros_like(target))
+    loss.backward()
+    assert loss.item() == 0.0
+    assert logits.grad is not None
+    assert not logits.grad.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("cross_entropy", {"class_weights": [1.0, -1.0]}),
+        ("cross_entropy", {"class_weights": [0.0, 0.0]}),
+        ("cross_entropy", {"label_smoothing": 1.5}),
+        ("dice", {"smooth": 0.0}),
+        ("cross_entropy_dice", {"dice_weight": -1.0}),
+    ],
+)
+def test_impossible_settings_are_refused(name: str, arguments: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=f"Argument `{next(iter(arguments))}` must"):
+        getattr(losses, name)(**arguments)
+
+
+def test_a_wrong_number_of_class_weights_is_refused() -> None:
+    logits, target = example()
+    with pytest.raises(ValueError, match=r"each of the 3 classes\. Received: 2"):
+        losses.cross_entropy(class_weights=[1.0, 2.0])(logits, target)

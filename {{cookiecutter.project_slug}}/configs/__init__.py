@@ -1,0 +1,1 @@
+"""The typed configuration (CFG): its schema, loading, overrides and error messages."""

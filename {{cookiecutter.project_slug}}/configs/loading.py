@@ -1,0 +1,189 @@
+"""Loads the configuration: default.yaml, a file that states what differs, then the command line."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from configs.overlay import lay_over, parse_overrides
+from configs.pairs import pair_problems
+from configs.schema import CFG
+from configs.targets import places, target_problems
+from configs.yaml_text import Document, Origin, Path, Problem, read_yaml
+from utils import storage
+from utils.errors import UserError
+
+DEFAULT_CONFIG = storage.resolve("configs/default.yaml")
+_BUILT_IN = Origin("built-in default")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checked configuration, and where each of its values came from."""
+
+    cfg: CFG
+    origins: Mapping[Path, Origin]
+
+    def origin(self, path: Path) -> Origin:
+        """Return where a value, or the nearest thing around it that was written, came from."""
+        return self.origins.get(path, _BUILT_IN)
+
+
+def load_config(path: str | None = None, overrides: Sequence[str] = ()) -> CFG:
+    """Return the configuration; see `load`."""
+    return load(path, overrides).cfg
+
+
+def load(path: str | None = None, overrides: Sequence[str] = ()) -> Loaded:
+    """Load and check a configuration.
+
+    Args:
+        path: A YAML file (local or a URL) that states what differs from `configs/default.yaml`.
+        overrides: `key.path=value` words, which win over both.
+
+    Raises:
+        UserError: Naming everything that is wrong, each with file, line and key.
+    """
+    document = _read(DEFAULT_CONFIG)
+    if path is not None and path != DEFAULT_CONFIG:
+        document = lay_over(document, _read(path))
+    return _checked(lay_over(document, parse_overrides(overrides)))
+
+
+def load_complete(path: str, overrides: Sequence[str] = ()) -> CFG:
+    """Load a file that states everything itself, as a run's `config.yaml` does.
+
+    Raises:
+        UserError: See `load`.
+    """
+    return _checked(lay_over(_read(path), parse_overrides(overrides))).cfg
+
+
+def to_yaml(cfg: CFG) -> str:
+    """Return a configuration as YAML that `load_complete` reads back to an equal one."""
+    return yaml.safe_dump(cfg.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _read(path: str) -> Document:
+    return read_yaml(storage.read_text(path), storage.shown(path))
+
+
+def _checked(document: Document) -> Loaded:
+    """Check everything before saying anything, so that all problems are told at once."""
+    problems = list(document.problems)
+    values = document.values
+    invalid = list(_type_problems(values))
+    if invalid:
+        values = _without(values, [path for path, _ in invalid])
+    try:
+        cfg = CFG.model_validate(values)
+    except ValidationError:  # what is left does not stand without what was taken out
+        cfg = None
+    found = [*invalid]
+    if cfg is not None:
+        wrong = [path for path, _ in invalid]
+        found += pair_problems(cfg)
+        for place in places(cfg):
+            found += [p for p in target_problems(place) if not _within(p[0], wrong)]
+    for path, text in found:
+        problems.append(Problem(_nearest(document.origins, path), path, text))
+    if problems or cfg is None:
+        raise UserError(_message(problems))
+    return Loaded(cfg, document.origins)
+
+
+def _type_problems(values: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+    try:
+        CFG.model_validate(values)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            path = tuple(detail["loc"])
+            yield path, _explain(detail, path)
+
+
+def _explain(detail: Mapping[str, Any], path: Path) -> str:
+    """Say one of pydantic's findings in words that name what was received and expected."""
+    kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        names = _fields_at(path[:-1])
+        near = difflib.get_close_matches(str(path[-1]), names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(names)}"
+        return f"unknown key {path[-1]!r}{hint}"
+    expected = {
+        "int_type": "a whole number",
+        "int_from_float": "a whole number",
+        "float_type": "a number",
+        "bool_type": "true or false",
+        "string_type": "a text (quote it if it looks like a number)",
+        "string_too_short": "a text that is not empty",
+        "list_type": "a list such as [a, b]",
+        "tuple_type": "a list such as [a, b]",
+        "model_type": "keys below it, one in a line",
+        "literal_error": f"one of {context.get('expected')}",
+        "greater_than_equal": f"at least {context.get('ge')}",
+        "greater_than": f"greater than {context.get('gt')}",
+        "less_than_equal": f"at most {context.get('le')}",
+        "less_than": f"less than {context.get('lt')}",
+        "finite_number": "a finite number",
+    }.get(kind)
+    if kind == "missing":
+        return f"the key {path[-1]!r} is missing here"
+    if expected is None:
+        return f"{detail['msg']}, received {_short(value)}"
+    return f"expected {expected}, received {_short(value)}"
+
+
+def _short(value: Any) -> str:
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _fields_at(path: Path) -> list[str]:
+    """Return the keys that the schema knows at a place."""
+    model: type[BaseModel] = CFG
+    for part in path:
+        field = model.model_fields.get(str(part))
+        annotation = field.annotation if field else None
+        candidates = [annotation, *get_args(annotation)]
+        inner = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        if not inner:
+            return []
+        model = inner[0]
+    return list(model.model_fields)
+
+
+def _without(values: Any, paths: Sequence[Path]) -> Any:
+    """Return a copy without the values at the given paths; an item takes its list along."""
+    if not isinstance(values, dict):
+        return values
+    gone = {path[0] for path in paths if len(path) == 1}
+    lists = {path[0] for path in paths if isinstance(values.get(str(path[0])), list)}
+    return {
+        key: _without(value, [path[1:] for path in paths if path[0] == key and len(path) > 1])
+        for key, value in values.items()
+        if key not in gone and key not in lists
+    }
+
+
+def _within(path: Path, others: Sequence[Path]) -> bool:
+    return any(path[: len(other)] == other for other in others)
+
+
+def _nearest(origins: Mapping[Path, Origin], path: Path) -> Origin:
+    """Return where a path was written, or else the nearest thing around it."""
+    while path not in origins and path:
+        path = path[:-1]
+    return origins.get(path, _BUILT_IN)
+
+
+def _message(problems: Sequence[Problem]) -> str:
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    lines = [f"the configuration has {count}:"]
+    ordered = sorted(problems, key=lambda p: (p.origin.source, p.origin.line or 0))
+    for problem in ordered:
+        key = ".".join(str(part) for part in problem.path)
+        lines.append(f"  {problem.origin}: {key}{': ' if key else ''}{problem.text}")
+    return "\n".join(lines)

@@ -1,0 +1,35 @@
+"""Settings that are sound alone and impossible together."""
+
+from collections.abc import Iterator
+
+from configs.schema import CFG
+from configs.yaml_text import Path
+
+
+def pair_problems(cfg: CFG) -> Iterator[tuple[Path, str]]:
+    """Yield (path, message) for each impossible pair of settings."""
+    train, executor = cfg.train, cfg.executor
+    if train.batch_size % train.accumulate:
+        yield (
+            ("train", "accumulate"),
+            f"{train.accumulate} does not divide train.batch_size={train.batch_size}",
+        )
+    if executor.precision == "fp16" and executor.device == "cpu":
+        yield (
+            ("executor", "precision"),
+            "fp16 needs a GPU, but executor.device is cpu; use bf16, fp32 or auto",
+        )
+    if executor.device in ("cuda", "mps") and executor.threads is not None:
+        yield (
+            ("executor", "threads"),
+            f"only the CPU uses it, but executor.device is {executor.device}; leave it out",
+        )
+    if cfg.data.cache == "memory" and cfg.data.shuffle_buffer is not None:
+        yield (
+            ("data", "shuffle_buffer"),
+            "only a cache on disk gains from a buffer; set data.cache to disk or auto",
+        )
+    if min(cfg.data.std) <= 0.0:
+        yield ("data", "std"), f"must be greater than 0, received {list(cfg.data.std)}"
+    if not train.metrics and not train.evaluators:
+        yield ("train", "metrics"), "without any metric no checkpoint can be the best; name one"

@@ -1,0 +1,181 @@
+"""CFG: every setting of the project with its type, default, unit and meaning.
+
+YAML is checked against these classes before anything heavy is imported. A setting that stands here
+has an effect; one that has none does not stand here. `configs/schema.json`, by which editors
+complete and check the YAML, is made from them:
+
+    python main.py config --schema > configs/schema.json
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
+
+PositiveInt = Annotated[int, Field(ge=1)]
+NaturalInt = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+Text = Annotated[str, Field(min_length=1)]
+Triple = Annotated[tuple[float, float, float], Strict(False)]
+
+
+def _pair(value: Any) -> Any:
+    """Let one number stand for a square."""
+    return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _component(value: Any) -> Any:
+    """Let a bare name stand for a component without arguments."""
+    return {"target": value} if isinstance(value, str) else value
+
+
+Size = Annotated[tuple[PositiveInt, PositiveInt], Strict(False), BeforeValidator(_pair)]
+
+
+class Section(BaseModel):
+    """What all sections share: nothing unknown, nothing converted, nothing changed later."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        validate_default=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+
+class Component(Section):
+    """An object that is built by name, with its keyword arguments beside it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    target: Text
+    """`module:object`, or a plain name that the field's own module knows."""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments that were written beside `target`."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+Named = Annotated[Component, BeforeValidator(_component)]
+
+
+class Run(Section):
+    """One run: where it writes, and what makes it repeatable."""
+
+    dir: Text = "runs/default"
+    """Folder that holds everything of the run; a relative one lies in the project's folder."""
+    seed: NaturalInt = 0
+    """The one seed: initial weights, order, augmentation and dropout follow from it."""
+    deterministic: bool = False
+    """Refuse GPU kernels whose result differs from run to run (slower; CPUs never use such)."""
+    log_every: PositiveInt = 10
+    """Steps between two rows of `metrics.jsonl` and two points in TensorBoard."""
+    tensorboard: bool = True
+    """Write TensorBoard event files into the run's folder."""
+
+
+class Data(Section):
+    """What is learned from, and how it reaches the model."""
+
+    source: Named = Component(target="dataloader.digit_scenes:DigitScenes")
+    """Where images and masks come from; the arguments are those of the source's class."""
+    image_size: Size = (64, 64)
+    """Height and width in pixels that every sample is resized to; one number for a square."""
+    transforms: list[Named] = []
+    """Random changes of a training sample, applied in this order (see `ops/augment.py`)."""
+    mean: Triple = (0.5, 0.5, 0.5)
+    """Subtracted from each channel once it is scaled to 0..1."""
+    std: Triple = (0.25, 0.25, 0.25)
+    """What each channel is divided by after that; greater than 0."""
+    shuffle_buffer: PositiveInt | None = None
+    """Shuffle in blocks of this many neighbouring samples, for a cache on a slow disk; null: all."""
+    cache: Literal["auto", "memory", "disk"] = "auto"
+    """Where decoded samples are kept; auto: in memory where they fit into half of it."""
+    cache_dir: Text = "cache"
+    """Folder of the cache on disk; a relative one lies in the project's folder."""
+    workers: Annotated[int, Field(ge=0, le=256)] = 2
+    """Threads that decode files; 0: none, and no batches are made ahead of the training."""
+
+
+class EarlyStopping(Section):
+    """When to stop because nothing gets better."""
+
+    patience: PositiveInt
+    """Evaluations without an improvement after which training stops."""
+    min_delta: Annotated[float, Field(ge=0.0)] = 0.0
+    """How much better, in the metric's own unit, counts as an improvement."""
+
+
+class Train(Section):
+    """How the model learns, and how it is judged meanwhile."""
+
+    epochs: PositiveInt = 12
+    """Passes over the training split."""
+    max_steps: PositiveInt | None = None
+    """Stop after this many optimizer steps if the epochs take longer."""
+    batch_size: PositiveInt = 32
+    """Samples behind each optimizer step, over all accumulation steps and devices together."""
+    accumulate: PositiveInt = 1
+    """Forward and backward passes that share one optimizer step; divides `batch_size`."""
+    optimizer: Named = Component(target="adamw")
+    """`adam`, `adamw`, `sgd`, or `module:object` called with the parameters."""
+    schedule: Named = Component(target="constant")
+    """`constant`, `cosine`, `linear`, ..., or `module:object` called with the optimizer."""
+    loss: Named = Component(target="cross_entropy")
+    """`cross_entropy`, `dice`, `cross_entropy_dice`, or `module:object`."""
+    clip_norm: PositiveFloat | None = None
+    """Scale the gradient down to this global L2 norm when it is longer."""
+    ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    """Evaluate and export an exponential moving average of the weights with this decay a step."""
+    init_from: str | None = None
+    """Start from the best weights of this run folder, or from this `.safetensors` file."""
+    metrics: list[Named] = [
+        Component(target=name) for name in ("accuracy", "mean_iou", "class_iou", "dice")
+    ]
+    """Functions of the confusion matrix (see `evaluation/metrics.py`)."""
+    evaluators: list[Named] = []
+    """Further measures that need the masks themselves (see `evaluation/evaluator.py`)."""
+    monitor: str = "mean_iou"
+    """The value that decides which checkpoint is best."""
+    monitor_mode: Literal["max", "min"] = "max"
+    """Whether a greater or a smaller value of `monitor` is better."""
+    evaluate_every: PositiveInt = 1
+    """Epochs between two evaluations on the validation split; the end is always evaluated."""
+    val_subsplits: PositiveInt = 1
+    """Evaluate on one of this many parts of the validation split while training (the end: all)."""
+    early_stopping: EarlyStopping | None = None
+    """Stop when `monitor` no longer improves; null: never."""
+    checkpoint_every: PositiveInt = 200
+    """Steps between two checkpoints; evaluations and the end write one too."""
+    keep_checkpoints: PositiveInt = 2
+    """How many of the newest checkpoints are kept beside the best one."""
+
+
+class Executor(Section):
+    """Where the work runs, and with which numbers."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """auto: a GPU if there is one."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Numbers in the forward and backward pass; auto: bf16 where the hardware computes in it."""
+    strategy: Literal["single"] = "single"
+    """How the work is spread; single: one process on one device."""
+    channels_last: bool = True
+    """Keep images as [batch, height, width, channel] in memory, which convolutions prefer."""
+    compile: bool = False
+    """Compile the model (PyTorch: torch.compile): a slow start for faster steps on GPUs."""
+    threads: PositiveInt | None = None
+    """Threads of one operation on the CPU; null: the framework's own choice."""
+
+
+class CFG(Section):
+    """The whole configuration."""
+
+    run: Run = Run()
+    data: Data = Data()
+    model: Named = Component(target="model.unet:UNet")
+    """The network: `target` and the arguments of its class."""
+    train: Train = Train()
+    executor: Executor = Executor()

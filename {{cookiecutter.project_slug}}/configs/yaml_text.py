@@ -1,0 +1,163 @@
+"""Reads YAML text into plain values and remembers the line of each.
+
+PyYAML follows YAML 1.1, where `1e-3` is a string, `no` is false, `12:30` is 750, `017` is 15 and
+the last of two equal keys wins. Here scalars follow the core schema of YAML 1.2 (section 10.3), so
+numbers are what they look like, and a key that stands twice is refused.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import yaml
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a value was written."""
+
+    source: str
+    """A file's name, or "command line"."""
+    line: int | None = None
+
+    def __str__(self) -> str:
+        """Return `file:line`, the form that editors and terminals make clickable."""
+        return self.source if self.line is None else f"{self.source}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a configuration."""
+
+    origin: Origin
+    path: Path
+    text: str
+
+
+@dataclass
+class Document:
+    """Plain values with the origin of each; `problems` is what could not be read."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[Path, Origin] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+class _CoreSchemaLoader(yaml.SafeLoader):
+    """A safe loader that knows null, booleans and decimal numbers, and nothing else."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+
+_INTEGER = re.compile(r"^[-+]?[0-9]+$")
+_FLOAT = re.compile(
+    r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"
+)
+for _tag, _pattern in (
+    ("null", re.compile(r"^(~|null|Null|NULL|)$")),
+    ("bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$")),
+    ("int", _INTEGER),
+    ("float", _FLOAT),
+):
+    _CoreSchemaLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _pattern, None)
+_CoreSchemaLoader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
+
+
+def read_yaml(text: str, source: str) -> Document:
+    """Parse YAML text whose outermost value is a mapping.
+
+    Args:
+        text: The YAML.
+        source: What to call it in messages, usually a file's name.
+
+    Returns:
+        The values and their origins. Whatever is wrong stands in `problems`; nothing is raised.
+    """
+    document = Document()
+    loader = _CoreSchemaLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            document.problems.append(
+                Problem(Origin(source), (), "the file is empty; expected sections such as `train:`")
+            )
+        elif not isinstance(node, yaml.MappingNode):
+            line = node.start_mark.line + 1
+            text = "expected `key: value` lines, received " + _kind(node)
+            document.problems.append(Problem(Origin(source, line), (), text))
+        else:
+            document.values = _Reader(loader, source, document).mapping(node, ())
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = None if mark is None else mark.line + 1
+        text = f"this is not valid YAML: {error.problem or error.context}"
+        document.problems.append(Problem(Origin(source, line), (), text))
+    except yaml.YAMLError as error:
+        document.problems.append(Problem(Origin(source), (), f"this is not valid YAML: {error}"))
+    finally:
+        loader.dispose()
+    return document
+
+
+def read_scalar(text: str) -> Any:
+    """Read the value of an override such as `3`, `1e-3`, `[a, b]` or `{target: sgd}`.
+
+    Raises:
+        ValueError: If the text is no YAML value, or holds a key twice.
+    """
+    document = read_yaml(f"value: {text}", "command line")
+    if document.problems or set(document.values) != {"value"}:
+        raise ValueError(document.problems[0].text if document.problems else "more than one value")
+    return document.values["value"]
+
+
+def _kind(node: yaml.Node) -> str:
+    return "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
+
+
+class _Reader:
+    """Turns one document's nodes into values, noting the line of each."""
+
+    def __init__(self, loader: _CoreSchemaLoader, source: str, document: Document) -> None:
+        self._loader = loader
+        self._source = source
+        self._document = document
+        self._open: list[yaml.Node] = []
+
+    def value(self, node: yaml.Node, path: Path) -> Any:
+        self._document.origins[path] = Origin(self._source, node.start_mark.line + 1)
+        if node in self._open:
+            self._problem(node, path, "this alias contains itself")
+            return None
+        if isinstance(node, yaml.ScalarNode):
+            return self._loader.construct_object(node)
+        self._open.append(node)
+        try:
+            if isinstance(node, yaml.MappingNode):
+                return self.mapping(node, path)
+            return [self.value(item, (*path, i)) for i, item in enumerate(node.value)]
+        finally:
+            self._open.pop()
+
+    def mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+            if key is None:
+                self._problem(key_node, path, "a key must be a plain word")
+            elif key in values:
+                first = self._document.origins[(*path, key)].line
+                text = f"this key stands here twice (first in line {first}); keep one"
+                self._problem(key_node, (*path, key), text)
+            else:
+                values[key] = self.value(value_node, (*path, key))
+                self._document.origins[(*path, key)] = Origin(
+                    self._source, key_node.start_mark.line + 1
+                )
+        return values
+
+    def _problem(self, node: yaml.Node, path: Path, text: str) -> None:
+        origin = Origin(self._source, node.start_mark.line + 1)
+        self._document.problems.append(Problem(origin, path, text))

@@ -1,0 +1,1 @@
+"""From files to batches: sources, the decoded cache, the order of samples and the batches."""

@@ -1,0 +1,133 @@
+"""Batches from the decoded cache: each a function of its position, gathered as a whole."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from dataloader.cache import Decoded
+from dataloader.order import sample_indices
+from ops.augment import DRAWS_PER_TRANSFORM, Transform
+from utils.seeding import AUGMENTATION, uniform_draws
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Samples side by side; the arrays belong to the batch."""
+
+    images: np.ndarray
+    """uint8 [B, h, w, 3]."""
+    masks: np.ndarray
+    """uint8 [B, h, w]: class indices and IGNORE_INDEX."""
+    indices: np.ndarray
+    """int64 [B]: which samples of the split these are."""
+
+
+class TrainingBatches:
+    """The endless stream of shuffled and augmented training samples."""
+
+    def __init__(
+        self,
+        decoded: Decoded,
+        transforms: Sequence[Transform],
+        seed: int,
+        buffer: int | None = None,
+    ) -> None:
+        """Keep the parts.
+
+        Args:
+            decoded: The training split.
+            transforms: Applied in this order; see `ops.augment`.
+            seed: The run's seed.
+            buffer: See `dataloader.order.epoch_order`.
+        """
+        self._decoded = decoded
+        self._transforms = tuple(transforms)
+        self._seed = seed
+        self._buffer = buffer
+
+    def at(self, position: int, count: int) -> Batch:
+        """Return the samples at `count` positions, a function of nothing else.
+
+        A sample's draws follow from its position, so it looks the same whichever batch, thread or
+        machine it is made in.
+
+        Args:
+            position: The first position in the stream of samples, 0 or greater.
+            count: How many, at least 1.
+        """
+        positions = range(position, position + count)
+        indices = sample_indices(positions, len(self._decoded), self._seed, self._buffer)
+        images = np.take(self._decoded.images, indices, axis=0)
+        masks = np.take(self._decoded.masks, indices, axis=0)
+        if self._transforms:
+            width = DRAWS_PER_TRANSFORM * len(self._transforms)
+            draws = uniform_draws(self._seed, AUGMENTATION, position, count, width)
+            for number, transform in enumerate(self._transforms):
+                start = number * DRAWS_PER_TRANSFORM
+                own = draws[:, start : start + DRAWS_PER_TRANSFORM]
+                images, masks = transform(images, masks, own)
+        return Batch(images, masks, indices)
+
+
+def evaluation_batches(
+    decoded: Decoded, batch_size: int, part: tuple[int, int] = (0, 1)
+) -> Iterator[Batch]:
+    """Yield a split in order and unchanged; the last batch may be smaller.
+
+    Args:
+        decoded: The split.
+        batch_size: Samples in a batch, at least 1.
+        part: (k, n) yields the k-th of n parts of equal size (to within one sample), k from 0.
+
+    Raises:
+        ValueError: If there is no such part, or the batch size is less than 1.
+    """
+    number, parts = part
+    if not 0 <= number < parts or batch_size < 1:
+        raise ValueError(
+            "Arguments `part` must be (k, n) with 0 <= k < n, `batch_size` 1 or greater. "
+            f"Received: {part}, {batch_size}"
+        )
+    end = len(decoded) * (number + 1) // parts
+    for start in range(len(decoded) * number // parts, end, batch_size):
+        stop = min(start + batch_size, end)
+        # Copies: the cache stays as it is whatever is done with a batch.
+        images, masks = decoded.images[start:stop], decoded.masks[start:stop]
+        yield Batch(np.array(images), np.array(masks), np.arange(start, stop, dtype=np.int64))
+
+
+def prefetched(
+    fetch: Callable[[Argument], Result], arguments: Iterable[Argument], workers: int
+) -> Generator[Result, None, None]:
+    """Yield `fetch(argument)` for each argument, in order, made ahead by threads.
+
+    An exception in `fetch` is raised where its result would have come. Closing the iterator, or
+    leaving it to the garbage collector, ends the threads.
+
+    Args:
+        fetch: Called from several threads at once if there is more than one worker.
+        arguments: May be endless; at most `workers` + 1 are taken in advance.
+        workers: The number of threads; 0 calls `fetch` in this thread when a result is asked for.
+    """
+    if workers <= 0:
+        yield from map(fetch, arguments)
+        return
+    remaining = iter(arguments)
+    waiting: deque[Future[Result]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="prefetch")
+    try:
+        for argument in remaining:
+            waiting.append(pool.submit(fetch, argument))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

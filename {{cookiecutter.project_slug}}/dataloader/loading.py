@@ -1,0 +1,69 @@
+"""From the `data` section of the configuration to decoded splits and training batches."""
+
+import functools
+
+import numpy as np
+
+from configs.schema import CFG
+from dataloader.batches import TrainingBatches
+from dataloader.cache import Decoded, decode
+from dataloader.source import Source
+from ops.augment import DRAWS_PER_TRANSFORM, Transform
+from utils import storage
+from utils.names import build, call, resolve
+
+
+def open_source(cfg: CFG) -> Source:
+    """Build the data source.
+
+    Raises:
+        UserError: If it cannot be built or its files are not there.
+    """
+    source: Source = build(cfg.data.source.target, cfg.data.source.arguments)
+    return source
+
+
+def load_split(cfg: CFG, source: Source, name: str) -> Decoded:
+    """Decode a split, or take it from the cache.
+
+    Args:
+        cfg: Image size, cache and workers are used.
+        source: What `open_source` returned.
+        name: "train", "validation" or "test".
+
+    Raises:
+        UserError: If a sample cannot be read; the message names its file.
+    """
+    return decode(
+        source.split(name),
+        cfg.data.image_size,
+        workers=cfg.data.workers,
+        cache=cfg.data.cache,
+        directory=storage.resolve(cfg.data.cache_dir),
+        key=f"{source.fingerprint}-{name}",
+        num_classes=len(source.class_names),
+    )
+
+
+def build_transforms(cfg: CFG) -> list[Transform]:
+    """Return the random changes of training samples, in their order, each tried on one sample.
+
+    Raises:
+        UserError: If one cannot be imported, or refuses its settings.
+    """
+    transforms: list[Transform] = []
+    size = cfg.data.image_size
+    for component in cfg.data.transforms:
+        function = resolve(component.target, "ops.augment")
+        image, mask = np.zeros((1, *size, 3), np.uint8), np.zeros((1, *size), np.uint8)
+        draws = np.zeros((1, DRAWS_PER_TRANSFORM))
+        call(component.target, function, component.arguments, image, mask, draws)
+        transforms.append(functools.partial(function, **component.arguments))
+    return transforms
+
+
+def training_batches(cfg: CFG, decoded: Decoded) -> TrainingBatches:
+    """Return the training samples as batches that depend on seed and position alone."""
+    return TrainingBatches(
+        decoded, build_transforms(cfg), cfg.run.seed, buffer=cfg.data.shuffle_buffer
+    )

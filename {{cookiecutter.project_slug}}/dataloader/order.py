@@ -1,0 +1,80 @@
+"""Which samples a step sees, as a function of the seed and the position: nothing to save or resume.
+
+Training is one endless stream of samples. Each epoch is a fresh permutation of the split; batches
+may straddle two epochs, and no sample is dropped. Positions count samples, not batches, so the
+order stays the same when the batch size or the number of machines changes.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+from utils.seeding import ORDER, random_words
+
+
+def sample_indices(
+    positions: range, length: int, seed: int, buffer: int | None = None
+) -> np.ndarray:
+    """Return the samples at consecutive positions of the endless stream.
+
+    Args:
+        positions: Positions with step 1; the first is 0.
+        length: The number of samples in the split, at least 1.
+        seed: The run's seed.
+        buffer: See `epoch_order`.
+
+    Returns:
+        int64 [len(positions)], each 0 to length - 1.
+
+    Raises:
+        ValueError: If the positions have another step, or one is negative.
+    """
+    if positions.step != 1 or positions.start < 0:
+        raise ValueError(
+            f"Argument `positions` must count up by 1 from 0 or greater. Received: {positions}"
+        )
+    parts = []
+    position = positions.start
+    while position < positions.stop:
+        epoch, offset = divmod(position, length)
+        count = min(length - offset, positions.stop - position)
+        parts.append(epoch_order(epoch, length, seed, buffer)[offset : offset + count])
+        position += count
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
+
+
+@lru_cache(maxsize=4)  # two epochs that a batch straddles, and those of a batch made ahead
+def epoch_order(epoch: int, length: int, seed: int, buffer: int | None = None) -> np.ndarray:
+    """Return one epoch's permutation.
+
+    It sorts raw words of the generator, whose values NumPy guarantees; it does not for
+    `Generator.permutation`.
+
+    Args:
+        epoch: 0 or greater.
+        length: The number of samples, at least 1.
+        seed: The run's seed.
+        buffer: None shuffles all samples. A number shuffles blocks of this many neighbours, each
+            inside itself, and visits the blocks in random order: for caches that do not fit in
+            memory, whose pages are then read block by block.
+
+    Returns:
+        int64 [length], read-only because it is shared.
+
+    Raises:
+        ValueError: If the length or the buffer is less than 1.
+    """
+    if length < 1:
+        raise ValueError(f"Argument `length` must be 1 or greater. Received: {length}")
+    if buffer is not None and buffer < 1:
+        raise ValueError(f"Argument `buffer` must be 1 or greater, or None. Received: {buffer}")
+    words = random_words(seed, ORDER, epoch, length)
+    if buffer is None or buffer >= length:
+        order = np.argsort(words, kind="stable")
+    else:
+        block = np.arange(length) // buffer
+        # A block comes in the order of its first sample's word, which is as random as any.
+        order = np.lexsort((words, block, words[::buffer][block]))
+    order = order.astype(np.int64, copy=False)
+    order.setflags(write=False)
+    return order

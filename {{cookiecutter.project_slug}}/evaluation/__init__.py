@@ -1,0 +1,1 @@
+"""Metrics computed as a stream, and the report that shows a run in pictures."""

@@ -1,0 +1,36 @@
+"""Builds the evaluators that a configuration asks for."""
+
+import functools
+from collections.abc import Sequence
+
+from configs.schema import CFG
+from evaluation.confusion import ConfusionMatrix
+from evaluation.evaluator import Evaluator
+from utils.names import build, resolve
+
+
+def build_evaluators(
+    cfg: CFG, class_names: Sequence[str], ignore_index: int
+) -> tuple[ConfusionMatrix, list[Evaluator]]:
+    """Return a fresh confusion matrix with the configured metrics, and all evaluators with it.
+
+    Args:
+        cfg: `train.metrics` and `train.evaluators` are used.
+        class_names: One for each class.
+        ignore_index: The mask value that counts nowhere.
+
+    Raises:
+        UserError: If one cannot be built.
+    """
+    metrics = [
+        functools.partial(resolve(metric.target, "evaluation.metrics"), **metric.arguments)
+        for metric in cfg.train.metrics
+    ]
+    confusion = ConfusionMatrix(len(class_names), ignore_index, metrics, class_names)
+    offered = {
+        "num_classes": len(class_names),
+        "class_names": class_names,
+        "ignore_index": ignore_index,
+    }
+    others = [build(e.target, e.arguments, offered=offered) for e in cfg.train.evaluators]
+    return confusion, [confusion, *others]

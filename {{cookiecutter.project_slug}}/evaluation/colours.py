@@ -1,0 +1,71 @@
+"""The colours of classes and charts, chosen so that colour-blind people can tell them apart.
+
+The palette is that of Okabe and Ito, "Color Universal Design" (2008).
+"""
+
+import colorsys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_CLASSES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+_BACKGROUND = "#DADDE1"  # a class of this name should not shout
+_GOLDEN_RATIO = 0.618034  # spreads any number of hues evenly
+
+ERROR = "#D55E00"
+
+
+@dataclass(frozen=True)
+class Theme:
+    """The colours of a chart on light or dark paper."""
+
+    paper: str
+    ink: str
+    muted: str
+    line: str
+    train: str
+    validation: str
+
+
+LIGHT = Theme("#FFFFFF", "#1F2328", "#5B646D", "#DCE0E4", "#0072B2", "#D55E00")
+DARK = Theme("#15181C", "#E6E8EA", "#9AA4AE", "#33393F", "#56B4E9", "#E69F00")
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """Return the red, green and blue, 0 to 255, of a colour written as #RRGGBB."""
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return red, green, blue
+
+
+def hexadecimal(colour: Sequence[int]) -> str:
+    """Return a colour as #RRGGBB."""
+    return "#" + bytes(int(part) for part in colour).hex().upper()
+
+
+def class_colours(class_names: Sequence[str]) -> np.ndarray:
+    """Return the colour of every mask value: `class_colours(names)[mask]` is a picture.
+
+    Args:
+        class_names: The C classes; one called "background" is light grey.
+
+    Returns:
+        uint8 [256, 3]; black from row C on, so that ignored pixels are black.
+    """
+    table = np.zeros((256, 3), np.uint8)
+    used = 0
+    for index, name in enumerate(class_names):
+        if name.lower() == "background":
+            table[index] = rgb(_BACKGROUND)
+            continue
+        table[index] = rgb(_CLASSES[used]) if used < len(_CLASSES) else _further_colour(used)
+        used += 1
+    return table
+
+
+def _further_colour(number: int) -> tuple[int, int, int]:
+    """Return a colour beyond the palette: no two alike, though no longer easy for everybody."""
+    hue = number * _GOLDEN_RATIO % 1.0
+    lightness = (0.35, 0.55, 0.72)[number % 3]
+    red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.6)
+    return round(255 * red), round(255 * green), round(255 * blue)

@@ -1,0 +1,151 @@
+"""The confusion matrix, counted batch by batch: every metric of a segmentation follows from it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from utils.errors import UserError
+
+Metric = Callable[[np.ndarray, Sequence[str]], Iterator[tuple[str, float]]]
+
+_VALUES = 256  # a mask is uint8
+
+
+class ConfusionMatrix:
+    """An evaluator that counts how often each class was taken for each other one.
+
+    Attributes:
+        totals: int64 [C, C], pixels; the row is the true class, the column the predicted one.
+        class_names: The C classes, in the order of rows and columns.
+        ignore_index: Pixels with this true value count nowhere.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        ignore_index: int,
+        metrics: Sequence[Metric],
+        class_names: Sequence[str],
+    ) -> None:
+        """Start from zero.
+
+        Args:
+            num_classes: C, from 1 to 255.
+            ignore_index: The mask value that counts nowhere, 0 to 255.
+            metrics: Functions like those of `evaluation.metrics`.
+            class_names: One name for each class.
+        """
+        if len(class_names) != num_classes:
+            raise ValueError(
+                f"Argument `class_names` must hold {num_classes} names. Received: {class_names}"
+            )
+        self.totals = np.zeros((num_classes, num_classes), np.int64)
+        self.class_names = tuple(class_names)
+        self.ignore_index = ignore_index
+        self._metrics = tuple(metrics)
+
+    def update(self, truth: np.ndarray, prediction: np.ndarray) -> None:
+        """Count one batch.
+
+        Args:
+            truth: uint8 [B, H, W], classes or `ignore_index`.
+            prediction: uint8 [B, H, W], classes.
+
+        Raises:
+            UserError: If `truth` holds a value that is neither a class nor `ignore_index`.
+            ValueError: If the arrays differ in shape, are not uint8, or predict no known class.
+        """
+        for name, array in (("truth", truth), ("prediction", prediction)):
+            if array.dtype != np.uint8 or array.shape != truth.shape:
+                raise ValueError(
+                    f"Argument `{name}` must be uint8 of shape {truth.shape}. "
+                    f"Received: {array.dtype} {array.shape}"
+                )
+        # Counting all 256 x 256 pairs needs no test of every pixel: what is out of range shows up
+        # in the counts afterwards.
+        pair = np.left_shift(truth, 8, dtype=np.uint16)
+        pair |= prediction
+        pairs = np.bincount(pair.ravel(), minlength=_VALUES * _VALUES).reshape(_VALUES, _VALUES)
+        pairs[self.ignore_index] = 0
+        classes = len(self.class_names)
+        if pairs[classes:].any():
+            raise UserError(self._unknown_labels(np.flatnonzero(pairs.any(axis=1))))
+        if pairs[:, classes:].any():
+            raise ValueError(
+                f"Argument `prediction` must be below {classes}. Received: {int(prediction.max())}"
+            )
+        self.totals += pairs[:classes, :classes]
+
+    def results(self) -> Iterator[tuple[str, float]]:
+        """Yield (name, value) of every metric.
+
+        Raises:
+            UserError: If no pixel has been counted.
+        """
+        if not self.totals.any():
+            raise UserError(
+                "The evaluation counted no pixel: the split is empty, or every mask value is "
+                f"{self.ignore_index}, which is ignored. Check the masks of the data source."
+            )
+        for metric in self._metrics:
+            yield from metric(self.totals, self.class_names)
+
+    def _unknown_labels(self, values: np.ndarray) -> str:
+        unknown = ", ".join(str(value) for value in values if value >= len(self.class_names))
+        return (
+            f"The masks hold values that are no class: {unknown}. Expected: 0 to "
+            f"{len(self.class_names) - 1} ({', '.join(self.class_names)}), or {self.ignore_index} "
+            "for pixels to ignore. Renumber the masks, or name all classes in the data source."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ClassScores:
+    """Scores of each class, float64 [C] in 0 to 1; NaN where a score has no meaning.
+
+    Attributes:
+        iou: Intersection over union; NaN for a class absent from truth and prediction.
+        dice: Twice the intersection over the sum of both areas; NaN likewise.
+        precision: Share of the predicted pixels that are right; NaN if none was predicted.
+        recall: Share of the true pixels that were found; NaN if there is none.
+        share: Share of all counted pixels that truly are of the class; NaN if none was counted.
+    """
+
+    iou: np.ndarray
+    dice: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+    share: np.ndarray
+
+
+def class_scores(confusion: np.ndarray) -> ClassScores:
+    """Return what a confusion matrix, int64 [C truth, C prediction], says about each class."""
+    hits = np.diagonal(confusion)
+    truth = confusion.sum(axis=1)
+    predicted = confusion.sum(axis=0)
+    return ClassScores(
+        iou=iou_of_classes(confusion),
+        dice=_ratio(2 * hits, truth + predicted),
+        precision=_ratio(hits, predicted),
+        recall=_ratio(hits, truth),
+        share=_ratio(truth, np.full_like(truth, confusion.sum())),
+    )
+
+
+def iou_of_classes(confusion: np.ndarray) -> np.ndarray:
+    """Return the intersection over union of each class, float64 [C]; NaN for an absent class."""
+    hits = np.diagonal(confusion)
+    return _ratio(hits, confusion.sum(axis=0) + confusion.sum(axis=1) - hits)
+
+
+def mean_over_classes(scores: np.ndarray) -> float:
+    """Return the mean of the classes' scores, float64 [C], without NaN; NaN if all are."""
+    known = scores[~np.isnan(scores)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    ratio = np.full(part.shape, np.nan)
+    np.divide(part, whole, out=ratio, where=whole > 0)
+    return ratio

@@ -1,0 +1,68 @@
+"""Small pieces of HTML that the report is put together from."""
+
+import base64
+import math
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+
+from evaluation.charts import DPI
+
+_PIXELS_PER_INCH = 100  # the page's, in CSS pixels
+
+
+def flat(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield (key, value) of nested mappings, the keys joined by dots."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def text(value: object) -> str:
+    """Return a fact as people write it: 484,035, or - where there is none."""
+    if value is None:
+        return "-"
+    if isinstance(value, list | tuple):
+        return " ".join(str(part) for part in value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def number(value: float | None) -> str:
+    """Return a score with three decimals; a dash where there is none."""
+    return "-" if value is None or not math.isfinite(value) else f"{value:.3f}"
+
+
+def percent(value: float) -> str:
+    """Return a share of 0 to 1 in percent; a dash where there is none."""
+    return "-" if math.isnan(value) else f"{100 * value:.1f} %"
+
+
+def bar(share: float) -> str:
+    """Return a bar that is filled to a share of 0 to 1; nothing where there is none."""
+    if math.isnan(share):
+        return ""
+    return f'<span class="bar" style="--share:{100 * share:.1f}%"></span>'
+
+
+def swatch(colour: str) -> str:
+    """Return a small square of a colour."""
+    return f'<span class="swatch" style="background:{colour}"></span>'
+
+
+def inline(png: bytes) -> str:
+    """Return a PNG file as a URL that holds the whole file."""
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def themed_image(drawn: Sequence[bytes], alt: str) -> str:
+    """Return an image that is the first PNG on light paper and the second on dark paper."""
+    light, dark = (inline(one) for one in drawn)
+    width, height = (
+        size * _PIXELS_PER_INCH // DPI for size in struct.unpack(">II", drawn[0][16:24])
+    )
+    return (
+        f'<picture><source srcset="{dark}" media="(prefers-color-scheme: dark)">'
+        f'<img src="{light}" alt="{escape(alt)}" width="{width}" height="{height}"></picture>'
+    )

@@ -1,0 +1,250 @@
+"""Writes what a run has learned as one page that anyone can open: report.html, and its pictures.
+
+The page holds everything inside itself and needs neither a network nor a script. Its look is in
+`report.css`, its pictures in `charts.py` and `pictures.py`.
+"""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluation import charts, page, pictures
+from evaluation.colours import DARK, LIGHT, class_colours, hexadecimal
+from evaluation.confusion import class_scores, mean_over_classes
+from evaluation.samples import Sample
+
+_STYLE = Path(__file__).with_name("report.css")
+_STRIP_PIXELS = 1100  # widest strip in the page: two pixels for each that a page 1200 wide shows
+_HEADLINES = 5
+_SIDE_BY_SIDE = 6  # with more classes the confusion matrix needs the whole width
+_INTRODUCTIONS = {
+    "best": "The highest mean IoU of a single image.",
+    "worst": "The lowest: what to look at first.",
+    "random": "Chosen by the seed, neither best nor worst.",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """All that the page tells.
+
+    Attributes:
+        title: The page's name.
+        history: The rows of `metrics.jsonl` (see `charts.series`); may be empty.
+        metrics: The final values of the best weights, by name.
+        class_names: The C classes.
+        confusion: int64 [C truth, C prediction], pixels.
+        samples: What a `SamplePicker` has kept.
+        configuration: The resolved configuration as YAML.
+        environment: Facts such as device, precision, parameters and versions; may be nested.
+        best_step: The step of the best weights, if there is a history.
+        monitor: The metric that decides which weights are best.
+        ignore_index: The mask value that counts nowhere.
+    """
+
+    title: str
+    history: Sequence[Mapping[str, Any]]
+    metrics: Mapping[str, float]
+    class_names: Sequence[str]
+    confusion: np.ndarray
+    samples: Sequence[Sample]
+    configuration: str
+    environment: Mapping[str, Any]
+    best_step: int | None = None
+    monitor: str = "mean_iou"
+    ignore_index: int = 255
+
+
+def write_report(directory: Path, report: Report) -> Path:
+    """Write report.html with its pictures, and report.json with what they show.
+
+    The pictures are curves.png (where there is a history), confusion.png and samples.png (where
+    there are samples).
+
+    Args:
+        directory: An existing or new folder.
+        report: What to tell.
+
+    Returns:
+        The path of report.html.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    sections = [_head(report), _numbers(report)]
+    if report.history:
+        sections.append(_curves(directory, report))
+    sections.append(_classes(directory, report))
+    if report.samples:
+        sections.append(_samples(directory, report))
+    sections += [_configuration(report), _environment(report), "</main>\n</body>\n</html>\n"]
+    facts = {
+        "class_names": list(report.class_names),
+        "confusion": report.confusion.tolist(),
+        "samples": [
+            {"name": sample.name, "group": sample.group, "score": sample.score}
+            for sample in report.samples
+        ],
+    }
+    (directory / "report.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    path = directory / "report.html"
+    path.write_text("\n".join(sections), encoding="utf-8")
+    return path
+
+
+def _head(report: Report) -> str:
+    title = escape(report.title)
+    last = max((int(row.get("step", 0)) for row in report.history), default=None)
+    facts = [] if report.best_step is None else [f"best weights from step {report.best_step:,}"]
+    if facts and last is not None:
+        facts[0] += f" of {last:,}"
+    for key in ("parameters", "device", "precision"):
+        if key in report.environment:
+            label = f" {key}" if key == "parameters" else ""
+            facts.append(escape(page.text(report.environment[key])) + label)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+{_STYLE.read_text(encoding="utf-8")}</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+<p class="quiet">{" · ".join(facts)}</p>"""
+
+
+def _numbers(report: Report) -> str:
+    shown = [name for name in report.metrics if not name.startswith("iou_")]
+    shown.sort(key=lambda name: name != report.monitor)
+    cells = "\n".join(
+        f"<div><dt>{escape(charts.readable(name))}</dt><dd>{page.number(report.metrics[name])}</dd></div>"
+        for name in shown[:_HEADLINES]
+    )
+    return f'<dl class="numbers">\n{cells}\n</dl>'
+
+
+def _curves(directory: Path, report: Report) -> str:
+    drawn = [
+        charts.png(charts.curves(report.history, report.monitor, report.best_step, theme))
+        for theme in (LIGHT, DARK)
+    ]
+    (directory / "curves.png").write_bytes(drawn[0])
+    parts = []
+    for split, key in (("train", "loss"), ("validation", "loss"), ("validation", report.monitor)):
+        steps, values = charts.series(report.history, split, key)
+        if steps.size:
+            parts.append(
+                f"{split} {key} from {page.number(values[0])} to {page.number(values[-1])}"
+            )
+    alt = f"Charts over the training steps: {'; '.join(parts)}; the learning rate."
+    return f"<h2>Learning curves</h2>\n<figure>{page.themed_image(drawn, alt)}</figure>"
+
+
+def _classes(directory: Path, report: Report) -> str:
+    drawn = [
+        charts.png(charts.confusion_matrix(report.confusion, report.class_names, theme))
+        for theme in (LIGHT, DARK)
+    ]
+    (directory / "confusion.png").write_bytes(drawn[0])
+    scores = class_scores(report.confusion)
+    columns = (scores.iou, scores.dice, scores.precision, scores.recall)
+    colours = class_colours(report.class_names)
+    rows = []
+    for index, name in enumerate(report.class_names):
+        cells = "".join(f"<td>{page.number(column[index])}</td>" for column in columns[1:])
+        rows.append(
+            f'<tr><th scope="row">{page.swatch(hexadecimal(colours[index]))}{escape(name)}</th>'
+            f"<td>{page.bar(scores.iou[index])}{page.number(scores.iou[index])}</td>{cells}"
+            f"<td>{page.percent(scores.share[index])}</td></tr>"
+        )
+    means = "".join(f"<td>{page.number(mean_over_classes(column))}</td>" for column in columns)
+    names = ("class", "IoU", "Dice", "precision", "recall", "pixels")
+    header = "".join(f'<th scope="col">{name}</th>' for name in names)
+    alt = "Confusion matrix in percent of each true class; right: " + ", ".join(
+        f"{name} {page.percent(recall)}"
+        for name, recall in zip(report.class_names, scores.recall, strict=True)
+    )
+    wide = " wide" if len(report.class_names) > _SIDE_BY_SIDE else ""
+    return f"""<div class="columns{wide}">
+<section>
+<h2>Classes</h2>
+<div class="scroll"><table class="scores">
+<thead><tr>{header}</tr></thead>
+<tbody>
+{chr(10).join(rows)}
+</tbody>
+<tfoot><tr><th scope="row">mean</th>{means}<td></td></tr></tfoot>
+</table></div>
+</section>
+<section>
+<h2>Confusion <span class="quiet">in % of the true class</span></h2>
+<figure>{page.themed_image(drawn, alt)}</figure>
+</section>
+</div>"""
+
+
+def _samples(directory: Path, report: Report) -> str:
+    names, ignore = report.class_names, report.ignore_index
+    grid = pictures.sample_grid(report.samples, names, ignore)
+    (directory / "samples.png").write_bytes(charts.png(grid))
+    entries = "\n".join(
+        f"<li>{page.swatch(colour)}{escape(label)}</li>"
+        for label, colour in pictures.legend(report.samples, names, ignore)
+    )
+    tiles = "".join(f"<span>{tile}</span>" for tile in pictures.TILES)
+    lines = [f'<h2>Samples</h2>\n<ul class="legend">\n{entries}\n</ul>']
+    for group in pictures.GROUPS:
+        chosen = [sample for sample in report.samples if sample.group == group]
+        if not chosen:
+            continue
+        lines.append(
+            f'<h3>{charts.readable(group)} <span class="quiet">{_INTRODUCTIONS[group]}</span></h3>'
+        )
+        lines.append('<div class="strips">')
+        for text in (tiles, tiles if len(chosen) > 1 else ""):
+            lines.append(f'<div class="tiles" aria-hidden="true">{text}</div>')
+        lines += [_sample(sample, report) for sample in chosen]
+        lines.append("</div>")
+    return "\n".join(lines)
+
+
+def _sample(sample: Sample, report: Report) -> str:
+    from PIL import Image
+
+    strip = Image.fromarray(pictures.strip(sample, report.class_names, report.ignore_index))
+    small = strip.width < _STRIP_PIXELS / 2
+    strip.thumbnail((_STRIP_PIXELS, _STRIP_PIXELS))
+    buffer = io.BytesIO()
+    strip.save(buffer, "PNG")
+    name, score = escape(sample.name), page.number(sample.score)
+    alt = f"{name}: image, true mask, predicted mask and wrong pixels; mean IoU {score}"
+    return (
+        f'<figure><img src="{page.inline(buffer.getvalue())}" alt="{alt}"'
+        f' width="{strip.width}" height="{strip.height}"{" class=small" * small}>'
+        f'<figcaption><span>{name}</span><span class="quiet">IoU {score}</span></figcaption>'
+        "</figure>"
+    )
+
+
+def _configuration(report: Report) -> str:
+    text = escape(report.configuration)
+    return f"<details>\n<summary>Configuration</summary>\n<pre>{text}</pre>\n</details>"
+
+
+def _environment(report: Report) -> str:
+    rows = "\n".join(
+        f'<tr><th scope="row">{escape(key)}</th><td>{escape(page.text(value))}</td></tr>'
+        for key, value in page.flat(report.environment)
+    )
+    return (
+        "<details>\n<summary>Environment</summary>\n"
+        f"<table><tbody>\n{rows}\n</tbody></table>\n</details>"
+    )

@@ -1,0 +1,138 @@
+"""Checkpoints: whole or not there, verified when read, and nothing in them is ever executed.
+
+A checkpoint is two files: `step-00000200.safetensors` with the tensors, and `step-00000200.json`
+with everything else and the SHA-256 of the first. The JSON is written last and is what makes the
+checkpoint count, so a machine may stop at any moment.
+"""
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from executor.tensors import Tensor, read_tensors, write_tensors
+from utils import storage
+from utils.errors import UserError
+from utils.logs import log
+
+_NAME = re.compile(r"^step-(\d{8,})\.json$")
+
+
+def save(folder: Path, step: int, state: dict[str, Any]) -> None:
+    """Write the checkpoint of a step.
+
+    Args:
+        folder: Where the run keeps its checkpoints.
+        step: Updates done so far.
+        state: Nested dictionaries and lists of tensors, numbers, texts, booleans and None.
+
+    Raises:
+        UserError: If the state holds anything else, or the files cannot be written.
+    """
+    tensors: dict[str, Tensor] = {}
+    plain = _split(state, "", tensors)
+    path = folder / f"step-{step:08d}.safetensors"
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_tensors(temporary, tensors)
+        with temporary.open("rb+") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            os.fsync(file.fileno())
+        storage.replace(str(temporary), str(path))
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        raise UserError(
+            f"{storage.shown(str(path))}: the checkpoint cannot be written ({reason}). "
+            "Earlier checkpoints are whole; make room and start the same command again."
+        ) from error
+    record = {"step": step, "sha256": digest, "state": plain}
+    storage.write_text(str(path.with_suffix(".json")), json.dumps(record))
+
+
+def steps(folder: Path) -> list[int]:
+    """Return the steps that have a checkpoint, oldest first."""
+    if not folder.is_dir():
+        return []
+    found = (_NAME.match(entry.name) for entry in folder.iterdir())
+    return sorted(int(match[1]) for match in found if match)
+
+
+def load(folder: Path, step: int) -> dict[str, Any]:
+    """Return the state of a step's checkpoint.
+
+    Raises:
+        ValueError: If it is damaged.
+        OSError: If a file is missing or cannot be read.
+    """
+    path = folder / f"step-{step:08d}.safetensors"
+    record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != record["sha256"]:
+        raise ValueError("its content does not match its checksum")
+    state: dict[str, Any] = _join(record["state"], read_tensors(path))
+    return state
+
+
+def load_newest(folder: Path) -> dict[str, Any] | None:
+    """Return the newest state that verifies, or None if there is no checkpoint at all.
+
+    Raises:
+        UserError: If there are checkpoints and none of them verifies.
+    """
+    candidates = steps(folder)
+    for step in reversed(candidates):
+        try:
+            return load(folder, step)
+        except (OSError, ValueError, KeyError) as error:
+            log.warning("checkpoint of step %d is damaged (%s); trying the one before", step, error)
+    if candidates:
+        raise UserError(
+            f"{storage.shown(str(folder))}: none of the {len(candidates)} checkpoints is whole. "
+            "Choose another run.dir to start anew, or restore the folder from a backup."
+        )
+    return None
+
+
+def prune(folder: Path, keep: int, best: int | None) -> None:
+    """Remove all but the newest `keep` checkpoints and that of the best step, and lost pieces."""
+    kept = {*steps(folder)[-keep:], best}
+    for step in steps(folder):
+        if step not in kept:
+            stem = folder / f"step-{step:08d}"
+            stem.with_suffix(".json").unlink(missing_ok=True)  # first: it is what makes it count
+            stem.with_suffix(".safetensors").unlink(missing_ok=True)
+    for piece in folder.glob("*.tmp"):
+        piece.unlink(missing_ok=True)
+
+
+def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    """Put the tensors aside and return the rest as what JSON can hold."""
+    if isinstance(value, Tensor):
+        tensors[path] = value
+        return {"tensor": path}
+    if isinstance(value, dict):
+        return {"items": [[k, _split(v, f"{path}/{k}", tensors)] for k, v in value.items()]}
+    if isinstance(value, list | tuple):
+        return {"list": [_split(v, f"{path}/{i}", tensors) for i, v in enumerate(value)]}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise UserError(
+        f"the state of the run cannot be saved: {path} is a {type(value).__name__}. "
+        "Optimizers and schedules must keep tensors and plain values in their state."
+    )
+
+
+def _join(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """Undo `_split`."""
+    if not isinstance(value, dict):
+        return value
+    if "tensor" in value:
+        return tensors[value["tensor"]]
+    if "items" in value:
+        return {key: _join(inner, tensors) for key, inner in value["items"]}
+    return [_join(inner, tensors) for inner in value["list"]]

@@ -1,0 +1,46 @@
+"""What a run ran on: versions, commit and hardware, for `environment.json`."""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from utils import storage
+
+_PACKAGES = ("torch", "tensorflow", "keras", "numpy", "pillow", "pydantic", "safetensors")
+
+
+def system_facts() -> dict[str, Any]:
+    """Return the facts that do not depend on the framework."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu_count": os.cpu_count(),
+        "packages": dict(_versions()),
+        "commit": _commit(),
+        "command": sys.argv,
+    }
+
+
+def _versions() -> list[tuple[str, str]]:
+    found = []
+    for name in _PACKAGES:
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str | None:
+    """Return the project's commit, marked where files differ from it; None outside of git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(  # noqa: S603 -- constant words, no shell
+            command, cwd=storage.PROJECT, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,137 @@
+"""The folder that holds everything of one run, and what may change when a run goes on."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from configs.loading import load_complete, to_yaml
+from configs.schema import CFG
+from utils import storage
+from utils.errors import UserError
+
+# A run may go on with other values here; any other change would mix two experiments.
+_MAY_CHANGE = (
+    "data.cache",
+    "data.cache_dir",
+    "data.workers",
+    "executor",
+    "run.dir",
+    "run.log_every",
+    "run.tensorboard",
+    "train.checkpoint_every",
+    "train.early_stopping",
+    "train.epochs",
+    "train.keep_checkpoints",
+    "train.max_steps",
+)
+
+
+class RunDirectory:
+    """Names and writes the files of a run."""
+
+    def __init__(self, path: str) -> None:
+        """Point at a folder, which need not exist.
+
+        Raises:
+            UserError: If it is not on a local disk.
+        """
+        if storage.is_remote(path):
+            raise UserError(
+                f"run.dir={path!r} is a URL; a run writes to a local disk. Give a local folder "
+                "and copy it when the run is done."
+            )
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self.config = self.path / "config.yaml"
+        self.history = self.path / "metrics.jsonl"
+        self.metrics = self.path / "metrics.json"
+        self.environment = self.path / "environment.json"
+        self.events = self.path / "tensorboard"
+        self.weights = self.path / "model.safetensors"
+        self.report = self.path / "report.html"
+
+    @classmethod
+    def existing(cls, path: str) -> "RunDirectory":
+        """Return the folder of a run that has been started.
+
+        Raises:
+            UserError: If there is no run in it.
+        """
+        run = cls(path)
+        if not run.config.is_file():
+            raise UserError(
+                f"{storage.shown(path)} holds no run: there is no config.yaml in it. "
+                "Give the folder that training wrote to (run.dir)."
+            )
+        return run
+
+    def check(self, cfg: CFG) -> None:
+        """Check that a run with this configuration may be written here; nothing is written yet.
+
+        Raises:
+            UserError: If the folder holds something else, or a run with another configuration.
+        """
+        if self.config.is_file():
+            self._check_continues(cfg)
+        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise UserError(
+                f"run.dir: {storage.shown(str(self.path))} exists and holds no run; "
+                "choose a folder that is new or empty."
+            )
+
+    def begin(self, cfg: CFG, facts: Mapping[str, Any]) -> None:
+        """Write what describes the run: the configuration and what it runs on."""
+        storage.write_text(str(self.config), to_yaml(cfg))
+        self.write_json(self.environment, facts)
+
+    def load_config(self) -> CFG:
+        """Return the configuration of the run."""
+        return load_complete(str(self.config))
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add one row to `metrics.jsonl`."""
+        with self.history.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of `metrics.jsonl`; a last line that was cut off does not count."""
+        if not self.history.exists():
+            return []
+        lines = self.history.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def forget_after(self, step: int) -> None:
+        """Drop the rows that an interrupted process wrote after its last checkpoint."""
+        if self.history.exists():
+            kept = [json.dumps(row) + "\n" for row in self.rows() if row["step"] <= step]
+            storage.write_text(str(self.history), "".join(kept))
+
+    def write_json(self, path: Path, values: Mapping[str, Any]) -> None:
+        """Write a JSON file, indented for people."""
+        storage.write_text(str(path), json.dumps(values, indent=2) + "\n")
+
+    def _check_continues(self, cfg: CFG) -> None:
+        old, new = self.load_config().model_dump(), cfg.model_dump()
+        changed = [
+            f"  {key}: {before!r} -> {now!r}"
+            for key, before, now in _differences(old, new)
+            if not any(key == free or key.startswith(free + ".") for free in _MAY_CHANGE)
+        ]
+        if changed:
+            raise UserError(
+                f"{storage.shown(str(self.path))} holds a run with another configuration:\n"
+                + "\n".join(changed)
+                + "\nGive this one its own folder, for example run.dir=runs/second, "
+                "or go back to the old values to continue the old run."
+            )
+
+
+def _differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield (key, old value, new value) for each leaf that differs."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in {**old, **new}:
+            inner = f"{key}.{name}" if key else name
+            yield from _differences(old.get(name), new.get(name), inner)
+    elif old != new:
+        yield key, old, new

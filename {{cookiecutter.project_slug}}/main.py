@@ -1,0 +1,108 @@
+"""The only entry to this project: python main.py train | evaluate | predict | config."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from utils.exits import exit_code
+from utils.logs import set_up
+
+# Each command imports what it needs: --help and mistakes in the YAML must not wait for a framework.
+
+
+def train_command(arguments: argparse.Namespace) -> dict[str, float]:
+    """Train and return the values of the best weights on the validation split."""
+    from configs.loading import load_config
+
+    cfg = load_config(arguments.config, arguments.overrides)
+    from executor.train import train
+
+    return _printed(train(cfg))
+
+
+def evaluate_command(arguments: argparse.Namespace) -> dict[str, float]:
+    """Evaluate a run's best weights."""
+    from executor.evaluate import evaluate
+
+    return _printed(evaluate(arguments.run, arguments.split, arguments.overrides))
+
+
+def predict_command(arguments: argparse.Namespace) -> None:
+    """Write masks and overlays."""
+    from executor.predict import predict
+
+    for path in predict(arguments.run, arguments.images, arguments.output):
+        print(path)
+
+
+def config_command(arguments: argparse.Namespace) -> None:
+    """Print the configuration, and where each value came from; or the schema."""
+    from configs.show import resolved, schema
+
+    text = schema() if arguments.schema else resolved(arguments.config, arguments.overrides)
+    print(text)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    top = argparse.ArgumentParser(description="Train and use the model of this project.")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show tracebacks and more messages")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text, parents=[common])
+        added.set_defaults(run_command=run)
+        return added
+
+    def configuration(to: argparse.ArgumentParser) -> None:
+        text = "YAML file that states what differs from configs/default.yaml"
+        to.add_argument("--config", metavar="FILE", help=text)
+        overrides(to)
+
+    def overrides(to: argparse.ArgumentParser) -> None:
+        text = "a setting that wins over the files, for example train.epochs=3"
+        to.add_argument("overrides", nargs="*", metavar="key.path=value", help=text)
+
+    text = "train, or continue the run in run.dir; evaluate; write the report"
+    configuration(command("train", train_command, text))
+    evaluate = command("evaluate", evaluate_command, "measure a run's best weights on a split")
+    evaluate.add_argument("run", metavar="RUN", help="the run's folder, for example runs/default")
+    splits = ("train", "validation", "test")
+    evaluate.add_argument("--split", choices=splits, default="test", help="default: test")
+    overrides(evaluate)
+    predict = command("predict", predict_command, "write masks and overlays for images")
+    predict.add_argument("run", metavar="RUN", help="the run's folder, for example runs/default")
+    predict.add_argument(
+        "images", metavar="IMAGE", nargs="+", help="image files or folders of them"
+    )
+    predict.add_argument("--output", metavar="DIR", required=True, help="folder to write to")
+    config = command("config", config_command, "print the resolved configuration and its origins")
+    configuration(config)
+    config.add_argument("--schema", action="store_true", help="print the JSON schema for editors")
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> Any:
+    """Run one command and return what it computes (see the functions above).
+
+    Args:
+        argv: The words after `main.py`; by default those of the command line.
+
+    Raises:
+        UserError, DivergedError, StoppedError: See `utils.errors`.
+    """
+    arguments = parser().parse_args(argv)
+    set_up(debug=arguments.debug)
+    return arguments.run_command(arguments)
+
+
+def _printed(values: dict[str, float]) -> dict[str, float]:
+    print(json.dumps({name: round(value, 5) for name, value in values.items()}, indent=2))
+    return values
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main, debug="--debug" in sys.argv))

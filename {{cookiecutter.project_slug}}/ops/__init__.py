@@ -1,0 +1,1 @@
+"""Pure functions on arrays: images, augmentation and losses."""

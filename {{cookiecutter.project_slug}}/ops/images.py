@@ -1,0 +1,179 @@
+"""Images and masks as arrays: decoding, resizing, and colouring masks for people to see."""
+
+import io
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from utils.errors import UserError
+
+_ORIENTATION = 0x0112  # the EXIF tag: 1 = as stored, 5 to 8 = turned by a quarter
+_QUARTER_TURNS = (5, 6, 7, 8)
+# The first classes get colours that people with colour blindness can tell apart
+# (Okabe & Ito, "Color universal design", 2008).
+_FIRST_COLOURS = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+)
+
+
+def palette(count: int) -> np.ndarray:
+    """Return a colour for each of `count` classes, uint8 [count, 3]; the same for every run."""
+    colours = list(_FIRST_COLOURS[:count])
+    for index in range(len(colours), count):
+        # Steps of the golden angle never repeat a hue; the values alternate in brightness.
+        hue = (index * 97) % 256
+        picture = Image.new("HSV", (1, 1), (hue, 200, 160 + 80 * (index % 2)))
+        pixel: Any = picture.convert("RGB").getpixel((0, 0))
+        colours.append(pixel)
+    return np.array(colours, dtype=np.uint8).reshape(count, 3)
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize an image bilinearly, averaging when it gets smaller.
+
+    Args:
+        image: uint8 [h, w, 3].
+        size: (height, width) in pixels.
+
+    Returns:
+        uint8 [height, width, 3]; the same array where nothing changes.
+    """
+    if image.shape[:2] == tuple(size):
+        return image
+    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+
+
+def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize a mask by nearest neighbour: any other way invents labels.
+
+    Args:
+        mask: uint8 [h, w].
+        size: (height, width) in pixels.
+
+    Returns:
+        uint8 [height, width]; the same array where nothing changes.
+    """
+    if mask.shape == tuple(size):
+        return mask
+    return np.asarray(Image.fromarray(mask).resize(size[::-1], Image.Resampling.NEAREST))
+
+
+def overlay(
+    image: np.ndarray, mask: np.ndarray, colours: np.ndarray, opacity: float = 0.5
+) -> np.ndarray:
+    """Lay the colours of a mask over an image; values without a colour stay clear.
+
+    Args:
+        image: uint8 [h, w, 3].
+        mask: uint8 [h, w] of class indices.
+        colours: uint8 [classes, 3], see `palette`.
+        opacity: 0 shows the image alone, 1 the colours alone.
+
+    Returns:
+        uint8 [h, w, 3], a new array.
+    """
+    table = np.zeros((256, 3), dtype=np.float32)
+    table[: len(colours)] = colours
+    weight = np.where(np.arange(256) < len(colours), opacity, 0.0).astype(np.float32)
+    alpha = weight[mask][..., None]
+    blended = image * (1 - alpha) + table[mask] * alpha
+    result: np.ndarray = np.rint(blended).astype(np.uint8)
+    return result
+
+
+def open_picture(content: bytes, name: str) -> Image.Image:
+    """Read the head of an image file; the pixels are decoded later.
+
+    Args:
+        content: The file's bytes.
+        name: The file's name, for the message.
+
+    Raises:
+        UserError: If this is not an image that Pillow knows.
+    """
+    try:
+        return Image.open(io.BytesIO(content))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        # Pillow's own text shows the buffer's address where the format is unknown.
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = "its format is unknown" if unknown else str(error)
+        raise UserError(
+            f"{name}: not a readable image ({reason}, {len(content)} bytes). "
+            "Replace or remove the file."
+        ) from error
+
+
+def seen_size(picture: Image.Image) -> tuple[int, int]:
+    """Return (height, width) of a picture as people see it, its EXIF orientation applied."""
+    width, height = picture.size
+    turned = picture.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS
+    return (width, height) if turned else (height, width)
+
+
+def turn_like(mask: Image.Image, picture: Image.Image) -> Image.Image:
+    """Turn a mask that was stored upright the way the EXIF orientation turns its picture."""
+    carrier = mask.copy()
+    carrier.getexif()[_ORIENTATION] = picture.getexif().get(_ORIENTATION, 1)
+    return ImageOps.exif_transpose(carrier)
+
+
+def picture_to_rgb(
+    picture: Image.Image, name: str, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Decode a picture as people see it: RGB, turned by its EXIF orientation.
+
+    Grey, palette and CMYK pictures are converted; transparency is dropped. JPEG files are decoded
+    at the smallest of their built-in scales that is not smaller than `size`, which is faster.
+
+    Args:
+        picture: From `open_picture`; it is used up.
+        name: The file's name, for the message.
+        size: (height, width) to resize to; None keeps the picture's own.
+
+    Returns:
+        uint8 [height, width, 3].
+
+    Raises:
+        UserError: If the pixels cannot be decoded, or have more than 8 bits.
+    """
+    if picture.mode.startswith("I") or picture.mode == "F":
+        raise UserError(
+            f"{name}: images must have 8 bits a channel. Received: mode {picture.mode}. "
+            "Convert the file, for example with ImageMagick: magick IN -depth 8 OUT"
+        )
+    try:
+        if size is not None:
+            turned = seen_size(picture) != picture.size[::-1]
+            picture.draft("RGB", size if turned else size[::-1])
+        upright = ImageOps.exif_transpose(picture).convert("RGB")
+        if size is not None and upright.size != size[::-1]:
+            upright = upright.resize(size[::-1], Image.Resampling.BILINEAR)
+        return np.asarray(upright)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(
+            f"{name}: the image cannot be decoded ({error}). Replace or remove the file."
+        ) from error
+
+
+def decode_image(content: bytes, name: str, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Decode an image file as `picture_to_rgb` does.
+
+    Args:
+        content: The file's bytes.
+        name: The file's name, for the message.
+        size: (height, width) to resize to; None keeps the image's own.
+
+    Returns:
+        uint8 [height, width, 3].
+
+    Raises:
+        UserError: If the file cannot be decoded.
+    """
+    return picture_to_rgb(open_picture(content, name), name, size)

@@ -1,0 +1,141 @@
+"""The order of samples and every draw are functions of seed and position."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from dataloader.batches import TrainingBatches, evaluation_batches, prefetched
+from dataloader.cache import Decoded
+from dataloader.order import epoch_order, sample_indices
+from ops.augment import brightness_contrast, flip, shift
+
+
+def decoded(count=23, size=8):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    masks = rng.integers(0, 3, (count, size, size), dtype=np.uint8)
+    return Decoded(images, masks, tuple(f"sample {n}" for n in range(count)))
+
+
+@pytest.mark.parametrize("buffer", [None, 1, 4, 10, 100])
+def test_every_epoch_is_another_permutation(buffer):
+    epochs = sample_indices(range(3 * 50), 50, seed=3, buffer=buffer).reshape(3, 50)
+    for epoch in epochs:
+        assert sorted(epoch) == list(range(50))
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+    assert epochs.dtype == np.int64
+
+
+def test_any_division_into_batches_gives_the_same_order():
+    whole = sample_indices(range(100), 23, seed=1)
+    for size in (1, 7, 23, 64):
+        parts = [sample_indices(range(p, min(p + size, 100)), 23, 1) for p in range(0, 100, size)]
+        assert np.array_equal(np.concatenate(parts), whole)
+    assert not np.array_equal(whole, sample_indices(range(100), 23, seed=2))
+
+
+def test_the_order_is_the_same_on_every_machine():
+    # Worked out once; if this changes, no run can be resumed or repeated across the change.
+    assert epoch_order(0, 10, seed=0).tolist() == GOLDEN_ORDER
+    assert sample_indices(range(0), 10, seed=0).tolist() == []
+
+
+def test_buffer_keeps_neighbours_together():
+    order = epoch_order(0, 100, seed=0, buffer=10)
+    blocks = (order // 10).reshape(10, 10)
+    assert (blocks == blocks[:, :1]).all()
+    assert not np.array_equal(np.sort(blocks[:, 0]), blocks[:, 0])
+
+
+def test_wrong_positions_are_refused():
+    with pytest.raises(ValueError, match="positions"):
+        sample_indices(range(0, 10, 2), 5, seed=0)
+    with pytest.raises(ValueError, match="buffer"):
+        epoch_order(0, 10, seed=0, buffer=0)
+
+
+def test_batches_do_not_depend_on_how_the_stream_is_cut():
+    batches = TrainingBatches(decoded(), [flip, shift, brightness_contrast], seed=5)
+    whole = batches.at(0, 60)
+    for size in (1, 16, 25):
+        parts = [batches.at(p, min(size, 60 - p)) for p in range(0, 60, size)]
+        for field in ("images", "masks", "indices"):
+            joined = np.concatenate([getattr(part, field) for part in parts])
+            assert np.array_equal(joined, getattr(whole, field))
+
+
+def test_the_cache_stays_as_it_is():
+    data = decoded()
+    before = data.images.copy(), data.masks.copy()
+    TrainingBatches(data, [flip, shift], seed=0).at(0, 46)
+    for batch in evaluation_batches(data, 5):
+        batch.images[:] = 0
+        batch.masks[:] = 0
+    assert np.array_equal(data.images, before[0])
+    assert np.array_equal(data.masks, before[1])
+
+
+def test_augmentation_differs_from_epoch_to_epoch():
+    data = decoded()
+    batches = TrainingBatches(data, [flip], seed=0)
+    first, second = batches.at(0, 23), batches.at(23, 23)
+    flipped = [
+        {int(i) for i, image in zip(b.indices, b.images, strict=True) if (image != data.images[i]).any()}
+        for b in (first, second)
+    ]
+    assert flipped[0] != flipped[1]
+
+
+def test_evaluation_is_in_order_and_whole():
+    batches = list(evaluation_batches(decoded(), 5))
+    assert [len(batch.indices) for batch in batches] == [5, 5, 5, 5, 3]
+    assert np.concatenate([b.indices for b in batches]).tolist() == list(range(23))
+    parts = [
+        np.concatenate([b.indices for b in evaluation_batches(decoded(), 5, (k, 4))])
+        for k in range(4)
+    ]
+    assert [len(part) for part in parts] == [5, 6, 6, 6]
+    assert np.concatenate(parts).tolist() == list(range(23))
+    with pytest.raises(ValueError, match="part"):
+        next(evaluation_batches(decoded(), 5, (4, 4)))
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_prefetching_keeps_the_order(workers):
+    def fetch(number):
+        time.sleep(0.002 * (number % 3))
+        return number * number
+
+    assert list(prefetched(fetch, range(20), workers)) == [n * n for n in range(20)]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_prefetching_raises_errors_where_they_belong(workers):
+    def fetch(number):
+        if number == 3:
+            raise KeyError("sample 3")
+        return number
+
+    results = prefetched(fetch, range(10), workers)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(KeyError, match="sample 3"):
+        next(results)
+
+
+def test_closing_ends_the_threads_and_takes_no_more():
+    taken = []
+
+    def endless():
+        number = 0
+        while True:
+            taken.append(number)
+            yield number
+            number += 1
+
+    results = prefetched(lambda number: number, endless(), workers=2)
+    assert next(results) == 0
+    results.close()
+    assert len(taken) <= 4
+    assert not [t for t in threading.enumerate() if t.name.startswith("prefetch")]

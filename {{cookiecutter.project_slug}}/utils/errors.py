@@ -1,0 +1,25 @@
+"""The errors that a person sees, each with the exit code that it ends the program with."""
+
+
+class UserError(Exception):
+    """A mistake that the user can mend; ends the program with exit code 2 and no traceback.
+
+    The message says what is wrong, where, what was received, what was expected and what to do.
+    """
+
+    exit_code = 2
+
+
+class DivergedError(Exception):
+    """Training produced NaN or infinity; ends the program with exit code 3."""
+
+    exit_code = 3
+
+
+class StoppedError(Exception):
+    """A signal asked the run to stop, and it did so after writing a checkpoint."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        """Remember the signal; the exit code is 128 plus its number, as shells have it."""
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

@@ -1,0 +1,36 @@
+"""Turns the end of a command into a message and an exit code."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+from utils.errors import DivergedError, StoppedError, UserError
+
+
+def exit_code(command: Callable[[], object], *, debug: bool = False) -> int:
+    """Run a command and say how it ended.
+
+    Args:
+        command: What to run.
+        debug: Show the traceback of errors that are otherwise told in one message.
+
+    Returns:
+        0 when it is done, 2 for a mistake of the user, 3 when training diverged, 128 + the signal's
+        number when it was stopped.
+    """
+    try:
+        command()
+        sys.stdout.flush()
+    except (UserError, DivergedError, StoppedError) as error:
+        if debug:
+            traceback.print_exc()
+        print(f"{'' if isinstance(error, StoppedError) else 'error: '}{error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return 0

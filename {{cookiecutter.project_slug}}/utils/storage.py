@@ -1,0 +1,152 @@
+"""Paths and files, wherever they are: local disk, or any URL that fsspec knows.
+
+Local files take the short way through the standard library, so that nothing is imported for them.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from utils.errors import UserError
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def is_remote(path: str) -> bool:
+    """Tell whether a path is a URL such as s3://bucket/key or memory://name."""
+    return "://" in path
+
+
+def resolve(path: str) -> str:
+    """Return a configured path as an absolute one; relative ones lie in the project's folder."""
+    return path if is_remote(path) else str(PROJECT / Path(path).expanduser())
+
+
+def join(path: str, *parts: str) -> str:
+    """Join parts to a local path or URL."""
+    return "/".join([path.rstrip("/"), *parts]) if is_remote(path) else os.path.join(path, *parts)
+
+
+def shown(path: str) -> str:
+    """Return the shorter of the absolute and the relative form, for messages."""
+    if is_remote(path):
+        return path
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:  # another drive on Windows
+        return path
+    return min(relative, str(path), key=len)
+
+
+def exists(path: str) -> bool:
+    """Tell whether there is a file or folder."""
+    if not is_remote(path):
+        return os.path.exists(path)
+    filesystem, inner = _filesystem(path)
+    return bool(filesystem.exists(inner))
+
+
+def read_bytes(path: str) -> bytes:
+    """Return a file's content.
+
+    Raises:
+        UserError: If there is no such file, or it cannot be read.
+    """
+    try:
+        if not is_remote(path):
+            return Path(path).read_bytes()
+        filesystem, inner = _filesystem(path)
+        return bytes(filesystem.cat_file(inner))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"{shown(path)}: the file cannot be read ({reason}).") from error
+
+
+def read_text(path: str) -> str:
+    """Return a UTF-8 file's content.
+
+    Raises:
+        UserError: If the file cannot be read or is not UTF-8.
+    """
+    try:
+        return read_bytes(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{shown(path)}: the file is not UTF-8 text ({error.reason}).") from error
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Write a whole file, or leave what was there: a reader never sees a part of it.
+
+    Raises:
+        UserError: If it cannot be written (no space, no permission, a folder that is a file).
+    """
+    try:
+        if is_remote(path):
+            filesystem, inner = _filesystem(path)
+            filesystem.makedirs(os.path.dirname(inner), exist_ok=True)
+            filesystem.pipe_file(inner, content)
+            return
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        temporary = f"{path}.{os.getpid()}.tmp"
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"{shown(path)}: the file cannot be written ({reason}).") from error
+
+
+def write_text(path: str, content: str) -> None:
+    """Write a whole UTF-8 file, or leave what was there; see `write_bytes`."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def replace(temporary: str, path: str) -> None:
+    """Rename a finished local file into place and make the rename last through a power cut."""
+    os.replace(temporary, path)
+    if os.name == "posix":
+        folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def list_files(path: str) -> list[str]:
+    """Return the sorted names (no folders before them) of the files in a folder.
+
+    Raises:
+        UserError: If there is no such folder.
+    """
+    try:
+        if not is_remote(path):
+            return sorted(entry.name for entry in os.scandir(path) if entry.is_file())
+        filesystem, inner = _filesystem(path)
+        entries = filesystem.ls(inner, detail=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"{shown(path)}: the folder cannot be read ({reason}).") from error
+    return sorted(os.path.basename(e["name"]) for e in entries if e["type"] == "file")
+
+
+def remove(path: str) -> None:
+    """Remove a file if it is there."""
+    if not is_remote(path):
+        Path(path).unlink(missing_ok=True)
+        return
+    filesystem, inner = _filesystem(path)
+    if filesystem.exists(inner):
+        filesystem.rm_file(inner)
+
+
+def _filesystem(path: str) -> tuple[Any, str]:
+    """Return the fsspec file system of a URL and the path inside of it."""
+    from fsspec.core import url_to_fs
+
+    try:
+        filesystem, inner = url_to_fs(path)
+    except (ImportError, ValueError) as error:
+        raise UserError(f"{path}: this kind of storage cannot be reached: {error}") from error
+    return filesystem, inner
