@@ -90,7 +90,7 @@ class Data(Section):
     std: Triple = (0.25, 0.25, 0.25)
     """What each channel is divided by after that; greater than 0."""
     shuffle_buffer: PositiveInt | None = None
-    """Shuffle in blocks of this many neighbouring samples, for a cache on a slow disk; null: all."""
+    """Shuffle in blocks of this many neighbours, for a cache on a slow disk; null: all together."""
     cache: Literal["auto", "memory", "disk"] = "auto"
     """Where decoded samples are kept; auto: in memory where they fit into half of it."""
     cache_dir: Text = "cache"
@@ -111,7 +111,7 @@ class EarlyStopping(Section):
 class Train(Section):
     """How the model learns, and how it is judged meanwhile."""
 
-    epochs: PositiveInt = 12
+    epochs: PositiveInt = 8
     """Passes over the training split."""
     max_steps: PositiveInt | None = None
     """Stop after this many optimizer steps if the epochs take longer."""

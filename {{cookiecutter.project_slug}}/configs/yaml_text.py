@@ -7,7 +7,7 @@ numbers are what they look like, and a key that stands twice is refused.
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -48,9 +48,9 @@ class Document:
 class _CoreSchemaLoader(yaml.SafeLoader):
     """A safe loader that knows null, booleans and decimal numbers, and nothing else."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
-
+_CoreSchemaLoader.yaml_implicit_resolvers = {}  # those of YAML 1.1 are inherited otherwise
+_PLAIN_TAGS = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 _INTEGER = re.compile(r"^[-+]?[0-9]+$")
 _FLOAT = re.compile(
     r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"
@@ -133,6 +133,9 @@ class _Reader:
             return None
         if isinstance(node, yaml.ScalarNode):
             return self._loader.construct_object(node)
+        if node.tag not in _PLAIN_TAGS:
+            self._problem(node, path, f"the tag {node.tag} is not allowed here")
+            return None
         self._open.append(node)
         try:
             if isinstance(node, yaml.MappingNode):

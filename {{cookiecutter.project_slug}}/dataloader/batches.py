@@ -84,7 +84,8 @@ def evaluation_batches(
     Args:
         decoded: The split.
         batch_size: Samples in a batch, at least 1.
-        part: (k, n) yields the k-th of n parts of equal size (to within one sample), k from 0.
+        part: (k, n) yields every n-th sample from the k-th on, k from 0: lists are often sorted by
+            class, so a part that lay together would not stand for the whole.
 
     Raises:
         ValueError: If there is no such part, or the batch size is less than 1.
@@ -95,12 +96,11 @@ def evaluation_batches(
             "Arguments `part` must be (k, n) with 0 <= k < n, `batch_size` 1 or greater. "
             f"Received: {part}, {batch_size}"
         )
-    end = len(decoded) * (number + 1) // parts
-    for start in range(len(decoded) * number // parts, end, batch_size):
-        stop = min(start + batch_size, end)
-        # Copies: the cache stays as it is whatever is done with a batch.
-        images, masks = decoded.images[start:stop], decoded.masks[start:stop]
-        yield Batch(np.array(images), np.array(masks), np.arange(start, stop, dtype=np.int64))
+    indices = np.arange(number, len(decoded), parts, dtype=np.int64)
+    for start in range(0, len(indices), batch_size):
+        chosen = indices[start : start + batch_size]
+        images = np.take(decoded.images, chosen, axis=0)
+        yield Batch(images, np.take(decoded.masks, chosen, axis=0), chosen)
 
 
 def prefetched(

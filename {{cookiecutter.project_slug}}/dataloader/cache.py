@@ -6,8 +6,9 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,6 +25,7 @@ Progress = Callable[[int, int], None]
 
 _FORMAT = 1  # raise it when files of an older version must not be reused
 _CHUNK = 16  # samples a thread takes at once
+_SUMS = "checksums.json"
 _CHECK_BYTES = 1 << 24  # how much of a file is read at once to check it
 
 
@@ -165,34 +167,53 @@ def _write(
     num_classes: int | None,
 ) -> None:
     """Decode into a temporary folder and rename it, so that no reader ever sees a part of it."""
-    temporary = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        shapes = {"images": images_shape, "masks": images_shape[:3]}
-        arrays = {
-            name: np.lib.format.open_memmap(temporary / f"{name}.npy", "w+", np.uint8, shape)
-            for name, shape in shapes.items()
-        }
+    parent = folder.parent
+    shapes = {"images": images_shape, "masks": images_shape[:3]}
+    with _disk_errors(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(prefix=".", suffix=".partial", dir=parent)
+    with temporary:
+        part = Path(temporary.name, folder.name)
+        with _disk_errors(parent):
+            part.mkdir()
+            arrays = {name: _new_array(part / f"{name}.npy", shapes[name]) for name in shapes}
         _decode_into(arrays["images"], arrays["masks"], split, workers, progress, num_classes)
-        for array in arrays.values():
-            array.flush()
-        del arrays, array  # Windows renames no folder that holds a mapped file
-        sums = {name: _checksum(temporary / f"{name}.npy") for name in shapes}
-        (temporary / "checksums.json").write_text(json.dumps(sums))
-        shutil.rmtree(folder, ignore_errors=True)
-        try:
-            os.rename(temporary, folder)
-        except OSError:  # another process was quicker: use what it made
-            if not _is_valid(folder, images_shape):
-                raise
+        with _disk_errors(parent):
+            for name in shapes:
+                arrays.pop(name).flush()  # and let go: Windows renames no mapped file
+            sums = {name: _checksum(part / f"{name}.npy") for name in shapes}
+            (part / _SUMS).write_text(json.dumps(sums))
+            _put_in_place(part, folder, images_shape)
+
+
+def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    if hasattr(os, "posix_fallocate"):
+        # A full disk is told now, as an error; found while writing to the map it kills the process.
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
+def _put_in_place(part: Path, folder: Path, images_shape: tuple[int, ...]) -> None:
+    try:
+        os.rename(part, folder)
+    except OSError:
+        if _is_valid(folder, images_shape):  # another process was quicker: use what it made
+            return
+        shutil.rmtree(folder)
+        os.rename(part, folder)
+
+
+@contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UserError(
-            f"{folder.parent}: decoded samples cannot be kept here ({error.strerror or error}). "
+            f"{folder}: decoded samples cannot be kept here ({error.strerror or error}). "
             "Free some space, set data.cache_dir to another folder or data.cache to memory."
         ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _is_valid(folder: Path, images_shape: tuple[int, ...]) -> bool:
@@ -201,7 +222,7 @@ def _is_valid(folder: Path, images_shape: tuple[int, ...]) -> bool:
         return False
     try:
         images, masks = _mapped(folder)
-        sums = json.loads((folder / "checksums.json").read_text())
+        sums = json.loads((folder / _SUMS).read_text())
         valid = (images.shape, masks.shape) == (images_shape, images_shape[:3]) and sums == {
             name: _checksum(folder / f"{name}.npy") for name in ("images", "masks")
         }

@@ -35,10 +35,11 @@ _DRAWS_PER_DIGIT = 16
 _MOST_DIGITS = 4  # one for each quarter of the scene
 _SCENES_PER_SPLIT = 1 << 32  # apart enough for the splits never to share draws
 _DIGIT_SHARE = (0.25, 0.58)  # a digit's height over the scene's
-_CROP_SHARE = (0.7, 1.3)  # a background's side in the photograph over the scene's
+_CROP = (67, 125)  # pixels of the photograph along a background's side
 _EDGE = (64, 152)  # ink (0 to 240) where a stroke begins to show and where it covers
 _INSIDE = 108  # ink from which a pixel belongs to the digit: the middle of the edge
-_RING = (1, 1)  # pixels of border inside and outside of the outline, for each 96 of canvas
+_RING = 1 / 96  # width of the border inside of the outline, and outside, over the scene's side
+_CANVAS = (32, 1024)  # least and greatest side in pixels that a scene is drawn at
 _CONTRAST = (45, 120)  # difference in brightness between a digit and what it lies on
 _TINT = 60  # how far each channel of the colour may differ from its brightness
 _OPACITY = (0.7, 1.0)
@@ -58,7 +59,7 @@ class DigitScenes:
         train: int = 1024,
         validation: int = 256,
         test: int = 256,
-        canvas: int = 96,
+        canvas: int | None = None,
         digits: Sequence[int] = (1, 4),
         seed: int = 0,
     ) -> None:
@@ -68,7 +69,8 @@ class DigitScenes:
             train: The number of scenes to train on.
             validation: The number of scenes to validate on.
             test: The number of scenes to test on.
-            canvas: The side in pixels that scenes are drawn at; best equal to data.image_size.
+            canvas: The side in pixels that scenes are drawn at before they are resized to
+                data.image_size, 32 to 1024; None draws them at that size, which is sharpest.
             digits: The least and the most digits in a scene, 1 to 4.
             seed: 0 or greater; another seed makes other scenes.
 
@@ -79,8 +81,8 @@ class DigitScenes:
         for name, count in self._counts.items():
             if not 0 <= count < _SCENES_PER_SPLIT:
                 raise UserError(f"{name} must be a number of scenes, 0 or more. Received: {count}")
-        if not 32 <= canvas <= 1024:
-            raise UserError(f"canvas must be 32 to 1024 pixels. Received: {canvas}")
+        if canvas is not None and not _CANVAS[0] <= canvas <= _CANVAS[1]:
+            raise UserError(f"canvas must be 32 to 1024 pixels, or null. Received: {canvas}")
         if len(digits) != 2 or not 1 <= digits[0] <= digits[1] <= _MOST_DIGITS:
             raise UserError(
                 "digits must be the least and the most in a scene, 1 to 4, for example [1, 4]. "
@@ -112,7 +114,7 @@ class SceneSplit:
     """The scenes of one split; see `dataloader.source.Split`."""
 
     def __init__(
-        self, split: str, count: int, canvas: int, digits: tuple[int, int], seed: int
+        self, split: str, count: int, canvas: int | None, digits: tuple[int, int], seed: int
     ) -> None:
         """Load the digits and photographs of a split; see `DigitScenes` for the arguments."""
         self._count, self._canvas, self._digits_range, self._seed = count, canvas, digits, seed
@@ -150,7 +152,8 @@ class SceneSplit:
             self._seed, SAMPLE_DATA, self._first_position + index, count=1, width=width
         )[0]
         own, for_digits = draws[:_DRAWS_PER_SCENE], draws[_DRAWS_PER_SCENE:]
-        image = self._background(own)
+        side = self._canvas or min(max(*size, _CANVAS[0]), _CANVAS[1])
+        image = self._background(own, side)
         mask = np.full(image.shape[:2], BACKGROUND, dtype=np.uint8)
         least, most = self._digits_range
         count = least + int(own[0] * (most - least + 1))
@@ -159,39 +162,40 @@ class SceneSplit:
             self._draw_digit(image, mask, int(quarter), values.tolist())
         return resize_image(image, size), resize_mask(mask, size)
 
-    def _background(self, draws: np.ndarray) -> np.ndarray:
-        """Cut a square from a photograph and scale it to the canvas: uint8 [canvas, canvas, 3]."""
+    def _background(self, draws: np.ndarray, canvas: int) -> np.ndarray:
+        """Cut a square from a photograph and scale it: uint8 [canvas, canvas, 3]."""
         photo = self._backgrounds[int(draws[0] * 4096) % len(self._backgrounds)]
-        wanted = int(_between(_CROP_SHARE, draws[1]) * self._canvas)
-        side = min(wanted, photo.width, photo.height)
+        side = int(_between(_CROP, draws[1]))
         left = int(draws[2] * (photo.width - side + 1))
         top = int(draws[3] * (photo.height - side + 1))
         box = (left, top, left + side, top + side)
-        scaled = photo.resize((self._canvas, self._canvas), Image.Resampling.BILINEAR, box)
-        return np.array(scaled)
+        return np.array(photo.resize((canvas, canvas), Image.Resampling.BILINEAR, box))
 
     def _draw_digit(
         self, image: np.ndarray, mask: np.ndarray, quarter: int, draws: list[float]
     ) -> None:
         """Draw one digit over the scene and its trimap over the mask, both in place."""
-        ink, top, left = self._placed_ink(quarter, draws)
-        inside, outside = (max(1, round(width * self._canvas / 96)) for width in _RING)
+        canvas = len(image)
+        ink, top, left = self._placed_ink(quarter, draws, canvas)
+        ring = max(1, round(_RING * canvas))
         # The window is cut at the scene's edge, as an object in a photograph is.
-        rows = slice(max(top, 0), min(top + ink.shape[0], self._canvas))
-        columns = slice(max(left, 0), min(left + ink.shape[1], self._canvas))
+        rows = slice(max(top, 0), min(top + ink.shape[0], canvas))
+        columns = slice(max(left, 0), min(left + ink.shape[1], canvas))
         ink = ink[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
         picture, trimap = image[rows, columns], mask[rows, columns]
         body = ink >= _INSIDE
         if not body.any():
             return
         _paint(picture, ink, body, draws[8:])
-        trimap[_grown(body, outside)] = BORDER
-        trimap[~_grown(~body, inside)] = OBJECT
+        trimap[_grown(body, ring)] = BORDER
+        trimap[~_grown(~body, ring)] = OBJECT
 
-    def _placed_ink(self, quarter: int, draws: list[float]) -> tuple[np.ndarray, int, int]:
+    def _placed_ink(
+        self, quarter: int, draws: list[float], canvas: int
+    ) -> tuple[np.ndarray, int, int]:
         """Scale, stretch and slant a digit: its ink, uint8 [h, w], and its top and left."""
         glyph = self._glyphs[int(draws[0] * len(self._glyphs))]
-        height = self._canvas * _between(_DIGIT_SHARE, draws[1])
+        height = canvas * _between(_DIGIT_SHARE, draws[1])
         width = height * _between((0.75, 1.15), draws[2])
         slant = _between((-0.35, 0.35), draws[3])
         box_height = int(height * 1.3)
@@ -207,8 +211,8 @@ class SceneSplit:
         )
         # The middle of a digit lies in the middle half of its quarter.
         row, column = divmod(quarter, 2)
-        middle_y = self._canvas * (row * 0.5 + _between((0.12, 0.38), draws[4]))
-        middle_x = self._canvas * (column * 0.5 + _between((0.12, 0.38), draws[5]))
+        middle_y = canvas * (row * 0.5 + _between((0.12, 0.38), draws[4]))
+        middle_x = canvas * (column * 0.5 + _between((0.12, 0.38), draws[5]))
         return np.asarray(ink), int(middle_y - box_height / 2), int(middle_x - box_width / 2)
 
 

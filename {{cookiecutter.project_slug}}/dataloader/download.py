@@ -6,8 +6,10 @@ import shutil
 import tarfile
 import tempfile
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO
 from urllib.error import HTTPError
@@ -71,11 +73,9 @@ def download(
                 file = Path(temporary, archive.name)
                 _fetch(f"{base_url}/{archive.name}", file, progress or _logged())
                 _check(file, archive, base_url)
-                with tarfile.open(file) as tar:
-                    tar.extractall(unpacked, filter="data")  # refuses paths that lead outside
-                file.unlink()
+                _unpack(file, unpacked)
             _put_in_place(unpacked, target, is_complete)
-    except (OSError, tarfile.TarError, EOFError) as error:
+    except (OSError, HTTPException, tarfile.TarError, EOFError, zlib.error) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
         raise UserError(f"The download from {base_url} failed: {reason}. {by_hand}") from error
 
@@ -93,7 +93,7 @@ def _fetch(url: str, file: Path, progress: Progress) -> None:
             if error.code < 500:
                 raise
             reason = error
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             reason = getattr(error, "reason", error)
             if attempt == _ATTEMPTS or url.startswith("file:"):
                 raise
@@ -137,6 +137,14 @@ def _check(file: Path, archive: Archive, base_url: str) -> None:
             "at the server, or a login page came instead of it. Nothing was kept: try again, or "
             "set data.source.url to another server."
         )
+
+
+def _unpack(file: Path, folder: Path) -> None:
+    if not hasattr(tarfile, "data_filter"):
+        raise UserError("Unpacking archives safely needs Python 3.11.4 or newer. Update Python.")
+    with tarfile.open(file) as tar:
+        tar.extractall(folder, filter="data")  # refuses paths that lead outside
+    file.unlink()
 
 
 def _put_in_place(unpacked: Path, target: Path, is_complete: Callable[[Path], bool]) -> None:

@@ -1,6 +1,7 @@
 """Mask files to class indices: grey levels, palette indices or colours, nothing guessed."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -54,45 +55,44 @@ class LabelMap:
         kind = "colour" if self.in_colour else "grey"
         return f"LabelMap({kind}, {self._codes})"
 
-    def read(self, picture: Image.Image, name: str) -> Image.Image:
+    def read(self, picture: Image.Image, name: str, size: tuple[int, int]) -> np.ndarray:
         """Turn a mask picture into class indices.
 
+        Every pixel of the file is checked, whatever the size that is asked for.
+
         Args:
-            picture: The opened mask, of any size.
+            picture: The mask, of any size.
             name: The file's name, for the message.
+            size: (height, width) in pixels to resize to, by nearest neighbour.
 
         Returns:
-            A picture of mode "L" and the same size: class indices and IGNORE_INDEX.
+            uint8 [height, width] of class indices and IGNORE_INDEX.
 
         Raises:
-            UserError: If the mask cannot be decoded or holds a label that is not in the map.
+            UserError: If the mask holds a label that is not in the map, or is no mask.
         """
-        try:
-            picture.load()
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise UserError(
-                f"{name}: the mask cannot be decoded ({error}). Replace or remove the file."
-            ) from error
-        if self.in_colour:
-            pixels = np.asarray(picture.convert("RGB")).astype(np.uint32)
-            return self._look_up(pixels @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32), name)
-        levels = self._single_band(picture, name)
-        if levels.mode not in ("L", "P"):
-            return self._look_up(np.asarray(levels).astype(np.int64), name)
-        counts = levels.histogram()
-        unknown = {v: n for v, n in enumerate(counts) if n and v not in self._codes}
+        picture = picture.convert("RGB") if self.in_colour else self._single_band(picture, name)
+        counts = _counted(picture)
+        unknown = {code: count for code, count in counts.items() if code not in self._codes}
         if unknown:
             raise self._unknown_labels(unknown, name)
-        table = [self._codes.get(value, 0) for value in range(256)]
-        return Image.frombytes("L", levels.size, levels.tobytes().translate(bytes(table)))
+        if picture.size != size[::-1]:
+            picture = picture.resize(size[::-1], Image.Resampling.NEAREST)
+        codes = _coded(picture)
+        classes = np.zeros(codes.shape, dtype=np.uint8)
+        for code in counts:
+            classes[codes == code] = self._codes[code]
+        return classes
 
     def _single_band(self, picture: Image.Image, name: str) -> Image.Image:
         if picture.mode == "1":  # two levels: stored as 0 and 1, shown as 0 and 255
             as_stored = max(self._codes) <= 1
             return picture.convert("L").point([0] + [1 if as_stored else 255] * 255)
         bands = picture.getbands()
-        if bands[0] in ("L", "P", "I", "F"):
+        if bands[0] in ("L", "P", "I"):
             return picture if len(bands) == 1 else picture.getchannel(0)
+        if bands[0] == "F":
+            raise UserError(f"{name}: masks must hold whole numbers. Received: mode F (fractions)")
         red, green, blue = picture.convert("RGB").split()
         if red.tobytes() == green.tobytes() == blue.tobytes():
             return red
@@ -100,20 +100,6 @@ class LabelMap:
             f"{name}: the mask is in colour (mode {picture.mode}), but its labels are set as grey "
             "levels. Give the colour of each class: mask_values: [[255, 0, 0], '#00ff00', ...]"
         )
-
-    def _look_up(self, codes: np.ndarray, name: str) -> Image.Image:
-        classes = np.zeros(codes.shape, dtype=np.uint8)
-        known = np.zeros(codes.shape, dtype=bool)
-        for code, target in self._codes.items():
-            here = codes == code
-            known |= here
-            classes[here] = target
-        if not known.all():
-            values, counts = np.unique(codes[~known], return_counts=True)
-            raise self._unknown_labels(
-                dict(zip(values.tolist(), counts.tolist(), strict=True)), name
-            )
-        return Image.fromarray(classes)
 
     def _unknown_labels(self, counts: dict[int, int], name: str) -> UserError:
         common = sorted(counts, key=lambda value: -counts[value])
@@ -134,6 +120,26 @@ class LabelMap:
 
     def _shown(self, code: int) -> str:
         return f"#{code:06x}" if self.in_colour else str(code)
+
+
+def _coded(picture: Image.Image) -> np.ndarray:
+    """Return each pixel as one integer: its level, or 0xrrggbb; [height, width]."""
+    pixels = np.asarray(picture)
+    if picture.mode != "RGB":
+        return pixels
+    weights = np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
+    return np.asarray(pixels.astype(np.uint32) @ weights)
+
+
+def _counted(picture: Image.Image) -> dict[int, int]:
+    """Return how many pixels have each code that occurs; the usual cases without NumPy's sort."""
+    if picture.mode in ("L", "P"):
+        return {level: count for level, count in enumerate(picture.histogram()) if count}
+    colours: Any = picture.getcolors(256) if picture.mode == "RGB" else None
+    if colours is not None:
+        return {int.from_bytes(bytes(colour), "big"): count for count, colour in colours}
+    values, counts = np.unique(_coded(picture), return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
 
 
 def _grey_level(value: object) -> int:

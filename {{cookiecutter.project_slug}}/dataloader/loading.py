@@ -1,16 +1,20 @@
 """From the `data` section of the configuration to decoded splits and training batches."""
 
 import functools
+import time
 
 import numpy as np
 
 from configs.schema import CFG
 from dataloader.batches import TrainingBatches
-from dataloader.cache import Decoded, decode
+from dataloader.cache import Decoded, Progress, decode
 from dataloader.source import Source
 from ops.augment import DRAWS_PER_TRANSFORM, Transform
 from utils import storage
+from utils.logs import log
 from utils.names import build, call, resolve
+
+_SECONDS_BETWEEN_LINES = 5.0
 
 
 def open_source(cfg: CFG) -> Source:
@@ -41,8 +45,22 @@ def load_split(cfg: CFG, source: Source, name: str) -> Decoded:
         cache=cfg.data.cache,
         directory=storage.resolve(cfg.data.cache_dir),
         key=f"{source.fingerprint}-{name}",
+        progress=_logged(name),
         num_classes=len(source.class_names),
     )
+
+
+def _logged(name: str) -> Progress:
+    """Return a progress that says now and then how much of a split is decoded."""
+    next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
+
+    def progress(done: int, total: int) -> None:
+        nonlocal next_line
+        if time.monotonic() >= next_line:
+            next_line += _SECONDS_BETWEEN_LINES
+            log.info("decoding  %d of %d %s samples", done, total, name)
+
+    return progress
 
 
 def build_transforms(cfg: CFG) -> list[Transform]:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from dataloader.labels import LabelMap
-from ops.images import open_picture, picture_to_rgb, seen_size, turn_like
+from ops.images import load_picture, open_picture, picture_to_rgb, seen_size, turn_like
 from utils.errors import UserError
 from utils.storage import is_remote, read_bytes, shown
 
@@ -63,11 +63,9 @@ class PairedFiles:
         """
         pair = self.pairs[index]
         picture = open_picture(read_bytes(pair.image), shown(pair.image))
-        mask = open_picture(read_bytes(pair.mask), shown(pair.mask))
-        classes = _fitted(self._labels.read(mask, shown(pair.mask)), picture, pair)
-        if classes.size != size[::-1]:
-            classes = classes.resize(size[::-1], Image.Resampling.NEAREST)
-        return picture_to_rgb(picture, shown(pair.image), size), np.asarray(classes)
+        mask = load_picture(open_picture(read_bytes(pair.mask), shown(pair.mask)), shown(pair.mask))
+        classes = self._labels.read(_fitted(mask, picture, pair), shown(pair.mask), size)
+        return picture_to_rgb(picture, shown(pair.image), size), classes
 
 
 def _fitted(mask: Image.Image, picture: Image.Image, pair: Pair) -> Image.Image:

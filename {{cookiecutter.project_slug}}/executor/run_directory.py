@@ -1,7 +1,7 @@
 """The folder that holds everything of one run, and what may change when a run goes on."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +85,13 @@ class RunDirectory:
         storage.write_text(str(self.config), to_yaml(cfg))
         self.write_json(self.environment, facts)
 
-    def load_config(self) -> CFG:
-        """Return the configuration of the run."""
-        return load_complete(str(self.config))
+    def load_config(self, overrides: Sequence[str] = ()) -> CFG:
+        """Return the configuration of the run with `key.path=value` words laid over it.
+
+        Raises:
+            UserError: If the words do not fit, or the file was edited and no longer does.
+        """
+        return load_complete(str(self.config), overrides)
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add one row to `metrics.jsonl`."""
@@ -125,6 +129,18 @@ class RunDirectory:
                 + "\nGive this one its own folder, for example run.dir=runs/second, "
                 "or go back to the old values to continue the old run."
             )
+
+
+def without_initial_weights(cfg: CFG) -> CFG:
+    """Return a configuration whose model reads no file of weights when it is built.
+
+    Where the weights of a run are put into the model anyway, the file that the run once began with
+    (`model.weights`) need not be there any more.
+    """
+    if cfg.model.arguments.get("weights") is None:
+        return cfg
+    model = cfg.model.model_copy(update={"weights": None})
+    return cfg.model_copy(update={"model": model})
 
 
 def _differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:

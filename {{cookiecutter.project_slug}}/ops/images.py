@@ -1,7 +1,6 @@
 """Images and masks as arrays: decoding, resizing, and colouring masks for people to see."""
 
 import io
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -10,29 +9,6 @@ from utils.errors import UserError
 
 _ORIENTATION = 0x0112  # the EXIF tag: 1 = as stored, 5 to 8 = turned by a quarter
 _QUARTER_TURNS = (5, 6, 7, 8)
-# The first classes get colours that people with colour blindness can tell apart
-# (Okabe & Ito, "Color universal design", 2008).
-_FIRST_COLOURS = (
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-    (204, 121, 167),
-)
-
-
-def palette(count: int) -> np.ndarray:
-    """Return a colour for each of `count` classes, uint8 [count, 3]; the same for every run."""
-    colours = list(_FIRST_COLOURS[:count])
-    for index in range(len(colours), count):
-        # Steps of the golden angle never repeat a hue; the values alternate in brightness.
-        hue = (index * 97) % 256
-        picture = Image.new("HSV", (1, 1), (hue, 200, 160 + 80 * (index % 2)))
-        pixel: Any = picture.convert("RGB").getpixel((0, 0))
-        colours.append(pixel)
-    return np.array(colours, dtype=np.uint8).reshape(count, 3)
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -73,7 +49,7 @@ def overlay(
     Args:
         image: uint8 [h, w, 3].
         mask: uint8 [h, w] of class indices.
-        colours: uint8 [classes, 3], see `palette`.
+        colours: uint8 [classes, 3].
         opacity: 0 shows the image alone, 1 the colours alone.
 
     Returns:
@@ -108,6 +84,25 @@ def open_picture(content: bytes, name: str) -> Image.Image:
             f"{name}: not a readable image ({reason}, {len(content)} bytes). "
             "Replace or remove the file."
         ) from error
+
+
+def load_picture(picture: Image.Image, name: str) -> Image.Image:
+    """Decode the pixels of an opened picture, and return it.
+
+    Args:
+        picture: From `open_picture`.
+        name: The file's name, for the message.
+
+    Raises:
+        UserError: If they cannot be decoded.
+    """
+    try:
+        picture.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(
+            f"{name}: the image cannot be decoded ({error}). Replace or remove the file."
+        ) from error
+    return picture
 
 
 def seen_size(picture: Image.Image) -> tuple[int, int]:
@@ -148,18 +143,13 @@ def picture_to_rgb(
             f"{name}: images must have 8 bits a channel. Received: mode {picture.mode}. "
             "Convert the file, for example with ImageMagick: magick IN -depth 8 OUT"
         )
-    try:
-        if size is not None:
-            turned = seen_size(picture) != picture.size[::-1]
-            picture.draft("RGB", size if turned else size[::-1])
-        upright = ImageOps.exif_transpose(picture).convert("RGB")
-        if size is not None and upright.size != size[::-1]:
-            upright = upright.resize(size[::-1], Image.Resampling.BILINEAR)
-        return np.asarray(upright)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(
-            f"{name}: the image cannot be decoded ({error}). Replace or remove the file."
-        ) from error
+    if size is not None:
+        turned = seen_size(picture) != picture.size[::-1]
+        picture.draft("RGB", size if turned else size[::-1])
+    upright = ImageOps.exif_transpose(load_picture(picture, name)).convert("RGB")
+    if size is not None and upright.size != size[::-1]:
+        upright = upright.resize(size[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(upright)
 
 
 def decode_image(content: bytes, name: str, size: tuple[int, int] | None = None) -> np.ndarray:

@@ -28,7 +28,7 @@ def cosine_factor(
         step: Number of the update, from 0.
         total_steps: Updates in the whole training, 1 or more. `floor` is reached by update number
             `total_steps`, the first that is not made, and kept from there on.
-        warmup_steps: Updates of linear warm-up, 0 or more and fewer than `total_steps`.
+        warmup_steps: Updates of linear warm-up, 0 or more.
         floor: The last factor, in [0, 1].
     """
     progress = _progress(step, total_steps, warmup_steps)
@@ -68,11 +68,6 @@ def check_span(total_steps: int, warmup_steps: int, floor: float) -> None:
     if total_steps < 1:
         raise ValueError(f"Argument `total_steps` must be at least 1. Received: {total_steps}")
     check_warmup(warmup_steps)
-    if warmup_steps >= total_steps:
-        raise ValueError(
-            "Argument `warmup_steps` must be smaller than the number of updates in the whole "
-            f"training, {total_steps}. Received: {warmup_steps}"
-        )
     if not 0.0 <= floor <= 1.0:
         raise ValueError(f"Argument `floor` must be between 0 and 1. Received: {floor}")
 
@@ -107,4 +102,6 @@ def _warmup(step: int, warmup_steps: int) -> float:
 
 def _progress(step: int, total_steps: int, warmup_steps: int) -> float:
     """Return the share of the time after the warm-up that has passed, in [0, 1]."""
-    return min(1.0, max(0.0, (step - warmup_steps) / (total_steps - warmup_steps)))
+    # A training that was cut short, to try something out, may end within its warm-up.
+    span = max(1, total_steps - warmup_steps)
+    return min(1.0, max(0.0, (step - warmup_steps) / span))

@@ -38,7 +38,7 @@ def test_any_division_into_batches_gives_the_same_order():
 
 def test_the_order_is_the_same_on_every_machine():
     # Worked out once; if this changes, no run can be resumed or repeated across the change.
-    assert epoch_order(0, 10, seed=0).tolist() == GOLDEN_ORDER
+    assert epoch_order(0, 10, seed=0).tolist() == [3, 7, 4, 2, 9, 8, 1, 6, 5, 0]
     assert sample_indices(range(0), 10, seed=0).tolist() == []
 
 
@@ -82,7 +82,11 @@ def test_augmentation_differs_from_epoch_to_epoch():
     batches = TrainingBatches(data, [flip], seed=0)
     first, second = batches.at(0, 23), batches.at(23, 23)
     flipped = [
-        {int(i) for i, image in zip(b.indices, b.images, strict=True) if (image != data.images[i]).any()}
+        {
+            int(i)
+            for i, image in zip(b.indices, b.images, strict=True)
+            if (image != data.images[i]).any()
+        }
         for b in (first, second)
     ]
     assert flipped[0] != flipped[1]
@@ -96,8 +100,9 @@ def test_evaluation_is_in_order_and_whole():
         np.concatenate([b.indices for b in evaluation_batches(decoded(), 5, (k, 4))])
         for k in range(4)
     ]
-    assert [len(part) for part in parts] == [5, 6, 6, 6]
-    assert np.concatenate(parts).tolist() == list(range(23))
+    assert [len(part) for part in parts] == [6, 6, 6, 5]
+    assert [part[0] for part in parts] == [0, 1, 2, 3]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(23))
     with pytest.raises(ValueError, match="part"):
         next(evaluation_batches(decoded(), 5, (4, 4)))
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-from configs.loading import load_complete
 from dataloader.loading import load_split, open_source
 from executor.building import build_loss, build_model
 from executor.device import Device
 from executor.judge import Judge
-from executor.run_directory import RunDirectory
+from executor.run_directory import RunDirectory, without_initial_weights
 from executor.weights import best_weights, load_strictly
 
 
@@ -26,11 +25,11 @@ def evaluate(path: str, split: str = "test", overrides: Sequence[str] = ()) -> d
         UserError: If there is no such run or split, or no weights yet.
     """
     run = RunDirectory.existing(path)
-    cfg = load_complete(str(run.config), overrides)
+    cfg = run.load_config(overrides)
     weights, step = best_weights(run)
     device = Device(cfg)
     source = open_source(cfg)
-    model = build_model(cfg, source.class_names, device)
+    model = build_model(without_initial_weights(cfg), source.class_names, device)
     load_strictly(model, weights, path)
     loss = build_loss(cfg, source.class_names, device)
     judge = Judge(cfg, loss, load_split(cfg, source, split), source.class_names, device)

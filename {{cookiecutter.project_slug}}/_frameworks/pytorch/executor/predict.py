@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from configs.loading import load_complete
 from dataloader.loading import open_source
+from evaluation.colours import class_colours
 from executor.building import build_model
 from executor.device import Device
 from executor.inference import predict_classes
-from executor.run_directory import RunDirectory
+from executor.run_directory import RunDirectory, without_initial_weights
 from executor.weights import best_weights, load_strictly
-from ops.images import decode_image, overlay, palette, resize_mask
+from ops.images import decode_image, overlay, resize_mask
 from utils import storage
 from utils.errors import UserError
 
@@ -40,20 +40,20 @@ def predict(
     """
     run = RunDirectory.existing(path)
     files = _listed(images)
-    cfg = load_complete(str(run.config), overrides)
+    cfg = run.load_config(overrides)
     weights, _ = best_weights(run)
     device = Device(cfg)
     class_names = open_source(cfg).class_names
-    model = build_model(cfg, class_names, device)
+    model = build_model(without_initial_weights(cfg), class_names, device)
     load_strictly(model, weights, path)
     model.eval()
-    colours = palette(len(class_names))
+    colours = class_colours(class_names)[: len(class_names)]
     folder = Path(output)
     written = []
     for file in files:
         content, name = storage.read_bytes(str(file)), storage.shown(str(file))
         image = decode_image(content, name)
-        small = decode_image(content, name, cfg.data.image_size)  # as training decodes it
+        small = np.array(decode_image(content, name, cfg.data.image_size))  # as in training
         mask = predict_classes(model, small[None], device)[0]
         written += _write(folder, file.stem, image, resize_mask(mask, image.shape[:2]), colours)
     return written
@@ -85,7 +85,7 @@ def _write(
 ) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        picture = Image.fromarray(mask, mode="P")
+        picture = Image.fromarray(mask)
         picture.putpalette(colours.ravel().tolist())
         picture.save(folder / f"{stem}_mask.png")
         Image.fromarray(overlay(image, mask, colours)).save(folder / f"{stem}_overlay.png")

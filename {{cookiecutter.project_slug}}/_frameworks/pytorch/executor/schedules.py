@@ -35,7 +35,7 @@ def cosine(
     Args:
         optimizer: Whose learning rate is scheduled.
         total_steps: Updates in the whole training; the executor fills it in.
-        warmup_steps: Updates of linear warm-up, 0 or more and fewer than `total_steps`.
+        warmup_steps: Updates of linear warm-up, 0 or more.
         floor: The factor at the end, in [0, 1].
 
     Raises:
@@ -58,7 +58,7 @@ def linear(
     Args:
         optimizer: Whose learning rate is scheduled.
         total_steps: Updates in the whole training; the executor fills it in.
-        warmup_steps: Updates of linear warm-up, 0 or more and fewer than `total_steps`.
+        warmup_steps: Updates of linear warm-up, 0 or more.
         floor: The factor at the end, in [0, 1].
 
     Raises:

@@ -85,7 +85,7 @@ def moving_average(model: nn.Module, decay: float | None) -> AveragedModel | Non
     """Return an exponential moving average of a model's weights and buffers, if one is wanted."""
     if decay is None:
         return None
-    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    average = get_ema_multi_avg_fn(decay)
     return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
 
 

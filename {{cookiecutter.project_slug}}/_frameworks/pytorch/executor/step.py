@@ -57,7 +57,7 @@ class TrainStep:
             batch: The samples of the step, of all accumulation steps together.
 
         Raises:
-            DivergedError: If loss or gradient is not finite; the weights are those from before the step.
+            DivergedError: If loss or gradient is not finite; the weights are unchanged.
         """
         state = self._state
         self._device.seed(self._seed + state.progress.step)
@@ -86,7 +86,7 @@ class TrainStep:
             with self._device.autocast():
                 logits = self._forward(self._device.images(part_images))
             loss = self._loss(logits.float(), self._device.masks(part_masks)) / self._accumulate
-            self._state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            self._state.scaler.scale(loss).backward()
             total += loss.item()
         return total
 

@@ -14,7 +14,7 @@ from executor.finish import finish
 from executor.judge import Judge
 from executor.plan import Plan
 from executor.recorder import Recorder
-from executor.run_directory import RunDirectory
+from executor.run_directory import RunDirectory, without_initial_weights
 from executor.signals import StopSignals
 from executor.state import Progress, TrainState
 from executor.step import StepValues, TrainStep
@@ -45,13 +45,16 @@ def train(cfg: CFG) -> dict[str, float]:
     classes = source.class_names
     training, validation = (load_split(cfg, source, name) for name in ("train", "validation"))
     plan = Plan.of(cfg, len(training.images))
-    state = build_state(cfg, classes, plan.total_steps, device)
+    restarted = bool(checkpoint.steps(run.checkpoints))
+    built = without_initial_weights(cfg) if restarted else cfg
+    state = build_state(built, classes, plan.total_steps, device)
     loss = build_loss(cfg, classes, device)
     judge = Judge(cfg, loss, validation, classes, device)
     origin = _restore(cfg, run, state)
     if state.progress.step == 0:
         judge.try_out(state.judged)
-    run.begin(cfg, {**system_facts(), **device.facts()})
+    parameters = sum(p.numel() for p in state.model.parameters())
+    run.begin(cfg, {**device.facts(), "parameters": parameters, **system_facts()})
     _announce(cfg, plan, state, device, (len(training.images), len(validation.images)), origin)
     batches = training_batches(cfg, training)
     _fit(cfg, run, plan, state, judge, TrainStep(cfg, state, loss, device), batches)

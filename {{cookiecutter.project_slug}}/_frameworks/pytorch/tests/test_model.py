@@ -33,6 +33,19 @@ def test_unet_returns_logits_of_the_images_size(size: tuple[int, int]) -> None:
     assert model(torch.zeros(2, 2, *size)).shape == (2, 4, *size)
 
 
+def test_unet_sizes() -> None:
+    assert size_of(UNet(num_classes=3)) == 450_403
+    assert size_of(UNet(num_classes=3, widths=(32, 64, 128, 256))) == 1_797_827
+
+
+def test_mobilenet_unet_sizes() -> None:
+    model = MobileNetUNet(num_classes=3)
+    steps = ((320, 512), (512 + 576, 256), (256 + 192, 128), (128 + 144, 64))
+    decoder = sum(9 * before * after + 2 * after for before, after in steps)
+    head = 9 * (64 + 96) * 3 + 3
+    assert size_of(model) == size_of(model.encoder) + decoder + head
+
+
 def test_unet_of_one_level_and_other_kernel() -> None:
     model = UNet(num_classes=2, widths=(4,), kernel_size=5)
     assert model(torch.zeros(1, 3, 7, 9)).shape == (1, 2, 7, 9)
