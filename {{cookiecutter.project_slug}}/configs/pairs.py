@@ -29,6 +29,8 @@ def pair_problems(cfg: CFG) -> Iterator[tuple[Path, str]]:
             ("data", "shuffle_buffer"),
             "only a cache on disk gains from a buffer; set data.cache to disk or auto",
         )
+    if train.monitor == "loss" and train.monitor_mode == "max":
+        yield ("train", "monitor_mode"), "the lowest loss is the best; set it to min"
     if min(cfg.data.std) <= 0.0:
         yield ("data", "std"), f"must be greater than 0, received {list(cfg.data.std)}"
     if not train.metrics and not train.evaluators:

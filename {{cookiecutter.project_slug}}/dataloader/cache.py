@@ -51,7 +51,7 @@ def decode(
     workers: int = 0,
     cache: Literal["auto", "memory", "disk"] = "auto",
     directory: str | None = None,
-    key: str = "",
+    key: Callable[[], str] | None = None,
     progress: Progress | None = None,
     num_classes: int | None = None,
 ) -> Decoded:
@@ -64,7 +64,8 @@ def decode(
         cache: Where the arrays go. "auto": into memory if they fit in half of what is available.
         directory: A local folder for arrays on disk. The next run finds them there, checks them
             and reuses them; made when needed. None: a new temporary folder.
-        key: What the content depends on besides the size: the source's fingerprint and the split.
+        key: Returns what the content depends on besides the size: the source's fingerprint and the
+            split. Called only for arrays on disk, since it may look at every file.
         progress: Called now and then, from this thread.
         num_classes: Checks that each mask holds nothing but 0 to num_classes - 1 and IGNORE_INDEX.
 
@@ -80,7 +81,7 @@ def decode(
         masks = np.empty(images_shape[:3], dtype=np.uint8)
         _decode_into(images, masks, split, workers, progress, num_classes)
         return Decoded(images, masks, _names(split))
-    name = hashlib.sha256(repr((_FORMAT, key, images_shape)).encode()).hexdigest()[:24]
+    name = hashlib.sha256(repr((_FORMAT, key and key(), images_shape)).encode()).hexdigest()[:24]
     folder = Path(directory or tempfile.mkdtemp(prefix="decoded-")) / name
     if not _is_valid(folder, images_shape):
         _write(folder, images_shape, split, workers, progress, num_classes)

@@ -2,19 +2,15 @@
 
 The handwriting is the test part of "Optical Recognition of Handwritten Digits" (E. Alpaydin and
 C. Kaynak, UCI Machine Learning Repository, 1998) and the photographs are two of scikit-learn's
-sample images; both come with scikit-learn. Its files are read directly, because importing
-scikit-learn takes a second.
+sample images; both come with scikit-learn (see `dataloader.digit_material`).
 """
 
-import gzip
-import importlib.util
 from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from dataloader.digit_material import digits_and_photographs
 from dataloader.source import SPLITS, check_split_name
 from ops.images import resize_image, resize_mask
 from utils.errors import UserError
@@ -28,7 +24,6 @@ VERSION = 1  # raise it whenever a scene would look different: it is part of the
 _DIGIT_ROWS = {"train": (0, 1029), "validation": (1029, 1415), "test": (1415, 1797)}
 # The part of each photograph's width, in fifths, that a split's backgrounds are cut from.
 _PHOTO_FIFTHS = {"train": (0, 3), "validation": (3, 4), "test": (4, 5)}
-_PHOTOS = ("china.jpg", "flower.jpg")
 
 _DRAWS_PER_SCENE = 8
 _DRAWS_PER_DIGIT = 16
@@ -119,7 +114,7 @@ class SceneSplit:
         """Load the digits and photographs of a split; see `DigitScenes` for the arguments."""
         self._count, self._canvas, self._digits_range, self._seed = count, canvas, digits, seed
         self._first_position = SPLITS.index(split) * _SCENES_PER_SPLIT
-        digit_images, photos = _material()
+        digit_images, photos = digits_and_photographs()
         rows, fifths = _DIGIT_ROWS[split], _PHOTO_FIFTHS[split]
         self._glyphs = digit_images[slice(*rows)]
         self._backgrounds = [
@@ -245,28 +240,3 @@ def _grown(area: np.ndarray, steps: int) -> np.ndarray:
 
 def _between(limits: tuple[float, float], draw: float) -> float:
     return limits[0] + (limits[1] - limits[0]) * draw
-
-
-@lru_cache(maxsize=1)
-def _material() -> tuple[list[Image.Image], list[Image.Image]]:
-    """Read scikit-learn's files: digits amid 12x12 grey pictures, ink 0 to 240, and photographs."""
-    package = importlib.util.find_spec("sklearn")
-    if package is None or package.origin is None:
-        raise UserError(
-            "The digit scenes need the data files of scikit-learn, which is not installed. Run "
-            "`pip install -r requirements.txt` or `pip install scikit-learn`, or set data.source "
-            "to your own data (dataloader.folder:Folder)."
-        )
-    folder = Path(package.origin).parent / "datasets"
-    try:
-        table = gzip.decompress((folder / "data" / "digits.csv.gz").read_bytes())
-        photos = [Image.open(folder / "images" / name).convert("RGB") for name in _PHOTOS]
-    except OSError as error:
-        raise UserError(
-            f"{error.filename or folder}: this data file of scikit-learn cannot be read "
-            f"({error.strerror or error}). Reinstall it: pip install --force-reinstall scikit-learn"
-        ) from error
-    numbers = np.array(table.replace(b"\n", b",").rstrip(b",").split(b","), dtype=np.float32)
-    ink = (numbers.reshape(-1, 65)[:, :64].reshape(-1, 8, 8) * 15).astype(np.uint8)
-    padded = np.pad(ink, ((0, 0), (2, 2), (2, 2)))
-    return [Image.fromarray(digit) for digit in padded], photos

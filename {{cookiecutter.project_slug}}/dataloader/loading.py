@@ -44,7 +44,7 @@ def load_split(cfg: CFG, source: Source, name: str) -> Decoded:
         workers=cfg.data.workers,
         cache=cfg.data.cache,
         directory=storage.resolve(cfg.data.cache_dir),
-        key=f"{source.fingerprint}-{name}",
+        key=lambda: f"{source.fingerprint}-{name}",
         progress=_logged(name),
         num_classes=len(source.class_names),
     )

@@ -1,6 +1,7 @@
 """The folder that holds everything of one run, and what may change when a run goes on."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ class RunDirectory:
     def append(self, row: Mapping[str, Any]) -> None:
         """Add one row to `metrics.jsonl`."""
         with self.history.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(json.dumps(_finite(row)) + "\n")
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of `metrics.jsonl`; a last line that was cut off does not count."""
@@ -113,7 +114,7 @@ class RunDirectory:
 
     def write_json(self, path: Path, values: Mapping[str, Any]) -> None:
         """Write a JSON file, indented for people."""
-        storage.write_text(str(path), json.dumps(values, indent=2) + "\n")
+        storage.write_text(str(path), json.dumps(_finite(values), indent=2) + "\n")
 
     def _check_continues(self, cfg: CFG) -> None:
         old, new = self.load_config().model_dump(), cfg.model_dump()
@@ -129,6 +130,14 @@ class RunDirectory:
                 + "\nGive this one its own folder, for example run.dir=runs/second, "
                 "or go back to the old values to continue the old run."
             )
+
+
+def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values with null for NaN and infinity, which JSON does not know."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
+    }
 
 
 def without_initial_weights(cfg: CFG) -> CFG:

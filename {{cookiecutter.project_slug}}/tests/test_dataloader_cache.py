@@ -62,7 +62,7 @@ def test_every_sample_is_read_once_and_in_its_place(tmp_path, workers, where):
 def test_the_disk_cache_is_reused_for_the_same_key_and_size_only(tmp_path):
     def reads(key, size):
         split = Numbers()
-        decode(split, size, cache="disk", directory=str(tmp_path), key=key)
+        decode(split, size, cache="disk", directory=str(tmp_path), key=lambda: key)
         return split.reads
 
     assert reads("a", (4, 4)) == 40

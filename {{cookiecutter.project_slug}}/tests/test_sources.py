@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from dataloader import digit_scenes, download, oxford_pets
+from dataloader import digit_material, digit_scenes, download, oxford_pets
 from dataloader.digit_scenes import DigitScenes
 from dataloader.download import Archive
 from dataloader.folder import Folder
@@ -89,8 +90,8 @@ def test_scene_fingerprint_and_errors(scenes, monkeypatch):
         DigitScenes(test=0).split("test")
     with pytest.raises(UserError, match="train, validation, test"):
         scenes.split("val")
-    digit_scenes._material.cache_clear()
-    monkeypatch.setattr(digit_scenes.importlib.util, "find_spec", lambda name: None)
+    digit_material.digits_and_photographs.cache_clear()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install .*scikit-learn"):
         scenes.split("train")
 
@@ -161,7 +162,7 @@ def test_folder_reads_colours_palettes_levels_and_bits(tmp_path):
     palette = Image.fromarray(labels).convert("P")
     palette.putpalette(colours.ravel().tolist())
     palette.frombytes(labels.tobytes())
-    forms = {
+    forms: dict[str, tuple[Image.Image, dict[str, Any]]] = {
         "rgb": (
             Image.fromarray(colours[labels]),
             {"mask_values": ["#000000", [255, 0, 0], "00FF80"]},
@@ -480,7 +481,7 @@ def test_an_archive_that_leads_outside_is_refused(tmp_path, server, monkeypatch)
 class _BreaksOff(SimpleHTTPRequestHandler):
     """Ends each first answer in the middle; goes on where a Range header says."""
 
-    asked: list = []  # noqa: RUF012
+    asked: ClassVar[list[str | None]] = []
 
     def do_GET(self):
         content = Path(self.translate_path(self.path)).read_bytes()

@@ -33,6 +33,6 @@ def evaluate(path: str, split: str = "test", overrides: Sequence[str] = ()) -> d
     load_strictly(model, weights, path)
     loss = build_loss(cfg, source.class_names, device)
     judge = Judge(cfg, loss, load_split(cfg, source, split), source.class_names, device)
-    values, _, _ = judge.finally_(model)
+    values, _, _ = judge.evaluate_whole(model)
     run.write_json(run.path / f"metrics-{split}.json", {"step": step, "split": split, **values})
     return values

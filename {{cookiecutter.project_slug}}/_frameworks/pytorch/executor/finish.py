@@ -25,7 +25,7 @@ def finish(
     """
     weights, step = best_weights(run)
     load_strictly(state.judged, weights, f"step {step}")
-    values, confusion, picker = judge.finally_(state.judged)
+    values, confusion, picker = judge.evaluate_whole(state.judged)
     temporary = run.weights.with_suffix(".tmp")
     write_tensors(temporary, weights)
     storage.replace(str(temporary), str(run.weights))

@@ -8,23 +8,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-
-@dataclass
-class Progress:
-    """Where a run is; plain numbers."""
-
-    step: int = 0
-    """Updates done."""
-    position: int = 0
-    """Training samples consumed."""
-    best_value: float | None = None
-    """The best value of `train.monitor` so far."""
-    best_step: int | None = None
-    waited: int = 0
-    """Evaluations since the best value."""
-    loss_sum: float = 0.0
-    """Sum of the losses since the last row of training metrics."""
-    loss_count: int = 0
+from executor.standing import Standing
 
 
 @dataclass
@@ -36,7 +20,7 @@ class TrainState:
     schedule: LRScheduler
     scaler: torch.amp.GradScaler
     ema: AveragedModel | None
-    progress: Progress = field(default_factory=Progress)
+    standing: Standing = field(default_factory=Standing)
 
     @property
     def judged(self) -> nn.Module:
@@ -58,7 +42,7 @@ class TrainState:
     def state_dict(self) -> dict[str, Any]:
         """Return everything as nested dictionaries of tensors and plain values."""
         return {
-            "progress": dict(vars(self.progress)),
+            "standing": dict(vars(self.standing)),
             "model": self.model.state_dict(),
             "optimizer": _optimizer_state(self.optimizer),
             "schedule": self.schedule.state_dict(),
@@ -78,7 +62,7 @@ class TrainState:
         self.scaler.load_state_dict(state["scaler"])
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
-        self.progress = Progress(**state["progress"])
+        self.standing = Standing(**state["standing"])
 
 
 def moving_average(model: nn.Module, decay: float | None) -> AveragedModel | None:

@@ -60,7 +60,7 @@ class TrainStep:
             DivergedError: If loss or gradient is not finite; the weights are unchanged.
         """
         state = self._state
-        self._device.seed(self._seed + state.progress.step)
+        self._device.seed(self._seed + state.standing.step)
         for parameter in self._parameters:
             parameter.grad = None
         loss = self._backward(batch)
@@ -73,8 +73,8 @@ class TrainStep:
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.after_update()
-        state.progress.step += 1
-        state.progress.position += len(batch.indices)
+        state.standing.step += 1
+        state.standing.position += len(batch.indices)
         return StepValues(loss, norm, learning_rate)
 
     def _backward(self, batch: Batch) -> float:
@@ -101,7 +101,7 @@ class TrainStep:
         indices = ", ".join(str(index) for index in batch.indices[:8])
         more = ", ..." if len(batch.indices) > 8 else ""
         return (
-            f"step {self._state.progress.step + 1} gave loss {loss} and gradient norm {norm}; the "
+            f"step {self._state.standing.step + 1} gave loss {loss} and gradient norm {norm}; the "
             f"weights are unchanged. Training samples of the step: {indices}{more}. "
             "Lower train.optimizer's learning rate, set train.clip_norm=1.0, or try "
             "executor.precision=fp32."

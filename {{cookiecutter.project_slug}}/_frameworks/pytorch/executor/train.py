@@ -16,8 +16,8 @@ from executor.plan import Plan
 from executor.recorder import Recorder
 from executor.run_directory import RunDirectory, without_initial_weights
 from executor.signals import StopSignals
-from executor.state import Progress, TrainState
-from executor.step import StepValues, TrainStep
+from executor.state import TrainState
+from executor.step import TrainStep
 from executor.weights import start_from
 from utils import storage
 from utils.errors import StoppedError, UserError
@@ -51,7 +51,7 @@ def train(cfg: CFG) -> dict[str, float]:
     loss = build_loss(cfg, classes, device)
     judge = Judge(cfg, loss, validation, classes, device)
     origin = _restore(cfg, run, state)
-    if state.progress.step == 0:
+    if state.standing.step == 0:
         judge.try_out(state.judged)
     parameters = sum(p.numel() for p in state.model.parameters())
     run.begin(cfg, {**device.facts(), "parameters": parameters, **system_facts()})
@@ -71,10 +71,11 @@ def _fit(
     batches: TrainingBatches,
 ) -> None:
     """Take steps until the plan is fulfilled, early stopping ends it or a signal arrives."""
-    progress = state.progress
-    if progress.step >= plan.total_steps or judge.gives_up(progress):
+    standing = state.standing
+    if standing.step >= plan.total_steps or standing.gives_up(cfg.train):
+        log.info("complete  nothing is left to train; raise train.epochs to go on")
         return
-    recorder = Recorder(cfg, run, plan, progress.step)
+    recorder = Recorder(cfg, run, plan, standing.step)
     with (
         closing(recorder),
         StopSignals() as signals,
@@ -82,27 +83,27 @@ def _fit(
     ):
         for batch in ahead:
             values = train_step(batch)
-            step = progress.step
-            progress.loss_sum += values.loss
-            progress.loss_count += 1
+            step = standing.step
+            standing.loss_sum += values.loss
+            standing.loss_count += 1
             recorder.step(step, values.loss)
             if plan.logs_at(step):
-                recorder.training(step, _row(progress, values))
+                recorder.training(step, {**values._asdict(), "loss": standing.take_mean_loss()})
             if plan.evaluates_at(step):
-                judged = judge.during_training(state.judged)
+                judged = judge.evaluate_part(state.judged)
                 recorder.evaluation(step, judged)
-                judge.note(progress, judged)
+                standing.judge(judged, cfg.train)
                 state.after_evaluation(judged[cfg.train.monitor])
             if plan.checkpoints_at(step) or signals.received:
                 checkpoint.save(run.checkpoints, step, state.state_dict())
-                checkpoint.prune(run.checkpoints, cfg.train.keep_checkpoints, progress.best_step)
+                checkpoint.prune(run.checkpoints, cfg.train.keep_checkpoints, standing.best_step)
             if signals.received:
                 raise StoppedError(
                     f"stopped at step {step} of {plan.total_steps} with a checkpoint; "
                     "the same command continues from there.",
                     signals.received,
                 )
-            if judge.gives_up(progress):
+            if standing.gives_up(cfg.train):
                 log.info("stopped early: %s has not improved", cfg.train.monitor)
                 return
 
@@ -111,19 +112,12 @@ def _ahead(
     cfg: CFG, plan: Plan, state: TrainState, batches: TrainingBatches
 ) -> Generator[Batch, None, None]:
     """Yield the remaining batches, made ahead by a thread where there are workers."""
-    progress = state.progress
-    last = progress.position + (plan.total_steps - progress.step) * plan.batch_size
-    positions = range(progress.position, last, plan.batch_size)
+    standing = state.standing
+    last = standing.position + (plan.total_steps - standing.step) * plan.batch_size
+    positions = range(standing.position, last, plan.batch_size)
     return prefetched(
         lambda position: batches.at(position, plan.batch_size), positions, cfg.data.workers
     )
-
-
-def _row(progress: Progress, values: StepValues) -> dict[str, float]:
-    """Return a row of training metrics, and begin the mean loss of the next."""
-    mean = progress.loss_sum / progress.loss_count
-    progress.loss_sum, progress.loss_count = 0.0, 0
-    return {**values._asdict(), "loss": mean}
 
 
 def _restore(cfg: CFG, run: RunDirectory, state: TrainState) -> str:
@@ -142,7 +136,7 @@ def _restore(cfg: CFG, run: RunDirectory, state: TrainState) -> str:
                 f"the checkpoint in {storage.shown(str(run.path))} does not fit the model or the "
                 f"optimizer; has the code changed? Choose another run.dir to start anew.\n{error}"
             ) from error
-        return f"continues after step {state.progress.step}"
+        return f"continues after step {state.standing.step}"
     if cfg.train.init_from is not None:
         start_from(state.model, storage.resolve(cfg.train.init_from))
         if state.ema is not None:

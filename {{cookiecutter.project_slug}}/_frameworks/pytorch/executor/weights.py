@@ -32,9 +32,9 @@ def best_weights(run: RunDirectory) -> tuple[dict[str, Tensor], int | None]:
     """
     newest = checkpoint.load_newest(run.checkpoints)
     if newest is not None:
-        best = newest["progress"]["best_step"]
-        if best is None or best == newest["progress"]["step"]:
-            return judged_weights(newest), newest["progress"]["step"]
+        best = newest["standing"]["best_step"]
+        if best is None or best == newest["standing"]["step"]:
+            return judged_weights(newest), newest["standing"]["step"]
         try:
             return judged_weights(checkpoint.load(run.checkpoints, best)), best
         except (OSError, ValueError) as error:

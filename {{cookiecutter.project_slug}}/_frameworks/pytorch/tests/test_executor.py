@@ -1,0 +1,256 @@
+"""The pieces of the executor: device, state, step, checkpoints and weights."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from configs.loading import load_config
+from configs.schema import CFG
+from dataloader.batches import Batch
+from executor import checkpoint
+from executor.building import build_loss, build_state
+from executor.device import Device
+from executor.plan import Plan
+from executor.standing import Standing
+from executor.state import TrainState
+from executor.step import TrainStep
+from executor.tensors import read_tensors, write_tensors
+from executor.weights import judged_weights, start_from
+from utils.errors import DivergedError, UserError
+
+CLASSES = ("object", "background", "border")
+SMALL = ("model.widths=[4, 8]", "data.image_size=16", "executor.device=cpu")
+# A network without batch statistics, so that parts of a batch add up to the whole.
+PIXELWISE = "{target: torch.nn:Conv2d, in_channels: 3, out_channels: 3, kernel_size: 3, padding: 1}"
+
+
+def config(*overrides: str) -> CFG:
+    """The default configuration, small; an override of a model replaces its sizes."""
+    replaced = tuple(word.split("=")[0] for word in overrides)
+    kept = [word for word in SMALL if not word.startswith(replaced or "-")]
+    return load_config(None, [*kept, *overrides])
+
+
+def parts(cfg: CFG) -> tuple[TrainState, TrainStep]:
+    device = Device(cfg)
+    state = build_state(cfg, CLASSES, 10, device)
+    return state, TrainStep(cfg, state, build_loss(cfg, CLASSES, device), device)
+
+
+def batch(seed: int, count: int = 8) -> Batch:
+    random = np.random.default_rng(seed)
+    images = random.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
+    masks = random.integers(0, 3, (count, 16, 16), dtype=np.uint8)
+    return Batch(images, masks, np.arange(count))
+
+
+def vector(state: TrainState) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in state.judged.parameters()])
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("train.optimizer=adamw", "train.schedule=cosine", "train.ema_decay=0.5"),
+        ("train.optimizer=torch.optim:RMSprop", "train.optimizer.momentum=0.5"),
+        ("train.optimizer=torch.optim:Adagrad",),
+        (
+            "train.schedule={target: torch.optim.lr_scheduler:OneCycleLR, max_lr: 0.01}",
+            "executor.channels_last=false",
+        ),
+    ],
+    ids=["adamw", "rmsprop", "adagrad", "onecycle"],
+)
+def test_a_saved_state_goes_on_as_if_nothing_had_happened(
+    tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    cfg = config(*overrides)
+    whole, step_whole = parts(cfg)
+    for seed in range(3):
+        step_whole(batch(seed))
+    checkpoint.save(tmp_path, 3, whole.state_dict())
+    resumed, step_resumed = parts(cfg)
+    saved = checkpoint.load_newest(tmp_path)
+    assert saved is not None
+    resumed.load_state_dict(saved)
+    for seed in (3, 4):
+        assert step_resumed(batch(seed)) == step_whole(batch(seed))
+    assert torch.equal(vector(resumed), vector(whole))
+    assert resumed.standing == whole.standing == Standing(step=5, position=40)
+
+
+def test_accumulated_parts_of_a_batch_are_the_batch() -> None:
+    results = []
+    for accumulate in (1, 4):
+        cfg = config(
+            f"model={PIXELWISE}",
+            f"train.accumulate={accumulate}",
+            "executor.precision=fp32",
+        )
+        state, step = parts(cfg)
+        results.append((step(batch(0)), vector(state)))
+    (one, one_weights), (four, four_weights) = results
+    assert one.loss == pytest.approx(four.loss, rel=1e-6)
+    assert one.grad_norm == pytest.approx(four.grad_norm, rel=1e-5)
+    assert torch.allclose(one_weights, four_weights, atol=1e-5)
+
+
+def test_clipping_limits_the_update_and_reports_the_true_norm() -> None:
+    sgd = ("train.optimizer={target: sgd, learning_rate: 1.0}", "train.schedule=constant")
+    state, step = parts(config(*sgd, "train.clip_norm=1e-3"))
+    before = vector(state)
+    assert step(batch(0)).grad_norm > 1e-3
+    assert (vector(state) - before).norm().item() == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_a_step_that_is_not_finite_changes_no_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    state, step = parts(config())
+    before = vector(state)
+    loss = step._loss
+    monkeypatch.setattr(step, "_loss", lambda logits, target: loss(logits, target) * float("nan"))
+    with pytest.raises(DivergedError, match="step 1 gave loss nan"):
+        step(batch(0))
+    assert torch.equal(vector(state), before)
+    assert state.standing == Standing()
+
+
+def test_the_moving_average_is_what_is_judged() -> None:
+    state, step = parts(config("train.ema_decay=0.9"))
+    first = vector(state)
+    step(batch(0))
+    step(batch(1))
+    raw = torch.cat([p.detach().flatten() for p in state.model.parameters()])
+    assert not torch.equal(vector(state), raw)
+    assert not torch.equal(vector(state), first)
+    exported = judged_weights(state.state_dict())
+    assert exported.keys() == state.model.state_dict().keys()
+    assert torch.equal(exported["head.weight"], state.judged.state_dict()["head.weight"])
+
+
+def test_a_plateau_lowers_the_rate_after_evaluations_only() -> None:
+    name = "torch.optim.lr_scheduler:ReduceLROnPlateau"
+    state, step = parts(config(f"train.schedule={{target: {name}, mode: max, patience: 0}}"))
+    rate = step(batch(0)).learning_rate
+    assert step(batch(1)).learning_rate == rate
+    state.after_evaluation(0.5)
+    state.after_evaluation(0.4)
+    assert step(batch(2)).learning_rate == pytest.approx(rate / 10)
+
+
+def test_half_precision_skips_infinite_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = config("executor.precision=fp32")
+    device = Device(cfg)
+    device.precision = "fp16"
+    state = build_state(cfg, CLASSES, 10, device)
+    step = TrainStep(cfg, state, build_loss(cfg, CLASSES, device), device)
+    assert state.scaler.is_enabled()
+    scale = state.scaler.get_scale()
+    before = vector(state)
+    loss = step._loss
+    monkeypatch.setattr(step, "_loss", lambda logits, target: loss(logits, target) * 1e36)
+    step(batch(0))
+    assert torch.equal(vector(state), before)
+    assert state.scaler.get_scale() < scale
+
+
+def test_devices_and_precisions_that_are_not_there_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UserError, match="Available: cpu"):
+        Device(config("executor.device=cuda"))
+    with pytest.raises(UserError, match="needs a GPU"):
+        Device(config("executor.device=auto", "executor.precision=fp16"))
+
+
+def test_images_arrive_normalised_and_in_the_chosen_format() -> None:
+    cfg = config("data.mean=[0, 0.5, 1]", "data.std=[1, 0.5, 0.25]")
+    images = np.full((2, 4, 5, 3), 255, np.uint8)
+    moved = Device(cfg).images(images)
+    assert moved.shape == (2, 3, 4, 5)
+    assert moved[0, :, 0, 0].tolist() == [1.0, 1.0, 0.0]
+    assert moved.is_contiguous(memory_format=torch.channels_last)
+    plain = Device(config("executor.channels_last=false")).images(images)
+    assert plain.is_contiguous()
+
+
+def test_checkpoints_hold_plain_values_and_nothing_else(tmp_path: Path) -> None:
+    state: dict[str, Any] = {"a": torch.arange(3.0), "b": [1, 2.5, None, True, "x"], "c": {7: {}}}
+    checkpoint.save(tmp_path, 1, state)
+    loaded = checkpoint.load(tmp_path, 1)
+    assert torch.equal(loaded["a"], state["a"])
+    assert loaded["b"] == state["b"]
+    assert loaded["c"] == {7: {}}
+    with pytest.raises(UserError, match="/d is a set"):
+        checkpoint.save(tmp_path, 2, {"d": {1}})
+    assert checkpoint.steps(tmp_path) == [1]
+
+
+def test_old_checkpoints_go_but_the_best_stays(tmp_path: Path) -> None:
+    for step in range(1, 6):
+        checkpoint.save(tmp_path, step, {"x": torch.tensor(step)})
+    checkpoint.prune(tmp_path, keep=2, best=2)
+    assert checkpoint.steps(tmp_path) == [2, 4, 5]
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_when_no_checkpoint_is_whole_it_says_so(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 1, {"x": torch.tensor(1)})
+    (tmp_path / "step-00000001.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match="none of the 1 checkpoints is whole"):
+        checkpoint.load_newest(tmp_path)
+    assert checkpoint.load_newest(tmp_path / "nothing") is None
+
+
+def test_tied_weights_and_memory_formats_survive_a_file(tmp_path: Path) -> None:
+    shared = torch.randn(4, 3, 2, 2).to(memory_format=torch.channels_last)
+    write_tensors(tmp_path / "x.safetensors", {"a": shared, "b": shared, "c": shared[1]})
+    loaded = read_tensors(tmp_path / "x.safetensors")
+    assert torch.equal(loaded["a"], shared)
+    assert torch.equal(loaded["b"], shared)
+    assert torch.equal(loaded["c"], shared[1])
+
+
+def test_fine_tuning_tells_what_fits(tmp_path: Path) -> None:
+    source, _ = parts(config())
+    path = tmp_path / "weights.safetensors"
+    write_tensors(path, source.model.state_dict())
+    wider, _ = parts(config("model.widths=[4, 16]", "run.seed=1"))
+    before = {k: v.clone() for k, v in wider.model.state_dict().items()}
+    start_from(wider.model, str(path))
+    after, given = wider.model.state_dict(), source.model.state_dict()
+    for name, value in after.items():
+        fits = name in given and given[name].shape == value.shape
+        assert torch.equal(value, given[name] if fits else before[name]), name
+    with pytest.raises(UserError, match="none of its"):
+        start_from(nn.Linear(1, 1), str(path))
+    with pytest.raises(UserError, match="cannot be read"):
+        start_from(nn.Linear(1, 1), str(tmp_path / "missing.safetensors"))
+
+
+def test_plan_counts_epochs_in_samples() -> None:
+    cfg = config("train.epochs=3", "train.batch_size=4", "run.log_every=5")
+    plan = Plan.of(cfg, 10)
+    assert plan.total_steps == 8  # 30 samples in batches of 4
+    assert [step for step in range(1, 9) if plan.evaluates_at(step)] == [3, 5, 8]
+    assert [step for step in range(1, 9) if plan.logs_at(step)] == [5, 8]
+    assert plan.epoch(5) == 2.0
+    assert Plan.of(config("train.max_steps=2"), 1000).total_steps == 2
+
+
+def test_early_stopping_and_the_best_value() -> None:
+    train = config("train.early_stopping={patience: 2, min_delta: 0.1}").train
+    standing = Standing()
+    for step, value in enumerate([float("nan"), 0.5, 0.55, 0.59], 1):
+        standing.step = step
+        assert not standing.gives_up(train)
+        standing.judge({"mean_iou": value}, train)
+    assert (standing.best_value, standing.best_step) == (0.5, 2)
+    assert standing.gives_up(train)
+    with pytest.raises(UserError, match="mean_iou"):
+        standing.judge({"loss": 1.0}, train)

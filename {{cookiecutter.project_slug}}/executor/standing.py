@@ -1,0 +1,60 @@
+"""Where a run is, and which of its weights were best: plain numbers, saved with the weights."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from configs.schema import Train
+from utils.errors import UserError
+
+
+@dataclass
+class Standing:
+    """What a run has done and reached so far."""
+
+    step: int = 0
+    """Updates done."""
+    position: int = 0
+    """Training samples consumed."""
+    best_value: float | None = None
+    """The best value of `train.monitor` so far."""
+    best_step: int | None = None
+    waited: int = 0
+    """Evaluations since the best value."""
+    loss_sum: float = 0.0
+    """Sum of the losses since the last row of training metrics."""
+    loss_count: int = 0
+
+    def judge(self, values: Mapping[str, float], train: Train) -> None:
+        """Take note of an evaluation: whether it is the best, and how long that is ago.
+
+        Args:
+            values: By name; `train.monitor` must be among them. NaN is never the best.
+            train: `monitor`, `monitor_mode` and `early_stopping` are used.
+
+        Raises:
+            UserError: If the value to monitor is not there.
+        """
+        if train.monitor not in values:
+            raise UserError(
+                f"train.monitor={train.monitor!r} is not among the values of an evaluation: "
+                f"{', '.join(values)}. Choose one of them, or add a metric that yields it."
+            )
+        value = values[train.monitor]
+        margin = 0.0 if train.early_stopping is None else train.early_stopping.min_delta
+        sign = 1.0 if train.monitor_mode == "max" else -1.0
+        is_first = self.best_value is None and not math.isnan(value)
+        if is_first or (self.best_value is not None and sign * (value - self.best_value) > margin):
+            self.best_value, self.best_step, self.waited = value, self.step, 0
+        else:
+            self.waited += 1
+
+    def gives_up(self, train: Train) -> bool:
+        """Tell whether early stopping ends the run."""
+        return train.early_stopping is not None and self.waited >= train.early_stopping.patience
+
+    def take_mean_loss(self) -> float:
+        """Return the mean loss since the last call, and begin the next mean."""
+        mean = self.loss_sum / self.loss_count
+        self.loss_sum, self.loss_count = 0.0, 0
+        return mean
