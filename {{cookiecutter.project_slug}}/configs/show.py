@@ -40,6 +40,6 @@ def _lines(value: dict[str, Any], path: Path, loaded: Loaded) -> Iterator[tuple[
             yield f"{indent}{key}:", ""
             yield from _lines(inner, here, loaded)
         else:
-            flow = yaml.safe_dump(inner, default_flow_style=True, allow_unicode=True, width=10**6)
+            flow = yaml.safe_dump(inner, default_flow_style=True, sort_keys=False, width=10**6)
             text = flow.removesuffix("\n").removesuffix("\n...")
             yield f"{indent}{key}: {text}", str(loaded.origin(here))

@@ -86,6 +86,7 @@ class _Bar:
         self._clock = clock
         self._monitor = monitor
         self._metric = ""
+        self._last = (clock.first, float("nan"))
         self._next = 0.0
         columns = (
             TextColumn("step"),
@@ -98,12 +99,11 @@ class _Bar:
         self._bar.start()
 
     def step(self, step: int, loss: float) -> None:
+        self._last = (step, loss)
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _BAR_SECONDS
-            text = f"loss {loss:.4f}  {self._metric}{self._clock.summary(step)}"
-            self._bar.update(self._task, completed=step, text=text)
-            self._bar.refresh()
+            self._draw()
 
     def evaluation(self, step: int, values: Mapping[str, float]) -> None:
         self._metric = f"{self._monitor} {values[self._monitor]:.4f}  "
@@ -111,7 +111,14 @@ class _Bar:
         log.info("step %d  validation %s", step, _chosen(values, self._monitor))
 
     def close(self) -> None:
+        self._draw()
         self._bar.stop()
+
+    def _draw(self) -> None:
+        step, loss = self._last
+        text = f"loss {loss:.4f}  {self._metric}{self._clock.summary(step)}"
+        self._bar.update(self._task, completed=step, text=text)
+        self._bar.refresh()
 
 
 def _chosen(values: Mapping[str, float], monitor: str) -> str:
