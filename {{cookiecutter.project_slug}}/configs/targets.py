@@ -1,11 +1,13 @@
 """Checks every object that the configuration names, and its arguments, without importing it."""
 
+import ast
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from configs.schema import CFG, Component
 from configs.yaml_text import Path
+from utils.annotations import fits
 from utils.signatures import (
     Parameters,
     TargetNotFoundError,
@@ -76,7 +78,11 @@ def _argument_problems(place: Place, parameters: Parameters) -> Iterator[tuple[P
     target = place.component.target
     own = parameters.names[place.positional :]
     given = place.component.arguments
-    for name in given:
+    for name, value in given.items():
+        annotation = parameters.annotations.get(name)
+        if name in own and not fits(value, annotation):
+            expected = ast.unparse(annotation) if annotation else ""
+            yield (*place.path, name), f"{target} expects {expected}, received {value!r}"
         if name not in own and not parameters.accepts_any:
             near = difflib.get_close_matches(name, own, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else "."

@@ -1,10 +1,12 @@
 """Objects by name: found, called and refused; and storage, where files are."""
 
+import ast
 from pathlib import Path
 
 import pytest
 
 from utils import storage
+from utils.annotations import fits
 from utils.errors import UserError
 from utils.names import build, resolve
 from utils.signatures import Parameters, TargetNotFoundError, parameters_of, public_names
@@ -86,6 +88,29 @@ def test_what_text_cannot_tell_is_left_to_the_import() -> None:
     assert anything is not None
     assert anything.accepts_any
     assert parameters_of("shelf:Base") is not None
+
+
+@pytest.mark.parametrize(
+    ("annotation", "fitting", "others"),
+    [
+        ("float", [1, 1.5], [True, "1", None, [1]]),
+        ("int", [1, -1], [True, 1.5, "1", None]),
+        ("bool", [True, False], [0, 1, "yes", None]),
+        ("str | None", ["a", None], [1, ["a"]]),
+        ("Sequence[int]", [[], [1, 2]], [1, "12", [1.5], None]),
+        ("tuple[int, int]", [[1, 2]], [1, None]),
+        ("float | Literal['test']", [0.5, "test"], ["other", None]),
+        ("Optional[int]", [1, None], ["a"]),
+        ("SomethingOfOurs", [1, "a", None, [1]], []),
+        ("dict[str, int]", [{"a": 1}], []),
+    ],
+)
+def test_values_are_held_to_annotations(
+    annotation: str, fitting: list[object], others: list[object]
+) -> None:
+    tree = ast.parse(annotation, mode="eval").body
+    assert [fits(value, tree) for value in fitting] == [True] * len(fitting)
+    assert [fits(value, tree) for value in others] == [False] * len(others)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ cannot tell (compiled code, objects made at run time) the answer is None, and th
 
 import ast
 import difflib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -25,6 +26,8 @@ class Parameters:
     """Those without a default."""
     accepts_any: bool
     """Whether there is a `**kwargs`."""
+    annotations: Mapping[str, ast.expr | None] = field(default_factory=dict, compare=False)
+    """What stands behind the colon of each, as syntax trees (see `utils.annotations`)."""
 
 
 class TargetNotFoundError(Exception):
@@ -213,11 +216,13 @@ def _of_function(node: ast.FunctionDef, *, is_method: bool) -> Parameters:
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         if default is None:
             required.add(argument.arg)
-    names = [a.arg for a in (*positional, *arguments.kwonlyargs)]
+    annotations = {a.arg: a.annotation for a in (*positional, *arguments.kwonlyargs)}
+    names = list(annotations)
     if is_method:
         required.discard(names[0])
         names = names[1:]
-    return Parameters(tuple(names), frozenset(required), arguments.kwarg is not None)
+    accepts_any = arguments.kwarg is not None
+    return Parameters(tuple(names), frozenset(required), accepts_any, annotations)
 
 
 def _of_dataclass(node: ast.ClassDef) -> Parameters | None:
@@ -230,8 +235,9 @@ def _of_dataclass(node: ast.ClassDef) -> Parameters | None:
         and isinstance(item.target, ast.Name)
         and "ClassVar" not in ast.unparse(item.annotation)
     ]
-    if any(isinstance(field.value, ast.Call) for field in fields):  # field(init=False) and the like
+    if any(isinstance(item.value, ast.Call) for item in fields):  # field(init=False) and the like
         return None
-    names = tuple(field.target.id for field in fields if isinstance(field.target, ast.Name))
-    required = {name for name, field in zip(names, fields, strict=True) if field.value is None}
-    return Parameters(names, frozenset(required), accepts_any=False)
+    names = tuple(item.target.id for item in fields if isinstance(item.target, ast.Name))
+    required = {name for name, item in zip(names, fields, strict=True) if item.value is None}
+    annotations = {name: item.annotation for name, item in zip(names, fields, strict=True)}
+    return Parameters(names, frozenset(required), accepts_any=False, annotations=annotations)
