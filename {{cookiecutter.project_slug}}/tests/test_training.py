@@ -57,6 +57,17 @@ def test_a_run_leaves_everything_behind(finished: Path) -> None:
     assert steps == [1, 2, 3, 4]
 
 
+def test_tensorboard_reads_the_numbers_of_the_run(finished: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(finished / "tensorboard")).Reload()
+    (validation,) = events.Scalars("validation/mean_iou")
+    assert validation.step == 4
+    assert validation.value == pytest.approx(rows(finished)[-1]["mean_iou"])
+    assert [point.step for point in events.Scalars("train/loss")] == [1, 2, 3, 4]
+    assert "train/images_per_second" in events.Tags()["scalars"]
+
+
 def test_evaluation_gives_the_numbers_of_training(finished: Path) -> None:
     trained = json.loads((finished / "metrics.json").read_text())
     again = main(["evaluate", str(finished), "--split", "validation"])

@@ -4,34 +4,64 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
-from torch import nn
 
 from dataloader.batches import Batch
 from evaluation.evaluator import Evaluator
 from evaluation.samples import SamplePicker
 from executor.device import Device
 from executor.step import Loss
+from executor.tensors import Model
+from utils.errors import UserError
 
 
-def predict_classes(model: nn.Module, images: np.ndarray, device: Device) -> np.ndarray:
+def check_logits(model: Model, images: np.ndarray, num_classes: int, device: Device) -> None:
+    """Check that a model turns images into the logits that loss and metrics expect.
+
+    Args:
+        model: Any.
+        images: uint8 [B, H, W, 3]; one is enough.
+        num_classes: How many channels the logits must have.
+        device: Where the model is.
+
+    Raises:
+        UserError: If the shape is another one.
+    """
+    count, height, width = images.shape[:3]
+    shape = tuple(_logits(model, images, device).shape)
+    expected = (count, num_classes, height, width)
+    if shape != expected:
+        raise UserError(
+            f"the model returned logits of shape {list(shape)} for {count} images of "
+            f"{height}x{width}; expected [batch, classes, height, width], here {list(expected)}."
+        )
+
+
+def predict_classes(model: Model, images: np.ndarray, device: Device) -> np.ndarray:
     """Return the most likely class of each pixel.
 
     Args:
-        model: In evaluation mode.
+        model: Any; evaluated in evaluation mode.
         images: uint8 [B, H, W, 3].
         device: Where the model is.
 
     Returns:
         uint8 [B, H, W].
     """
-    with torch.inference_mode(), device.autocast():
-        logits = model(device.images(images))
-    classes: np.ndarray = logits.argmax(1).to(torch.uint8).cpu().numpy()
+    classes: np.ndarray = _logits(model, images, device).argmax(1).to(torch.uint8).cpu().numpy()
     return classes
 
 
+def _logits(model: Model, images: np.ndarray, device: Device) -> torch.Tensor:
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode(), device.autocast():
+        logits: torch.Tensor = model(device.images(images))
+    model.train(was_training)
+    return logits
+
+
 def evaluate_batches(
-    model: nn.Module,
+    model: Model,
     loss: Loss,
     batches: Iterable[Batch],
     device: Device,

@@ -109,6 +109,8 @@ def _groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dic
     listed = list(parameters)
     if not listed:
         raise ValueError("Argument `parameters` must hold at least one parameter. Received: none")
+    if not weight_decay >= 0.0:  # PyTorch checks its defaults, but not what groups bring
+        raise ValueError(f"Argument `weight_decay` must be 0 or greater. Received: {weight_decay}")
     if weight_decay == 0.0:
         return [{"params": listed, "weight_decay": 0.0}]
     decayed = [parameter for parameter in listed if parameter.ndim > 1]

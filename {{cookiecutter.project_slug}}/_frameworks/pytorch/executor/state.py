@@ -47,22 +47,38 @@ class TrainState:
             "optimizer": _optimizer_state(self.optimizer),
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "ema": None if self.ema is None else self.ema.state_dict(),
+            "ema": None if self.ema is None else _average_state(self.ema),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to a saved state.
 
         Raises:
-            RuntimeError: If the state is that of another model.
+            ValueError: If the state is that of another model or optimizer.
         """
+        try:
+            self._load(state)
+        except (RuntimeError, KeyError) as error:
+            raise ValueError(str(error)) from error
+
+    def restart_average(self) -> None:
+        """Let the moving average begin with the model's weights as they are now."""
+        if self.ema is not None:
+            self.ema.module.load_state_dict(self.model.state_dict())
+
+    def _load(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         _restore_optimizer(self.optimizer, state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])
         if self.ema is not None:
-            self.ema.load_state_dict(state["ema"])
+            self.ema.module.load_state_dict(state["ema"]["model"])
+            self.ema.n_averaged.fill_(state["ema"]["updates"])
         self.standing = Standing(**state["standing"])
+
+
+def _average_state(ema: AveragedModel) -> dict[str, Any]:
+    return {"model": ema.module.state_dict(), "updates": int(ema.n_averaged)}
 
 
 def moving_average(model: nn.Module, decay: float | None) -> AveragedModel | None:

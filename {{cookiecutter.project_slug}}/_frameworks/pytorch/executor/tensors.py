@@ -1,4 +1,4 @@
-"""Tensors in files: the only place that knows how PyTorch's tensors are stored."""
+"""What the shared parts of the executor need to know about PyTorch's tensors and models."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,8 +6,26 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn import Module as Model
 
-__all__ = ["Tensor", "read_tensors", "write_tensors"]
+__all__ = ["Model", "Tensor", "count", "put_tensors", "read_tensors", "tensors_of", "write_tensors"]
+
+
+def count(model: Model) -> tuple[int, int]:
+    """Return how many parameters (single numbers) a model has, and how many of them are trained."""
+    parameters = list(model.parameters())
+    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    return sum(p.numel() for p in parameters), trained
+
+
+def tensors_of(model: Model) -> dict[str, Tensor]:
+    """Return a model's parameters and buffers by name: its `state_dict`."""
+    return dict(model.state_dict())
+
+
+def put_tensors(model: Model, tensors: Mapping[str, Tensor]) -> None:
+    """Copy tensors into those of a model with the same names, whose shapes they must have."""
+    model.load_state_dict(tensors, strict=False)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -18,6 +18,7 @@ from executor.run_directory import RunDirectory, without_initial_weights
 from executor.signals import StopSignals
 from executor.state import TrainState
 from executor.step import TrainStep
+from executor.tensors import count
 from executor.weights import start_from
 from utils import storage
 from utils.errors import StoppedError, UserError
@@ -53,8 +54,7 @@ def train(cfg: CFG) -> dict[str, float]:
     origin = _restore(cfg, run, state)
     if state.standing.step == 0:
         judge.try_out(state.judged)
-    parameters = sum(p.numel() for p in state.model.parameters())
-    run.begin(cfg, {**device.facts(), "parameters": parameters, **system_facts()})
+    run.begin(cfg, {**device.facts(), "parameters": count(state.model)[0], **system_facts()})
     _announce(cfg, plan, state, device, (len(training.images), len(validation.images)), origin)
     batches = training_batches(cfg, training)
     _fit(cfg, run, plan, state, judge, TrainStep(cfg, state, loss, device), batches)
@@ -131,7 +131,7 @@ def _restore(cfg: CFG, run: RunDirectory, state: TrainState) -> str:
     if saved is not None:
         try:
             state.load_state_dict(saved)
-        except (RuntimeError, ValueError, KeyError) as error:
+        except ValueError as error:
             raise UserError(
                 f"the checkpoint in {storage.shown(str(run.path))} does not fit the model or the "
                 f"optimizer; has the code changed? Choose another run.dir to start anew.\n{error}"
@@ -139,8 +139,7 @@ def _restore(cfg: CFG, run: RunDirectory, state: TrainState) -> str:
         return f"continues after step {state.standing.step}"
     if cfg.train.init_from is not None:
         start_from(state.model, storage.resolve(cfg.train.init_from))
-        if state.ema is not None:
-            state.ema.module.load_state_dict(state.model.state_dict())
+        state.restart_average()
         return f"weights of {cfg.train.init_from}"
     return "new weights"
 
@@ -155,9 +154,7 @@ def _announce(
 ) -> None:
     """Say what was decided."""
     height, width = cfg.data.image_size
-    parameters = list(state.model.parameters())
-    total = sum(p.numel() for p in parameters)
-    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    total, trained = count(state.model)
     micro = cfg.train.batch_size // cfg.train.accumulate
     log.info("device    %s", device)
     log.info(

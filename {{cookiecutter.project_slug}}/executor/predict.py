@@ -46,7 +46,6 @@ def predict(
     class_names = open_source(cfg).class_names
     model = build_model(without_initial_weights(cfg), class_names, device)
     load_strictly(model, weights, path)
-    model.eval()
     colours = class_colours(class_names)[: len(class_names)]
     folder = Path(output)
     written = []

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import numpy as np
-import torch
-from torch import nn
 
 from configs.schema import CFG
 from dataloader.batches import Batch, evaluation_batches
@@ -14,10 +12,10 @@ from dataloader.source import IGNORE_INDEX
 from evaluation.building import build_evaluators
 from evaluation.samples import SamplePicker
 from executor.device import Device
-from executor.inference import evaluate_batches
+from executor.inference import check_logits, evaluate_batches
 from executor.standing import Standing
 from executor.step import Loss
-from utils.errors import UserError
+from executor.tensors import Model
 
 _TRIAL_BATCHES = 2
 
@@ -43,7 +41,7 @@ class Judge:
         self._class_names = class_names
         self._device = device
 
-    def try_out(self, model: nn.Module) -> None:
+    def try_out(self, model: Model) -> None:
         """Run two batches, so that a mistake in a model or metric shows before training starts.
 
         Raises:
@@ -51,17 +49,17 @@ class Judge:
                 does not yield what `train.monitor` names.
         """
         batches = list(islice(self._batches(1), _TRIAL_BATCHES))
-        self._check_logits(model, batches[0])
+        check_logits(model, batches[0].images[:1], len(self._class_names), self._device)
         values = self._evaluate(model, batches)
         # A class that the two batches lack may be missing from the values without being a mistake.
         if not self._cfg.train.monitor.startswith("iou_"):
             Standing().judge(values, self._cfg.train)
 
-    def evaluate_part(self, model: nn.Module) -> dict[str, float]:
+    def evaluate_part(self, model: Model) -> dict[str, float]:
         """Return the values on the part of the split that `train.val_subsplits` leaves."""
         return self._evaluate(model, self._batches(self._cfg.train.val_subsplits))
 
-    def evaluate_whole(self, model: nn.Module) -> tuple[dict[str, float], np.ndarray, SamplePicker]:
+    def evaluate_whole(self, model: Model) -> tuple[dict[str, float], np.ndarray, SamplePicker]:
         """Return the values on the whole split, the confusion matrix and picked samples."""
         picker = SamplePicker(seed=self._cfg.run.seed, ignore_index=IGNORE_INDEX)
         confusion, evaluators = build_evaluators(self._cfg, self._class_names, IGNORE_INDEX)
@@ -76,24 +74,9 @@ class Judge:
         )
         return values, confusion.totals, picker
 
-    def _evaluate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
+    def _evaluate(self, model: Model, batches: Iterable[Batch]) -> dict[str, float]:
         _, evaluators = build_evaluators(self._cfg, self._class_names, IGNORE_INDEX)
         return evaluate_batches(model, self._loss, batches, self._device, evaluators)
 
     def _batches(self, parts: int) -> Iterator[Batch]:
         return evaluation_batches(self._decoded, self._cfg.train.batch_size, part=(0, parts))
-
-    def _check_logits(self, model: nn.Module, batch: Batch) -> None:
-        was_training = model.training
-        model.eval()
-        with torch.inference_mode(), self._device.autocast():
-            shape = tuple(model(self._device.images(batch.images[:1])).shape)
-        model.train(was_training)
-        height, width = batch.masks.shape[1:]
-        expected = (1, len(self._class_names), height, width)
-        if shape != expected:
-            raise UserError(
-                f"model.target={self._cfg.model.target} returned logits of shape {list(shape)} for "
-                f"one image of {height}x{width}; expected [batch, classes, height, width], here "
-                f"{list(expected)}."
-            )

@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
-
 from executor import checkpoint
 from executor.run_directory import RunDirectory
-from executor.tensors import read_tensors
+from executor.tensors import Model, Tensor, put_tensors, read_tensors, tensors_of
 from utils import storage
 from utils.errors import UserError
 from utils.logs import log
@@ -17,11 +15,8 @@ _SHOWN = 5
 
 def judged_weights(saved: dict[str, Any]) -> dict[str, Tensor]:
     """Return the weights that a checkpoint was judged by: the moving average if it has one."""
-    if saved["ema"] is None:
-        weights: dict[str, Tensor] = saved["model"]
-        return weights
-    prefix = "module."
-    return {k.removeprefix(prefix): v for k, v in saved["ema"].items() if k.startswith(prefix)}
+    weights: dict[str, Tensor] = (saved["ema"] or saved)["model"]
+    return weights
 
 
 def best_weights(run: RunDirectory) -> tuple[dict[str, Tensor], int | None]:
@@ -46,22 +41,31 @@ def best_weights(run: RunDirectory) -> tuple[dict[str, Tensor], int | None]:
     )
 
 
-def load_strictly(model: nn.Module, weights: dict[str, Tensor], origin: str) -> None:
+def load_strictly(model: Model, weights: dict[str, Tensor], origin: str) -> None:
     """Put weights into a model that must have exactly these.
 
     Raises:
         UserError: If names or shapes differ, as they do when the model's code has changed.
     """
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
+    own = tensors_of(model)
+    problems = [
+        *(f"{name} is missing" for name in own if name not in weights),
+        *(f"{name} is unknown to the model" for name in weights if name not in own),
+        *(
+            f"{name} has shape {list(value.shape)}, the model's {list(own[name].shape)}"
+            for name, value in weights.items()
+            if name in own and own[name].shape != value.shape
+        ),
+    ]
+    if problems:
         raise UserError(
             f"the weights of {origin} do not fit the model; its code or its arguments have "
-            f"changed since they were saved.\n{error}"
-        ) from error
+            f"changed since they were saved: {_few(problems)}."
+        )
+    put_tensors(model, weights)
 
 
-def start_from(model: nn.Module, path: str) -> None:
+def start_from(model: Model, path: str) -> None:
     """Fine-tune: put all weights that fit into a model and say what was loaded.
 
     Args:
@@ -73,14 +77,14 @@ def start_from(model: nn.Module, path: str) -> None:
     """
     file = Path(path)
     weights = _read(file) if file.suffix == ".safetensors" else _of_run(path)
-    own = model.state_dict()
+    own = tensors_of(model)
     fitting = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
     if not fitting:
         raise UserError(
             f"train.init_from={storage.shown(path)}: none of its {len(weights)} tensors fits the "
             f"model. It has {_few(list(weights))}; the model has {_few(list(own))}."
         )
-    model.load_state_dict(fitting, strict=False)
+    put_tensors(model, fitting)
     log.info("weights   %d of %d tensors from %s", len(fitting), len(own), storage.shown(path))
     resized = [k for k in own if k in weights and k not in fitting]
     for label, names in (
