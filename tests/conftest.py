@@ -8,15 +8,18 @@
 | `project`   | a project with the default answers and `framework`; not to be changed           |
 | `python`    | the interpreter that has `framework`'s requirements                             |
 | `run`       | runs that interpreter in a project: `run(project, "main.py", "config")`         |
+| `ask`       | runs code in a project and returns what it prints as JSON                       |
 
 Tests that change a project copy it first, or generate their own.
 """
 
 import json
 import os
+import resource
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +34,13 @@ QUIET = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUTF8": "1"
 
 Create = Callable[..., Path]
 Run = Callable[..., subprocess.CompletedProcess[str]]
+Ask = Callable[..., Any]
+
+
+def cpu_of_children() -> float:
+    """Return the CPU seconds of all processes started from here that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def framework_python(framework: str) -> Path:
@@ -85,3 +95,15 @@ def run(python: Path) -> Run:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def ask(run: Run) -> Ask:
+    """The tests' own environment has neither NumPy nor Pillow: a project's has."""
+
+    def ask(project: Path, code: str, *arguments: object) -> Any:
+        result = run(project, "-c", code, *map(str, arguments))
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
+
+    return ask

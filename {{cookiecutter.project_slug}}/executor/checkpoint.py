@@ -99,14 +99,17 @@ def load_newest(folder: Path) -> dict[str, Any] | None:
 
 
 def prune(folder: Path, keep: int, best: int | None) -> None:
-    """Remove all but the newest `keep` checkpoints and that of the best step, and lost pieces."""
+    """Remove all but the newest `keep` checkpoints and that of the best step, and lost pieces.
+
+    Lost pieces are what a process that was killed while it wrote or removed a checkpoint left.
+    """
     kept = {*steps(folder)[-keep:], best}
     for step in steps(folder):
-        if step not in kept:
-            stem = folder / f"step-{step:08d}"
-            stem.with_suffix(".json").unlink(missing_ok=True)  # first: it is what makes it count
-            stem.with_suffix(".safetensors").unlink(missing_ok=True)
-    for piece in folder.glob("*.tmp"):
+        if step not in kept:  # first the file that makes a checkpoint count
+            (folder / f"step-{step:08d}.json").unlink(missing_ok=True)
+    tensors = folder.glob("step-*.safetensors")
+    lost = [file for file in tensors if not file.with_suffix(".json").exists()]
+    for piece in [*lost, *folder.glob("*.tmp")]:
         piece.unlink(missing_ok=True)
 
 

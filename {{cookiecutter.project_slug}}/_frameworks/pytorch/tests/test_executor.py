@@ -199,6 +199,17 @@ def test_old_checkpoints_go_but_the_best_stays(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 6
 
 
+def test_what_a_killed_process_left_goes(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        checkpoint.save(tmp_path, step, {"x": torch.tensor(step)})
+    whole = {file.name for file in tmp_path.iterdir() if "3" in file.name}
+    (tmp_path / "step-00000001.json").unlink()  # killed while it removed this one
+    (tmp_path / "step-00000004.77.tmp").touch()  # killed while it wrote the next
+    (tmp_path / "step-00000004.json.77.tmp").touch()
+    checkpoint.prune(tmp_path, keep=1, best=None)
+    assert {file.name for file in tmp_path.iterdir()} == whole
+
+
 def test_when_no_checkpoint_is_whole_it_says_so(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 1, {"x": torch.tensor(1)})
     (tmp_path / "step-00000001.safetensors").write_bytes(b"")

@@ -86,6 +86,8 @@ def test_decoupled_decay_by_hand() -> None:
         lambda: optimizers.adam([]),
         lambda: optimizers.adam(parameters(), learning_rate=-1.0),
         lambda: optimizers.adamw(parameters(), beta1=1.0),
+        lambda: optimizers.adamw(parameters(), weight_decay=-1.0),
+        lambda: optimizers.sgd(parameters(), weight_decay=-1.0),
         lambda: optimizers.sgd(parameters(), nesterov=True),
     ],
 )

@@ -1,0 +1,256 @@
+"""Mistakes in the configuration, made as a user makes them: on the command line, in a YAML file."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+
+from conftest import Run, cpu_of_children
+
+FRAMEWORK_MODULES = {"torch", "tensorflow", "keras"}
+MAX_CPU_SECONDS = 1.0  # to tell a mistake
+MAX_CPU_SECONDS_AT_ONCE = 0.25  # to show help or configuration, on an idle machine
+YARDSTICK = "import yaml; from pydantic import BaseModel"
+YARDSTICK_CPU_SECONDS = 0.10  # what that takes there
+
+
+class Refusal(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    message: str
+    modules: set[str]
+    """All that were imported."""
+    cpu: float
+
+
+def refused(run: Run, project: Path, folder: Path, *words: str) -> Refusal:
+    """Run `main.py train` in a folder of its own and take apart what it said."""
+    before = cpu_of_children()
+    result = run(folder, "-X", "importtime", str(project / "main.py"), "train", *words)
+    cpu = cpu_of_children() - before
+    lines = result.stderr.splitlines()
+    imports = [line for line in lines if line.startswith("import time:")]
+    modules = {line.rpartition("|")[2].strip().partition(".")[0] for line in imports}
+    message = "\n".join(line for line in lines if line not in set(imports))
+    return Refusal(result.returncode, message, modules, cpu)
+
+
+def all_files(*folders: Path) -> set[Path]:
+    """List what is in some folders, but for the bytecode that Python keeps."""
+    return {f for folder in folders for f in folder.rglob("*") if "__pycache__" not in f.parts}
+
+
+# Each: the lines of the YAML file (None: no file), words of the command line, and how the message
+# must begin after "FILE:LINE: " (or "command line: ").
+BROKEN = {
+    "misspelt key at depth three": (
+        ["train:", "  optimizer:", "    target: adamw", "    learning_rat: 1e-3"],
+        [],
+        "bad.yaml:4: train.optimizer.learning_rat: adamw has no argument 'learning_rat'; "
+        "did you mean 'learning_rate'?",
+    ),
+    "misspelt key of the schema at depth three": (
+        ["train:", "  early_stopping:", "    patience: 3", "    min_dleta: 0.1"],
+        [],
+        "bad.yaml:4: train.early_stopping.min_dleta: unknown key 'min_dleta'; "
+        "did you mean 'min_delta'?",
+    ),
+    "wrong type": (
+        ["train:", "  epochs: many"],
+        [],
+        "bad.yaml:2: train.epochs: expected a whole number, received 'many'",
+    ),
+    "duplicate key": (
+        ["train:", "  epochs: 3", "  batch_size: 8", "  epochs: 5"],
+        [],
+        "bad.yaml:4: train.epochs: this key stands here twice (first in line 2); keep one",
+    ),
+    "out of range": (
+        ["data:", "  workers: 2", "train:", "  ema_decay: 1.5"],
+        [],
+        "bad.yaml:4: train.ema_decay: expected less than 1.0, received 1.5",
+    ),
+    "impossible pair": (
+        ["train:", "  batch_size: 10", "  accumulate: 4"],
+        [],
+        "bad.yaml:3: train.accumulate: 4 does not divide train.batch_size=10",
+    ),
+    "unknown target": (
+        ["model:", "  target: model.unet:UNett"],
+        [],
+        "bad.yaml:2: model.target: unknown target 'model.unet:UNett': module 'model.unet' has no "
+        "'UNett'; did you mean 'UNet'?",
+    ),
+    "unknown plain name": (
+        ["train:", "  loss: cros_entropy"],
+        [],
+        "bad.yaml:2: train.loss.target: unknown name 'cros_entropy'; did you mean 'cross_entropy'?",
+    ),
+    "wrong argument for a target": (
+        ["model:", "  target: model.unet:UNet", "  widhts: [4, 8]"],
+        [],
+        "bad.yaml:3: model.widhts: model.unet:UNet has no argument 'widhts'; "
+        "did you mean 'widths'?",
+    ),
+    "missing argument for a target": (
+        ["train:", "  schedule:", "    target: step"],
+        [],
+        "bad.yaml:2: train.schedule: step needs the argument 'milestones'",
+    ),
+    "missing file": (
+        None,
+        ["--config", "no-such.yaml"],
+        "no-such.yaml: the file cannot be read (No such file or directory)",
+    ),
+    "bad override": (
+        None,
+        ["train.epochs=none"],
+        "command line: train.epochs: expected a whole number, received 'none'",
+    ),
+    "override without a value": (
+        None,
+        ["train.epochs"],
+        "command line: expected key.path=value, received 'train.epochs'",
+    ),
+    "empty YAML": ([], [], "bad.yaml: the file is empty"),
+    "YAML that is none": (
+        ["train:", "  epochs: [3"],
+        [],
+        "bad.yaml:3: this is not valid YAML",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_mistake_is_told_at_once_in_one_message(
+    project: Path, run: Run, tmp_path: Path, case: str
+):
+    lines, words, expected = BROKEN[case]
+    if lines is not None:
+        (tmp_path / "bad.yaml").write_text("".join(f"{line}\n" for line in lines))
+        words = ["--config", "bad.yaml", *words]
+    before = all_files(project, tmp_path)
+    refusal = refused(run, project, tmp_path, *words)
+    assert refusal.code == 2
+    assert refusal.message.startswith("error: ")
+    assert expected in refusal.message
+    assert "Traceback" not in refusal.message
+    assert len(refusal.message.splitlines()) <= 2  # how many there are, and the one
+    assert refusal.modules >= {"argparse", "configs"}  # the list of imports can be relied on
+    assert refusal.modules & FRAMEWORK_MODULES == set()
+    assert refusal.cpu < MAX_CPU_SECONDS
+    assert all_files(project, tmp_path) == before
+
+
+def test_all_mistakes_of_a_file_and_the_command_line_are_told_together(
+    project: Path, run: Run, tmp_path: Path
+):
+    text = """\
+        run:
+          dri: runs/mine
+        data:
+          workers: -1
+          workers: 2
+          transforms: [{target: flop}]
+        model:
+          target: model.unet:UNet
+          depth: 3
+        train:
+          epochs: "3"
+          accumulate: 5
+          optimizer: adan
+        executor:
+          precison: fp32
+          precision: fp16
+          device: cpu
+    """
+    (tmp_path / "bad.yaml").write_text(re.sub("^ {8}", "", text, flags=re.MULTILINE).rstrip(" "))
+    words = ["--config", "bad.yaml", "train.batch_size=0.5", "executor.compile=perhaps"]
+    refusal = refused(run, project, tmp_path, *words)
+    told = re.findall(r"^  (\S+:\d+|command line): (\S+): ", refusal.message, re.MULTILINE)
+    assert told == [
+        ("bad.yaml:2", "run.dri"),
+        ("bad.yaml:4", "data.workers"),
+        ("bad.yaml:5", "data.workers"),
+        ("bad.yaml:6", "data.transforms.0.target"),
+        ("bad.yaml:9", "model.depth"),
+        ("bad.yaml:11", "train.epochs"),
+        ("bad.yaml:12", "train.accumulate"),
+        ("bad.yaml:13", "train.optimizer.target"),
+        ("bad.yaml:15", "executor.precison"),
+        ("bad.yaml:16", "executor.precision"),
+        ("command line", "train.batch_size"),
+        ("command line", "executor.compile"),
+    ]
+    assert refusal.message.startswith("error: the configuration has 12 problems:\n")
+    assert refusal.code == 2
+
+
+def test_the_traceback_is_there_for_those_who_ask(project: Path, run: Run, tmp_path: Path):
+    refusal = refused(run, project, tmp_path, "--debug", "train.epochs=none")
+    assert refusal.code == 2
+    assert refusal.message.startswith("Traceback")
+
+
+def fastest(run: Run, project: Path, *words: str) -> float:
+    """Return the least CPU seconds of some tries: what a busy machine adds is not the program's."""
+    spent = []
+    for _ in range(6):
+        before = cpu_of_children()
+        result = run(project, *words, PYTHONDONTWRITEBYTECODE="")  # the first try compiles
+        spent.append(cpu_of_children() - before)
+        assert result.returncode == 0, result.stderr
+    return min(spent)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["config"]], ids=" ".join)
+def test_help_and_configuration_are_there_at_once(project: Path, run: Run, words: list[str]):
+    # Two processes that share a core take up to twice the CPU time of one that has it alone.
+    slowness = fastest(run, project, "-c", YARDSTICK) / YARDSTICK_CPU_SECONDS
+    limit = MAX_CPU_SECONDS_AT_ONCE * max(1.0, slowness)
+    assert fastest(run, project, "main.py", *words) < limit
+
+
+def leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Yield (key path, value) of everything below."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from leaves(inner, f"{path}.{key}" if path else key)
+    else:
+        yield path, value
+
+
+def test_config_shows_every_value_and_where_it_comes_from(project: Path, run: Run, tmp_path: Path):
+    (tmp_path / "mine.yaml").write_text("train:\n  optimizer: sgd\n  epochs: 3\n")
+    words = ["config", "--config", "mine.yaml", "train.batch_size=16", "run.dir=runs/3.10"]
+    result = run(tmp_path, str(project / "main.py"), *words)
+    assert result.returncode == 0, result.stderr
+    values = dict(leaves(yaml.safe_load(result.stdout)))
+    origins = {
+        line.split("#")[0].strip(): line.split("# ")[1]
+        for line in result.stdout.splitlines()
+        if "# " in line
+    }
+    assert len(origins) == len(values)
+    assert values["train.epochs"] == 3
+    assert origins["epochs: 3"] == "mine.yaml:3"
+    assert values["train.optimizer.target"] == "sgd"
+    assert "train.optimizer.learning_rate" not in values  # that was the default optimizer's
+    assert origins["target: sgd"] == "mine.yaml:2"
+    assert values["train.batch_size"] == 16
+    assert origins["batch_size: 16"] == "command line"
+    assert values["run.dir"] == "runs/3.10"
+    assert origins["seed: 0"].endswith("configs/default.yaml:9")
+    assert origins["clip_norm: null"] == "built-in default"
+
+
+def test_what_config_shows_is_a_configuration(project: Path, run: Run, tmp_path: Path):
+    first = run(project, "main.py", "config", "--config", "configs/oxford_pets.yaml")
+    (tmp_path / "all.yaml").write_text(first.stdout)
+    again = run(project, "main.py", "config", "--config", str(tmp_path / "all.yaml"))
+    assert again.returncode == 0, again.stderr
+    assert yaml.safe_load(again.stdout) == yaml.safe_load(first.stdout)

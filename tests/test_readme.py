@@ -1,0 +1,197 @@
+"""What the pages say is true: the lines to type work, and everything they name is there."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from conftest import FRAMEWORKS, QUESTIONS, QUIET, Create, Run
+from generate import TEMPLATE_FOLDER
+from readme import anchors, blocks, lines_to_type, links, spans
+
+SUFFIXES = "css html ipynb json jsonl md png py safetensors toml txt yaml yml".split()
+FILE = re.compile(rf"[\w./-]+\.({'|'.join(SUFFIXES)})|[\w./-]+/")
+KEY = re.compile(r"((?:run|data|train|model|executor)(?:\.\w+)+)(?:(?:=|: )(\S+))?")
+TO_BE_WRITTEN = {"model/tiny.py", "ops/focal.py"}  # by the reader of the generated README
+MIN_MEAN_IOU = 0.80
+
+
+@pytest.fixture(scope="module")
+def page(project: Path) -> str:
+    """The generated project's README."""
+    return (project / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def front_page(template: Path) -> str:
+    """The template's own README."""
+    return (template / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_lines_to_type_work_where_nothing_is_set_up(create: Create, framework: str):
+    project = create(framework=framework)
+    text = lines_to_type((project / "README.md").read_text(encoding="utf-8"))
+    # A shell as a newcomer has it, but for the threads: other tests run on the same cores.
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    result = subprocess.run(
+        ["bash", "-e"],
+        input=text,
+        cwd=project,
+        env={**kept, **QUIET},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    metrics = json.loads((project / "runs/default/metrics.json").read_text(encoding="utf-8"))
+    assert metrics["mean_iou"] >= MIN_MEAN_IOU
+    assert (project / "runs/default/report.html").stat().st_size > 100_000
+
+
+def test_every_file_that_the_generated_readme_names_exists(page: str, project: Path):
+    left_by_a_run, _, _ = page.partition("## What a run leaves behind")[2].partition("\n\n## ")
+    named = {s for s in spans(page) if FILE.fullmatch(s)} - set(spans(left_by_a_run))
+    assert len(named) >= 15
+    there = {path.relative_to(project).as_posix() for path in project.rglob("*")}
+    there |= {path.rpartition("/")[2] for path in there}  # where the line names the folder
+    missing = {name for name in named - TO_BE_WRITTEN if name.rstrip("/") not in there}
+    assert {name for name in missing if not name.startswith("runs/")} == set()
+
+
+def test_every_part_has_its_line_in_the_generated_readme(page: str, project: Path):
+    listed = {row.split("|")[1].strip(" `/") for row in page.splitlines() if row.startswith("| `")}
+    parts = {path.name for path in project.iterdir() if path.is_dir() and path.name[0] != "."}
+    assert parts - {"__pycache__"} <= listed
+
+
+def settings(page: str) -> Iterator[tuple[str, str | None]]:
+    """Yield every (key, value or None) of the configuration that a page names."""
+    for span in spans(page):
+        words = span.split() if "=" in span else [span]
+        for word in words:
+            if (found := KEY.fullmatch(word)) and not FILE.fullmatch(word):
+                yield found[1], found[2]
+
+
+def test_every_key_that_the_generated_readme_names_exists(page: str, project: Path, run: Run):
+    named = list(settings(page))
+    assert len(named) >= 5
+    result = run(project, "main.py", "config")
+    known = yaml.safe_load(result.stdout)
+    for key, _ in named:
+        place = known
+        for part in key.split("."):
+            assert part in place, key
+            place = place[part]
+    values = {f"{key}={value}" for key, value in named if value and key != "run.dir"}
+    assert values
+    result = run(project, "main.py", "config", *sorted(values))
+    assert result.returncode == 0, result.stderr
+
+
+def commands(page: str) -> Iterator[str]:
+    """Yield every command line of a page, in its text or to be typed."""
+    yield from spans(page)
+    for block in blocks(page):
+        if block.language == "sh":
+            yield from re.split(r"\n|&&", block.text)
+
+
+def test_every_command_that_the_generated_readme_names_exists(page: str, project: Path, run: Run):
+    used: dict[str, set[str]] = {}
+    for line in commands(page):
+        if found := re.search(r"\bmain\.py (\w+)(.*)", line):
+            used.setdefault(found[1], set()).update(re.findall(r"--[\w-]+", found[2]))
+    assert set(used) == {"train", "evaluate", "predict", "config"}
+    for command, options in used.items():
+        result = run(project, "main.py", command, "--help")
+        assert result.returncode == 0
+        for option in options:
+            assert option in result.stdout, f"{command} {option}"
+
+
+def test_every_tool_that_the_generated_readme_names_is_required(page: str, project: Path):
+    texts = [(project / f"requirements{part}.txt").read_text() for part in ("", "-dev")]
+    named = {line.split()[0] for line in commands(page) if re.match(r"[a-z-]+ [a-z.]|mypy$", line)}
+    named |= set(re.findall(r"python -m (\w+)", page)) - {"pip", "venv"}
+    tools = named & {"ruff", "mypy", "pre-commit", "pytest", "tensorboard"}
+    assert len(tools) >= 4
+    for tool in tools:
+        assert any(f"\n{tool}==" in text for text in texts), tool
+
+
+def test_the_front_page_names_every_question_with_its_default(front_page: str, project: Path):
+    rows = [row.strip("|").split("|") for row in front_page.splitlines() if row.startswith("| `")]
+    table = {row[0].strip(" `"): row for row in rows}
+    asked = {name: value for name, value in QUESTIONS.items() if not name.startswith("_")}
+    assert list(table) == list(asked)
+    for name, value in asked.items():
+        default = value[0] if isinstance(value, list) else value
+        if name == "project_slug":
+            default = project.name
+        assert table[name][2].strip(" `") == default, name
+    for choice in [*FRAMEWORKS, *QUESTIONS["license"]]:
+        assert f"`{choice}`" in front_page
+
+
+def test_every_file_and_target_of_make_that_the_front_page_names_exists(
+    front_page: str, template: Path, project: Path
+):
+    targets = set(re.findall(r"^(\w+):", (template / "Makefile").read_text(), re.MULTILINE))
+    lines = [line.strip() for line in commands(front_page)]
+    used = {line.split()[1] for line in lines if re.match(r"make \w", line)}
+    assert {"demo", "test"} <= used <= targets
+    for name in filter(FILE.fullmatch, spans(front_page)):
+        roots = (template, project, template / TEMPLATE_FOLDER)
+        assert any((root / name).exists() for root in roots), name
+
+
+def test_the_tree_on_the_front_page_is_the_generated_one(front_page: str, project: Path):
+    (tree,) = [b.text for b in blocks(front_page) if b.text.startswith(project.name)]
+    named = re.findall(r"^  (\S+)  ", tree, re.MULTILINE)
+    named += tree.splitlines()[-1].replace("...", "").split()
+    assert len(named) >= 12
+    for name in named:
+        assert (project / name).exists(), name
+
+
+def test_the_message_on_the_front_page_is_the_real_one(
+    front_page: str, project: Path, run: Run, tmp_path: Path
+):
+    (shown,) = [b.text for b in blocks(front_page) if b.text.startswith("error: ")]
+    lines = [""] * 9
+    for number, key in re.findall(r"mine\.yaml:(\d+): (\S+):", shown):
+        section, *middle, last = key.split(".")
+        lines[int(number) - 1] = "  " * (1 + len(middle)) + f"{last}: 1"
+        above = [section, *middle]
+        for depth, name in enumerate(above):
+            lines[int(number) - 1 - len(above) + depth] = "  " * depth + f"{name}:"
+    (tmp_path / "mine.yaml").write_text("\n".join(lines) + "\n")
+    words = [str(project / "main.py"), "train", "--config", "mine.yaml"]
+    said = run(tmp_path, *words).stderr.splitlines()
+    expected = [line.strip() for line in shown.strip().splitlines()]
+    assert len(said) == len(expected)
+    for told, line in zip(said, expected, strict=True):
+        assert told.strip().startswith(line.removesuffix(" ...")), told
+
+
+def test_every_link_to_a_file_leads_somewhere(template: Path):
+    pages = [path for path in template.rglob("*.md") if ".git" not in path.parts]
+    assert len(pages) >= 4
+    broken = []
+    for path in pages:
+        text = path.read_text(encoding="utf-8")
+        for link in links(text):
+            if re.match(r"https?:|mailto:", link):
+                continue
+            file, _, anchor = link.partition("#")
+            target = path.parent / file if file else path
+            if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+                broken.append(f"{path.name}: {link}")
+    assert broken == []
