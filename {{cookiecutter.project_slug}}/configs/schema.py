@@ -40,7 +40,6 @@ class Section(BaseModel):
         strict=True,
         validate_default=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
     )
 
 

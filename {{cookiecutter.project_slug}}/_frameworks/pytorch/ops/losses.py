@@ -20,6 +20,7 @@ def cross_entropy(
     class_weights: Sequence[float] | None = None,
     ignore_index: int = IGNORE_INDEX,
     label_smoothing: float = 0.0,
+    num_classes: int | None = None,
 ) -> Loss:
     """Build cross-entropy, averaged over the pixels that count.
 
@@ -28,10 +29,16 @@ def cross_entropy(
             is then the weighted one, over the sum of the true classes' weights.
         ignore_index: True class of the pixels that do not count.
         label_smoothing: Share of the target spread evenly over all classes, in [0, 1].
+        num_classes: How many classes there are, to check the weights; the executor fills it in.
 
     Raises:
         ValueError: If an argument is out of range.
     """
+    if class_weights is not None and len(class_weights) != (num_classes or len(class_weights)):
+        raise ValueError(
+            f"Argument `class_weights` must hold one number for each of the {num_classes} classes. "
+            f"Received: {list(class_weights)}"
+        )
     if class_weights is not None and (min(class_weights) < 0 or max(class_weights) <= 0):
         raise ValueError(
             "Argument `class_weights` must hold numbers of 0 or greater, not all of them 0. "
@@ -78,6 +85,7 @@ def cross_entropy_dice(
     ignore_index: int = IGNORE_INDEX,
     label_smoothing: float = 0.0,
     smooth: float = 1.0,
+    num_classes: int | None = None,
 ) -> Loss:
     """Build cross-entropy + `dice_weight` x Dice: good gradients from one, balance from the other.
 
@@ -87,13 +95,14 @@ def cross_entropy_dice(
         ignore_index: True class of the pixels that do not count.
         label_smoothing: As for `cross_entropy`.
         smooth: As for `dice`.
+        num_classes: As for `cross_entropy`.
 
     Raises:
         ValueError: If an argument is out of range.
     """
     if not dice_weight >= 0:
         raise ValueError(f"Argument `dice_weight` must be at least 0. Received: {dice_weight}")
-    entropy = cross_entropy(class_weights, ignore_index, label_smoothing)
+    entropy = cross_entropy(class_weights, ignore_index, label_smoothing, num_classes)
     overlap = dice(ignore_index, smooth)
 
     def loss(logits: Tensor, target: Tensor) -> Tensor:

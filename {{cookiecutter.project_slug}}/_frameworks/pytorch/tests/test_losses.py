@@ -150,3 +150,9 @@ def test_a_wrong_number_of_class_weights_is_refused() -> None:
     logits, target = example()
     with pytest.raises(ValueError, match=r"each of the 3 classes\. Received: 2"):
         losses.cross_entropy(class_weights=[1.0, 2.0])(logits, target)
+
+
+def test_weights_are_counted_before_training_starts() -> None:
+    with pytest.raises(ValueError, match="each of the 3 classes"):
+        losses.cross_entropy_dice(class_weights=[1.0, 2.0], num_classes=3)
+    losses.cross_entropy(class_weights=[1.0, 2.0, 3.0], num_classes=3)
