@@ -15,15 +15,15 @@ class EventFile:
         self._step = step
         self._writer: Any = None
 
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Add one point for each value."""
+    def scalars(self, step: int, when: float, values: Mapping[str, float]) -> None:
+        """Add one point for each value, measured so many seconds after 1970."""
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         if self._writer is None:
             self._open()
         points = [Summary.Value(tag=tag, simple_value=v) for tag, v in values.items()]
-        event = Event(step=step, wall_time=time.time(), summary=Summary(value=points))
+        event = Event(step=step, wall_time=when, summary=Summary(value=points))
         self._writer.add_event(event)
 
     def close(self) -> None:
@@ -44,7 +44,7 @@ class EventFile:
 class NoEvents:
     """Stands in where TensorBoard is not wanted."""
 
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+    def scalars(self, step: int, when: float, values: Mapping[str, float]) -> None:
         """Do nothing."""
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from configs.schema import CFG
 from executor.events import EventFile, NoEvents
@@ -9,9 +10,24 @@ from executor.plan import Plan
 from executor.progress import open_progress
 from executor.run_directory import RunDirectory
 
+_WRITE_SECONDS = 1.0  # between two writings; to write a row can take longer than a small step
+
+
+class _Record(NamedTuple):
+    row: dict[str, Any]
+    """For `metrics.jsonl`."""
+    when: float
+    """Seconds since 1970."""
+    points: dict[str, float]
+    """For TensorBoard."""
+
 
 class Recorder:
-    """One place for a run's numbers, so that the loop has one line for each."""
+    """One place for a run's numbers, so that the loop has one line for each.
+
+    Rows of training values that come less than a second after the last ones were written wait for
+    the next ones, for an evaluation or for a checkpoint, and are then written together.
+    """
 
     def __init__(self, cfg: CFG, run: RunDirectory, plan: Plan, step: int) -> None:
         """Open the outputs of a run that has done `step` steps; later rows are forgotten."""
@@ -21,6 +37,8 @@ class Recorder:
         self._events = EventFile(run.events, step) if cfg.run.tensorboard else NoEvents()
         self._progress = open_progress(plan.total_steps, step, plan.batch_size, cfg.train.monitor)
         self._since = (time.monotonic(), step)
+        self._waiting: list[_Record] = []
+        self._next_write = 0.0  # the first row shows that all is well
 
     def step(self, step: int, loss: float) -> None:
         """Show a finished step."""
@@ -31,25 +49,40 @@ class Recorder:
 
         Times go to TensorBoard only: `metrics.jsonl` is equal in two equal runs.
         """
-        self._run.append({"step": step, "epoch": self._epoch(step), "split": "train", **values})
         now = time.monotonic()
         seconds, steps = now - self._since[0], step - self._since[1]
         speed = {"images_per_second": steps * self._plan.batch_size / max(seconds, 1e-9)}
         self._since = (now, step)
-        tags = {f"train/{name}": value for name, value in {**values, **speed}.items()}
-        self._events.scalars(step, tags)
+        self._note(step, "train", values, speed)
+        if now >= self._next_write:
+            self._next_write = now + _WRITE_SECONDS
+            self.write()
 
     def evaluation(self, step: int, values: Mapping[str, float]) -> None:
         """Record the values of an evaluation on the validation split."""
-        row = {"step": step, "epoch": self._epoch(step), "split": "validation", **values}
-        self._run.append(row)
-        self._events.scalars(step, {f"validation/{name}": v for name, v in values.items()})
+        self._note(step, "validation", values, {})
+        self.write()
         self._progress.evaluation(step, values)
+
+    def write(self) -> None:
+        """Write what waits; a checkpoint needs all rows up to its step."""
+        if not self._waiting:
+            return
+        self._run.append([record.row for record in self._waiting])
+        for record in self._waiting:
+            self._events.scalars(record.row["step"], record.when, record.points)
+        self._waiting.clear()
 
     def close(self) -> None:
         """Write what is still waiting and clear the screen."""
+        self.write()
         self._events.close()
         self._progress.close()
 
-    def _epoch(self, step: int) -> float:
-        return round(self._plan.epoch(step), 4)
+    def _note(
+        self, step: int, split: str, values: Mapping[str, float], more: Mapping[str, float]
+    ) -> None:
+        """Keep values for both files, and more of them for TensorBoard."""
+        row = {"step": step, "epoch": round(self._plan.epoch(step), 4), "split": split, **values}
+        points = {f"{split}/{name}": value for name, value in {**values, **more}.items()}
+        self._waiting.append(_Record(row, time.time(), points))

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +94,10 @@ class RunDirectory:
         """
         return load_complete(str(self.config), overrides)
 
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Add one row to `metrics.jsonl`."""
+    def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add rows to `metrics.jsonl`."""
         with self.history.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(_finite(row)) + "\n")
+            file.writelines(json.dumps(_finite(row)) + "\n" for row in rows)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of `metrics.jsonl`; a last line that was cut off does not count."""

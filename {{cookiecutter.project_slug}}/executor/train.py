@@ -24,6 +24,9 @@ from utils import storage
 from utils.errors import StoppedError, UserError
 from utils.logs import log
 
+# What a thread makes ahead before it hands over: small batches are quicker made than handed over.
+_HANDED_OVER_BYTES, _HANDED_OVER_BATCHES = 1 << 20, 32
+
 
 def train(cfg: CFG) -> dict[str, float]:
     """Train, evaluate and report; continue where an earlier process of the same run stopped.
@@ -95,6 +98,7 @@ def _fit(
                 standing.judge(judged, cfg.train)
                 state.after_evaluation(judged[cfg.train.monitor])
             if plan.checkpoints_at(step) or signals.received:
+                recorder.write()
                 checkpoint.save(run.checkpoints, step, state.state_dict())
                 checkpoint.prune(run.checkpoints, cfg.train.keep_checkpoints, standing.best_step)
             if signals.received:
@@ -115,8 +119,11 @@ def _ahead(
     standing = state.standing
     last = standing.position + (plan.total_steps - standing.step) * plan.batch_size
     positions = range(standing.position, last, plan.batch_size)
+    height, width = cfg.data.image_size
+    batch_bytes = plan.batch_size * height * width * 4  # three channels and a mask
+    group = min(max(_HANDED_OVER_BYTES // batch_bytes, 1), _HANDED_OVER_BATCHES)
     return prefetched(
-        lambda position: batches.at(position, plan.batch_size), positions, cfg.data.workers
+        lambda position: batches.at(position, plan.batch_size), positions, cfg.data.workers, group
     )
 
 

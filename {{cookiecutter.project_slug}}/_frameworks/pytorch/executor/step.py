@@ -1,7 +1,7 @@
 """One optimizer step: forward, backward, checks, update."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -79,16 +79,23 @@ class TrainStep:
 
     def _backward(self, batch: Batch) -> float:
         """Add up the gradient of the batch, a part at a time, and return the mean loss."""
-        images = np.array_split(batch.images, self._accumulate)
-        masks = np.array_split(batch.masks, self._accumulate)
         total = 0.0
-        for part_images, part_masks in zip(images, masks, strict=True):
+        for images, masks in self._parts(batch):
             with self._device.autocast():
-                logits = self._forward(self._device.images(part_images))
-            loss = self._loss(logits.float(), self._device.masks(part_masks)) / self._accumulate
+                logits = self._forward(self._device.images(images))
+            loss = self._loss(logits.float(), self._device.masks(masks))
+            if self._accumulate > 1:
+                loss = loss / self._accumulate
             self._state.scaler.scale(loss).backward()
             total += loss.item()
         return total
+
+    def _parts(self, batch: Batch) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        """Return what each accumulation step sees of a batch."""
+        if self._accumulate == 1:
+            return [(batch.images, batch.masks)]
+        images = np.array_split(batch.images, self._accumulate)
+        return zip(images, np.array_split(batch.masks, self._accumulate), strict=True)
 
     def _gradient_norm(self) -> float:
         gradients = [p.grad for p in self._parameters if p.grad is not None]
