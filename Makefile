@@ -17,10 +17,10 @@ DEMO       := build/demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format setup clean
+.PHONY: help demo test bench bench-others check format setup clean
 
 help: ## list the commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 17
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 21
 
 demo: .venv-$(FRAMEWORK)/.ready ## generate a project, train it on its sample, show the result (FRAMEWORK=pytorch)
 	rm -rf $(DEMO)
@@ -30,6 +30,13 @@ demo: .venv-$(FRAMEWORK)/.ready ## generate a project, train it on its sample, s
 
 test: setup ## run every test, those that generate and train included
 	$(TOOLS)/python -m pytest -n $(JOBS) --dist loadfile
+
+bench: .venv/.ready .venv-pytorch/.ready ## measure a generated project beside loops written by hand (a quarter of an hour)
+	$(TOOLS)/python benchmarks/run.py
+
+bench-others: .venv/.ready .venv-pytorch/.ready .venv-others/.ready ## the same beside Lightning, Fabric, Accelerate and Ignite
+	$(TOOLS)/python benchmarks/run.py others-step others-memory --others .venv-others/bin/python \
+		--output build/benchmarks-others.json
 
 check: .venv/.ready ## style, format and types of the template's own files, in seconds
 	$(TOOLS)/ruff check .
@@ -43,13 +50,18 @@ format: .venv/.ready ## put the sources into the agreed format
 setup: .venv/.ready $(FRAMEWORKS:%=.venv-%/.ready) ## make the environments that the others use
 
 clean: ## remove everything the other commands made
-	rm -rf build .venv $(FRAMEWORKS:%=.venv-%)
+	rm -rf build .venv .venv-others $(FRAMEWORKS:%=.venv-%)
 	find . -name .git -prune -o -type d \( -name __pycache__ -o -name '.*_cache' \) -prune -exec rm -rf {} +
 
 .venv/.ready: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv --clear .venv
 	$(TOOLS)/python $(PIP) -r requirements-dev.txt
+	@touch $@
+
+.venv-others/.ready: benchmarks/requirements-others.txt
+	$(PYTHON) -m venv --clear .venv-others
+	.venv-others/bin/python $(PIP) -r $<
 	@touch $@
 
 # What a framework's environment holds is what the generated project asks for: its users' way is tested.

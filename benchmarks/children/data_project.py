@@ -1,0 +1,51 @@
+"""Images a second of the project's own data path, from files to tensors that a model can take."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from configs.loading import load_config
+from dataloader.batches import Batch, prefetched
+from dataloader.loading import load_split, open_source, training_batches
+from executor.device import Device
+from made_up_images import CLASSES
+
+_LATER_EPOCHS = 5
+
+
+def main() -> None:
+    """Print the seconds of the first epoch, decoding included, and of the later ones, as JSON."""
+    root, size, batch_size, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    source = {"target": "dataloader.folder:Folder", "root": root, "class_names": list(CLASSES)}
+    config = {
+        "data": {"source": {**source, "validation": 0.0}, "image_size": size, "transforms": []},
+        "train": {"batch_size": batch_size},
+    }
+    path = Path(folder, "data.yaml")
+    path.write_text(json.dumps(config), encoding="utf-8")
+    cfg = load_config(str(path))
+    device = Device(cfg)
+    began = time.perf_counter()
+    decoded = load_split(cfg, open_source(cfg), "train")
+    batches = training_batches(cfg, decoded)
+
+    def batch_at(position: int) -> Batch:
+        return batches.at(position, batch_size)
+
+    def epochs(first: int, count: int) -> None:
+        positions = range(first * len(decoded), (first + count) * len(decoded), batch_size)
+        for batch in prefetched(batch_at, positions, cfg.data.workers):
+            device.images(batch.images)
+            device.masks(batch.masks)
+
+    epochs(0, 1)
+    first_epoch = time.perf_counter() - began
+    began = time.perf_counter()
+    epochs(1, _LATER_EPOCHS)
+    later_epoch = (time.perf_counter() - began) / _LATER_EPOCHS
+    print(json.dumps({"images": len(decoded), "first": first_epoch, "later": later_epoch}))
+
+
+if __name__ == "__main__":
+    main()

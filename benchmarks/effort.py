@@ -1,0 +1,40 @@
+"""How much is measured: enough to trust it, or just enough to see that everything runs."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Counts that trade time for certainty."""
+
+    rounds: int = 25
+    """Turns of each loop."""
+    steps: int = 6
+    """Of a U-Net in each turn; a large one takes a third of them."""
+    small_steps: int = 200
+    """Of the tiny model in each turn: a checkpoint falls into each."""
+    warmup: int = 10
+    """Steps that do not count."""
+    repetitions: int = 7
+    """Of what happens once in a process, such as its start."""
+    files: int = 1000
+    """Images to decode."""
+    training_steps: int = 60
+    """Of the short training whose memory is measured."""
+    trainings: int = 3
+    """Default trainings in each precision, each with another seed."""
+    is_quick: bool = False
+
+
+FULL = Effort()
+QUICK = Effort(
+    rounds=1,
+    steps=1,
+    small_steps=2,
+    warmup=1,
+    repetitions=1,
+    files=64,
+    training_steps=2,
+    trainings=1,
+    is_quick=True,
+)

@@ -1,0 +1,74 @@
+"""The same steps and a short training beside Lightning, Fabric, Accelerate and Ignite.
+
+They live in an environment of their own (`make bench-others`), and keep their defaults.
+"""
+
+import statistics
+from pathlib import Path
+
+from effort import Effort
+from loops import Loop, Turn, ratio, take_turns
+from places import CHILDREN, Places
+from processes import usage_of
+from results import Row
+from step import SMALL_UNET, TINY_MLP
+
+_MEMORY = 0.75  # what is wanted
+_OTHERS = ("lightning", "fabric", "accelerate", "ignite")
+
+
+def step_rows(places: Places, effort: Effort, python: Path) -> list[Row]:
+    """Compare each with the bare loop: fp32 and PyTorch's default optimizers for all of them."""
+    rows = []
+    kinds = (
+        ("unet-0.5M", {**SMALL_UNET, "optimizer": "adamw"}, effort.steps),
+        ("tiny", {**TINY_MLP, "optimizer": "adam"}, effort.small_steps),
+    )
+    for kind, work, steps in kinds:
+        loops = [Loop(places, "bare", "bare_loop.py", work)]
+        loops.append(Loop(places, "executor", "executor_loop.py", {**work, "tuned": True}))
+        if kind != "tiny":
+            defaults = {**work, "tuned": True, "precision": "auto"}
+            loops.append(Loop(places, "executor-auto", "executor_loop.py", defaults))
+        loops += [Loop(places, name, f"{name}_loop.py", work, python) for name in _OTHERS]
+        rounds = take_turns(loops, effort.rounds, steps, effort.warmup)
+        for loop in loops[1:]:
+            milliseconds = [_milliseconds(turns[loop.name], steps) for turns in rounds]
+            rows.append(
+                Row(
+                    f"others.{kind}.{loop.name}",
+                    f"step of {loop.name} / bare fp32 loop",
+                    value=ratio(rounds, loop.name, "bare", "wall"),
+                    cpu=ratio(rounds, loop.name, "bare", "cpu"),
+                    details={"milliseconds a step": milliseconds},
+                )
+            )
+    return rows
+
+
+def memory_rows(places: Places, effort: Effort, python: Path) -> list[Row]:
+    """Compare the peak memory of a short training: the sample, some steps, a validation."""
+    peaks: dict[str, list[float]] = {"executor": [], "lightning": []}
+    steps = effort.training_steps
+    for _ in range(effort.repetitions):
+        folder = places.fresh_folder("memory")
+        words = ["main.py", "train", f"train.max_steps={steps}", f"run.dir={folder / 'run'}"]
+        own: list[str | Path] = [places.python, *words]
+        lightning: list[str | Path] = [python, CHILDREN / "lightning_training.py", str(steps)]
+        for name, command in (("executor", own), ("lightning", [*lightning, str(folder)])):
+            used = usage_of(command, places.project, places.environment())
+            peaks[name].append(round(used.memory, 1))
+    ratios = [a / b for a, b in zip(peaks["executor"], peaks["lightning"], strict=True)]
+    return [
+        Row(
+            "others.memory",
+            "peak memory of a short training, report included / the same with Lightning",
+            value=statistics.median(ratios),
+            limit=_MEMORY,
+            details={"MiB": peaks},
+        )
+    ]
+
+
+def _milliseconds(turn: Turn, steps: int) -> dict[str, float]:
+    return {clock: round(1e3 * seconds / steps, 4) for clock, seconds in turn.items()}
