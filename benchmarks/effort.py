@@ -7,21 +7,21 @@ from dataclasses import dataclass
 class Effort:
     """Counts that trade time for certainty."""
 
-    rounds: int = 25
+    rounds: int = 50
     """Turns of each loop."""
-    steps: int = 6
-    """Of a U-Net in each turn; a large one takes a third of them."""
+    steps: int = 2
+    """Of a U-Net in each turn: few, so that what is compared happens at nearly the same time."""
     small_steps: int = 200
     """Of the tiny model in each turn: a checkpoint falls into each."""
     warmup: int = 10
     """Steps that do not count."""
-    repetitions: int = 7
+    repetitions: int = 5
     """Of what happens once in a process, such as its start."""
     files: int = 1000
     """Images to decode."""
     training_steps: int = 60
     """Of the short training whose memory is measured."""
-    trainings: int = 3
+    trainings: int = 2
     """Default trainings in each precision, each with another seed."""
     is_quick: bool = False
 

@@ -29,7 +29,7 @@ _LARGE_UNET: dict[str, Any] = {
 TINY_MLP: dict[str, Any] = {
     "model": "tiny",
     "side": 4,
-    "arguments": {"side": 4, "hidden": [32, 32, 32]},
+    "arguments": {"side": 4, "hidden": [32, 32, 32], "normalised": True},
     "threads": 1,
 }
 
@@ -40,7 +40,7 @@ def unet_rows(places: Places, effort: Effort) -> list[Row]:
         ("0.5M", SMALL_UNET, effort.steps, _DEFAULTS)
     ]
     if not effort.is_quick:
-        sizes.append(("1.9M", _LARGE_UNET, effort.steps // 3, None))
+        sizes.append(("1.9M", _LARGE_UNET, 1, None))
     rows = []
     for size, work, steps, limit in sizes:
         rounds = _unet_rounds(places, effort, work, steps)
@@ -56,30 +56,38 @@ def unet_rows(places: Places, effort: Effort) -> list[Row]:
 
 
 def tiny_rows(places: Places, effort: Effort) -> list[Row]:
-    """Compare on a model so small that a step is nothing but overhead."""
+    """Compare on models so small that a step is nothing but overhead.
+
+    What PyTorch's default Adam costs goes with the number of parameter tensors, and each batch
+    normalisation adds two. So the one with normalisation has a limit and the plain one has none.
+    """
     work = {**TINY_MLP, "optimizer": "adam"}
+    plain = {**work, "arguments": {**work["arguments"], "normalised": False}}
     loops = [
         Loop(places, "executor", _EXECUTOR, {**work, "tuned": True}),
         Loop(places, "bare", _BARE, work),
         Loop(places, "bare-no-item", _BARE, {**work, "item": False}),
         Loop(places, "bare-fused", _BARE, {**work, "fused": True}),
+        Loop(places, "plain-executor", _EXECUTOR, {**plain, "tuned": True}),
+        Loop(places, "plain-bare", _BARE, plain),
     ]
     rounds = take_turns(loops, effort.rounds, effort.small_steps, effort.warmup)
-    others: list[tuple[str, str, float | None]] = [
-        ("bare", "a bare loop with default Adam", _TINY),
-        ("bare-no-item", "the same, never reading the loss", None),
-        ("bare-fused", "the same with fused Adam", None),
+    comparisons: list[tuple[str, str, str, str, float | None]] = [
+        ("bare", "executor", "bare", "a bare loop with default Adam", _TINY),
+        ("bare-no-item", "executor", "bare-no-item", "the same, never reading the loss", None),
+        ("bare-fused", "executor", "bare-fused", "the same with fused Adam", None),
+        ("plain", "plain-executor", "plain-bare", "default Adam, without normalisation", None),
     ]
     return [
         _row(
-            f"step.tiny.{other}",
-            f"executor / {what}, 5,000 parameters, one thread",
+            f"step.tiny.{name}",
+            f"executor / {what}; MLP of 5,000 parameters, one thread",
             rounds,
-            ("executor", other),
+            (own, other),
             effort.small_steps,
             limit,
         )
-        for other, what, limit in others
+        for name, own, other, what, limit in comparisons
     ]
 
 

@@ -13,7 +13,7 @@ from generate import REPOSITORY
 
 SUITES = {
     "unet": {f"step.unet-0.5M.{kind}" for kind in ("bf16", "fp32", "defaults")},
-    "tiny": {f"step.tiny.{kind}" for kind in ("bare", "bare-no-item", "bare-fused")},
+    "tiny": {f"step.tiny.{kind}" for kind in ("bare", "bare-no-item", "bare-fused", "plain")},
     "data": {"data.first-epoch", "data.later-epoch"},
     "first-step": {"startup.first-step"},
     "answers": {"startup.help", "startup.config"},

@@ -46,6 +46,9 @@ class TrainStep:
         self._device = device
         self._forward = device.compiled(state.model)
         self._parameters = [p for g in state.optimizer.param_groups for p in g["params"]]
+        kinds = {(parameter.device, parameter.dtype) for parameter in self._parameters}
+        is_uniform = len(kinds) == 1 and hasattr(torch, "_foreach_norm")
+        self._total_norm = _uniform_norm if is_uniform else torch.nn.utils.get_total_norm
         self._accumulate = cfg.train.accumulate
         self._clip_norm = cfg.train.clip_norm
         self._seed = int(seeding.generator(cfg.run.seed, seeding.FRAMEWORK).integers(1 << 48))
@@ -99,7 +102,7 @@ class TrainStep:
 
     def _gradient_norm(self) -> float:
         gradients = [p.grad for p in self._parameters if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        norm = self._total_norm(gradients)
         if self._clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self._parameters, self._clip_norm, norm)
         return norm.item()
@@ -113,3 +116,13 @@ class TrainStep:
             "Lower train.optimizer's learning rate, set train.clip_norm=1.0, or try "
             "executor.precision=fp32."
         )
+
+
+def _uniform_norm(gradients: list[Tensor]) -> Tensor:
+    """Return the L2 norm of all gradients together; they are of one device and type.
+
+    PyTorch's `get_total_norm` sorts them by those first, and then does the same. The sorting takes
+    longer than the norm where the model is small.
+    """
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    return norm

@@ -29,7 +29,8 @@ def without_compiler(factory: Callable[..., Any]) -> Callable[..., Any]:
 
     Constructing, stepping, clearing gradients, saving and loading are then the class's own
     functions, minus the wrappers that prepare them for `torch.compile`. Hooks, profiles, learning
-    rate schedulers and gradient scalers work as before, since nothing but these layers changes.
+    rate schedulers and gradient scalers work as before, since nothing but these layers changes;
+    the layer for hooks and profiles is gone through only where there are any.
 
     Args:
         factory: Any callable. Only a class derived from `torch.optim.Optimizer` is replaced.
@@ -51,6 +52,8 @@ def without_compiler(factory: Callable[..., Any]) -> Callable[..., Any]:
             return factory
         if bare_method is not method:
             bare[name] = bare_method
+    if "step" in bare:
+        bare["step"] = _hooked_where_needed(bare["step"])
     names = {"__module__": factory.__module__, "__qualname__": factory.__qualname__}
     return type(factory.__name__, (factory,), {**names, "__doc__": factory.__doc__, **bare})
 
@@ -68,6 +71,34 @@ def _without_layers(method: Callable[..., Any]) -> Callable[..., Any] | None:
             return None
         below = getattr(below, "__wrapped__", None)
     return _in_grad_mode(method) if sets_grad_mode else method
+
+
+def _hooked_where_needed(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Take PyTorch's layer of hooks and profiling where there is a hook or a profiler.
+
+    An optimizer puts it on when constructed unless the step says that it has it. Passing through it
+    takes longer than the update of a small model does.
+    """
+    whole = torch.optim.Optimizer.profile_hook_step(step)
+
+    @functools.wraps(step)
+    def hooked_where_needed(self: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> Any:
+        return (whole if _is_watched(self) else step)(self, *args, **kwargs)
+
+    hooked_where_needed.hooked = True  # type: ignore[attr-defined]
+    return hooked_where_needed
+
+
+def _is_watched(optimizer: torch.optim.Optimizer) -> bool:
+    """Tell whether a hook or a profiler waits for the steps of an optimizer; if unsure, yes."""
+    module = sys.modules[torch.optim.Optimizer.__module__]
+    return bool(
+        optimizer._optimizer_step_pre_hooks
+        or optimizer._optimizer_step_post_hooks
+        or getattr(module, "_global_optimizer_pre_hooks", True)
+        or getattr(module, "_global_optimizer_post_hooks", True)
+        or getattr(torch.autograd.profiler, "_is_profiler_enabled", True)
+    )
 
 
 def _layer(function: Callable[..., Any]) -> tuple[str, str]:

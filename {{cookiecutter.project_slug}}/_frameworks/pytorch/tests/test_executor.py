@@ -107,6 +107,17 @@ def test_clipping_limits_the_update_and_reports_the_true_norm() -> None:
     assert (vector(state) - before).norm().item() == pytest.approx(1e-3, rel=1e-2)
 
 
+def test_the_norm_is_that_of_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    state, step = parts(config())
+    monkeypatch.delattr(torch, "_foreach_norm")  # as in a version that does not have it
+    _, other_step = parts(config())
+    monkeypatch.undo()
+    norm = step(batch(0)).grad_norm
+    gradients = [p.grad for p in state.model.parameters() if p.grad is not None]
+    assert norm == torch.nn.utils.get_total_norm(gradients).item()
+    assert norm == other_step(batch(0)).grad_norm
+
+
 def test_a_step_that_is_not_finite_changes_no_weight(monkeypatch: pytest.MonkeyPatch) -> None:
     state, step = parts(config())
     before = vector(state)
