@@ -56,15 +56,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         project = arguments.project or _fresh_project(Path(folder, "project"))
         places = Places(project.resolve(), arguments.python, Path(folder, "work"))
+        machine = _machine(places, arguments.quick)
         for name in chosen:
             print(f"{name} ...", file=sys.stderr, flush=True)
             if name in OTHERS:
                 rows += OTHERS[name](places, effort, arguments.others.absolute())
             else:
                 rows += SUITES[name](places, effort)
-        machine = _machine(places, arguments.quick)
-    write_json(arguments.output, machine, rows)
-    print(f"\n{machine['cpu']}, {machine['cores']} cores, load {machine['load']}\n")
+            write_json(arguments.output, machine, rows)  # what is measured is not lost
+    print(f"\n{machine['cpu']}, {machine['cores']} cores, load {machine['load']} at the start\n")
     print(table(rows))
     print(f"\nAll numbers: {arguments.output}")
 
