@@ -52,6 +52,7 @@ def train(cfg: CFG) -> dict[str, float]:
     restarted = bool(checkpoint.steps(run.checkpoints))
     built = without_initial_weights(cfg) if restarted else cfg
     state = build_state(built, classes, plan.total_steps, device)
+    batches = training_batches(cfg, training)
     loss = build_loss(cfg, classes, device)
     judge = Judge(cfg, loss, validation, classes, device)
     origin = _restore(cfg, run, state)
@@ -59,7 +60,6 @@ def train(cfg: CFG) -> dict[str, float]:
         judge.try_out(state.judged)
     run.begin(cfg, {**device.facts(), "parameters": count(state.model)[0], **system_facts()})
     _announce(cfg, plan, state, device, (len(training.images), len(validation.images)), origin)
-    batches = training_batches(cfg, training)
     _fit(cfg, run, plan, state, judge, TrainStep(cfg, state, loss, device), batches)
     return finish(cfg, run, state, judge, classes)
 

@@ -205,3 +205,9 @@ def test_a_monitor_that_no_metric_yields_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not among the values of an evaluation"):
         train(tmp_path / "run", "train.monitor=mean_iuo")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_transform_with_a_bad_setting_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="probability"):
+        train(tmp_path / "run", "data.transforms=[{target: flip, probability: 2.0}]")
+    assert not (tmp_path / "run").exists()
