@@ -15,6 +15,7 @@ from configs.schema import CFG
 from configs.yaml_text import Path
 
 _INDENT = "  "
+_ONE_LINE: dict[str, Any] = {"default_flow_style": True, "sort_keys": False, "width": 10**6}
 
 
 def resolved(path: str | None, overrides: Sequence[str]) -> str:
@@ -66,6 +67,6 @@ def _lines(value: dict[str, Any], path: Path, loaded: Loaded) -> Iterator[tuple[
             yield f"{indent}{key}:", ""
             yield from _lines(inner, here, loaded)
         else:
-            flow = yaml.safe_dump(inner, default_flow_style=True, sort_keys=False, width=10**6)
+            flow = yaml.dump(inner, Dumper=yaml.CSafeDumper, **_ONE_LINE)
             text = flow.removesuffix("\n").removesuffix("\n...")
             yield f"{indent}{key}: {text}", str(loaded.origin(here))

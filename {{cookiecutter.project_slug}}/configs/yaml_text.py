@@ -45,7 +45,7 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
 
-class _CoreSchemaLoader(yaml.SafeLoader):
+class _CoreSchemaLoader(yaml.CSafeLoader):
     """A safe loader that knows null, booleans and decimal numbers, and nothing else."""
 
 
