@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -108,36 +107,29 @@ def prefetched(
     fetch: Callable[[Argument], Result],
     arguments: Iterable[Argument],
     workers: int,
-    group: int = 1,
 ) -> Generator[Result, None, None]:
     """Yield `fetch(argument)` for each argument, in order, made ahead by threads.
 
-    An exception in `fetch` is raised where its result would have come, or that of another one in
-    its group. Closing the iterator, or leaving it to the garbage collector, ends the threads.
+    An exception in `fetch` is raised where its result would have come. Closing the iterator, or
+    leaving it to the garbage collector, ends the threads.
 
     Args:
         fetch: Called from several threads at once if there is more than one worker.
-        arguments: May be endless; at most `workers` + 1 groups are taken in advance.
+        arguments: May be endless; at most `workers` + 1 are taken in advance.
         workers: The number of threads; 0 calls `fetch` in this thread when a result is asked for.
-        group: How many results a thread hands over at once, at least 1. To hand over takes longer
-            than to make a small result.
     """
     if workers <= 0:
         yield from map(fetch, arguments)
         return
 
-    def fetch_group(group_of_arguments: list[Argument]) -> list[Result]:
-        return [fetch(argument) for argument in group_of_arguments]
-
-    remaining = iter(arguments)
-    waiting: deque[Future[list[Result]]] = deque()
+    waiting: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="prefetch")
     try:
-        while taken := list(islice(remaining, group)):
-            waiting.append(pool.submit(fetch_group, taken))
+        for argument in arguments:
+            waiting.append(pool.submit(fetch, argument))
             if len(waiting) > workers:
-                yield from waiting.popleft().result()
+                yield waiting.popleft().result()
         while waiting:
-            yield from waiting.popleft().result()
+            yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

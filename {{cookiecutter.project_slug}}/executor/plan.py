@@ -1,5 +1,6 @@
 """Turns epochs into steps and answers "is it time?", in one place."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from configs.schema import CFG
@@ -38,6 +39,22 @@ class Plan:
             checkpoint_every=train.checkpoint_every,
             evaluate_every=train.evaluate_every,
         )
+
+    def groups(self, step: int, most: int) -> Iterator[range]:
+        """Yield the steps after `step` in groups, as ranges.
+
+        A group ends where the state is needed: at every evaluation and checkpoint.
+
+        Args:
+            step: Updates done so far.
+            most: Steps in a group, at least 1.
+        """
+        while step < self.total_steps:
+            last = step + 1
+            while last - step < most and not self.checkpoints_at(last):
+                last += 1
+            yield range(step, last)
+            step = last
 
     def epoch(self, step: int) -> float:
         """Return how many times the training split has been seen after a step."""

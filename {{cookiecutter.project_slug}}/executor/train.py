@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import closing
+from itertools import chain
 
 from configs.schema import CFG
 from dataloader.batches import Batch, TrainingBatches, prefetched
@@ -16,16 +17,17 @@ from executor.plan import Plan
 from executor.recorder import Recorder
 from executor.run_directory import RunDirectory, without_initial_weights
 from executor.signals import StopSignals
+from executor.standing import Standing
 from executor.state import TrainState
-from executor.step import TrainStep
+from executor.step import StepValues, TrainStep
 from executor.tensors import count
 from executor.weights import start_from
 from utils import storage
 from utils.errors import StoppedError, UserError
 from utils.logs import log
 
-# What a thread makes ahead before it hands over: small batches are quicker made than handed over.
-_HANDED_OVER_BYTES, _HANDED_OVER_BATCHES = 1 << 20, 32
+# Small batches are made several at once: each alone is quicker made than handed over.
+_GROUP_BYTES, _GROUP_STEPS = 1 << 20, 32
 
 
 def train(cfg: CFG) -> dict[str, float]:
@@ -82,16 +84,12 @@ def _fit(
     with (
         closing(recorder),
         StopSignals() as signals,
-        closing(_ahead(cfg, plan, state, batches)) as ahead,
+        closing(_ahead(cfg, plan, standing, batches)) as ahead,
     ):
-        for batch in ahead:
-            values = train_step(batch)
+        for taken in chain.from_iterable(map(train_step, ahead)):
+            for values in taken:
+                _record(values, standing, plan, recorder)
             step = standing.step
-            standing.loss_sum += values.loss
-            standing.loss_count += 1
-            recorder.step(step, values.loss)
-            if plan.logs_at(step):
-                recorder.training(step, {**values._asdict(), "loss": standing.take_mean_loss()})
             if plan.evaluates_at(step):
                 judged = judge.evaluate_part(state.judged)
                 recorder.evaluation(step, judged)
@@ -112,18 +110,34 @@ def _fit(
                 return
 
 
+def _record(values: StepValues, standing: Standing, plan: Plan, recorder: Recorder) -> None:
+    """Show one step, and write a row of the mean since the last one where one is due."""
+    standing.loss_sum += values.loss
+    standing.loss_count += 1
+    recorder.step(values.step, values.loss)
+    if plan.logs_at(values.step):
+        row = {"loss": standing.take_mean_loss(), "grad_norm": values.grad_norm}
+        recorder.training(values.step, {**row, "learning_rate": values.learning_rate})
+
+
 def _ahead(
-    cfg: CFG, plan: Plan, state: TrainState, batches: TrainingBatches
+    cfg: CFG, plan: Plan, standing: Standing, batches: TrainingBatches
 ) -> Generator[Batch, None, None]:
-    """Yield the remaining batches, made ahead by a thread where there are workers."""
-    standing = state.standing
-    last = standing.position + (plan.total_steps - standing.step) * plan.batch_size
-    positions = range(standing.position, last, plan.batch_size)
+    """Yield the remaining samples, made ahead by threads where there are workers.
+
+    Each item holds those of one step, or of several steps where they are small.
+    """
     height, width = cfg.data.image_size
     batch_bytes = plan.batch_size * height * width * 4  # three channels and a mask
-    group = min(max(_HANDED_OVER_BYTES // batch_bytes, 1), _HANDED_OVER_BATCHES)
+    most = min(max(_GROUP_BYTES // batch_bytes, 1), _GROUP_STEPS)
+    groups = plan.groups(standing.step, most)
+    position, done = standing.position, standing.step
     return prefetched(
-        lambda position: batches.at(position, plan.batch_size), positions, cfg.data.workers, group
+        lambda steps: batches.at(
+            position + (steps.start - done) * plan.batch_size, len(steps) * plan.batch_size
+        ),
+        groups,
+        cfg.data.workers,
     )
 
 

@@ -1,7 +1,8 @@
 """One optimizer step: forward, backward, checks, update."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,8 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 class StepValues(NamedTuple):
     """What one step measured."""
 
+    step: int
+    """Its number, counted from 1."""
     loss: float
     """Mean over the batch, before the update."""
     grad_norm: float
@@ -36,7 +39,7 @@ class TrainStep:
         """Prepare what all steps share.
 
         Args:
-            cfg: `train.accumulate`, `train.clip_norm` and `run.seed` are used.
+            cfg: `train.batch_size`, `accumulate`, `clip_norm` and `run.seed` are used.
             state: What each step changes.
             loss: Maps float logits [B, C, H, W] and int64 targets [B, H, W] to a scalar.
             device: Where it runs.
@@ -49,56 +52,74 @@ class TrainStep:
         kinds = {(parameter.device, parameter.dtype) for parameter in self._parameters}
         is_uniform = len(kinds) == 1 and hasattr(torch, "_foreach_norm")
         self._total_norm = _uniform_norm if is_uniform else torch.nn.utils.get_total_norm
+        self._batch_size = cfg.train.batch_size
         self._accumulate = cfg.train.accumulate
         self._clip_norm = cfg.train.clip_norm
         self._seed = int(seeding.generator(cfg.run.seed, seeding.FRAMEWORK).integers(1 << 48))
 
-    def __call__(self, batch: Batch) -> StepValues:
-        """Do one step.
+    def __call__(self, group: Batch) -> Iterator[list[StepValues]]:
+        """Take the steps of a group of batches.
 
         Args:
-            batch: The samples of the step, of all accumulation steps together.
+            group: The samples of one or more steps, one step's after the other's.
+
+        Yields:
+            What the next steps measured, when the state stands where the last of them ended. Here
+            they come one by one; a framework that runs several at once yields several.
 
         Raises:
-            DivergedError: If loss or gradient is not finite; the weights are unchanged.
+            DivergedError: If loss or gradient is not finite; the weights are those before the step.
         """
+        parts = self._parts(group)
+        for start in range(0, len(group.indices), self._batch_size):
+            indices = group.indices[start : start + self._batch_size]
+            yield [self._take(islice(parts, self._accumulate), indices)]
+
+    def _take(self, parts: Iterable[tuple[Tensor, Tensor]], indices: np.ndarray) -> StepValues:
+        """Do one step with its accumulation steps' images and masks."""
         state = self._state
         self._device.seed(self._seed + state.standing.step)
         for parameter in self._parameters:
             parameter.grad = None
-        loss = self._backward(batch)
+        loss = self._backward(parts)
         state.scaler.unscale_(state.optimizer)
         norm = self._gradient_norm()
         # A gradient scaler expects infinite gradients now and then, and skips their update itself.
         if not math.isfinite(loss if state.scaler.is_enabled() else loss + norm):
-            raise DivergedError(self._divergence(loss, norm, batch))
+            raise DivergedError(self._divergence(loss, norm, indices))
         learning_rate = float(state.optimizer.param_groups[0]["lr"])
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.after_update()
         state.standing.step += 1
-        state.standing.position += len(batch.indices)
-        return StepValues(loss, norm, learning_rate)
+        state.standing.position += len(indices)
+        return StepValues(state.standing.step, loss, norm, learning_rate)
 
-    def _backward(self, batch: Batch) -> float:
-        """Add up the gradient of the batch, a part at a time, and return the mean loss."""
+    def _backward(self, parts: Iterable[tuple[Tensor, Tensor]]) -> float:
+        """Add up the gradient of a batch, a part at a time, and return the mean loss."""
         total = 0.0
-        for images, masks in self._parts(batch):
+        for images, masks in parts:
             with self._device.autocast():
-                logits = self._forward(self._device.images(images))
-            loss = self._loss(logits.float(), self._device.masks(masks))
+                logits = self._forward(images)
+            loss = self._loss(logits.float(), masks)
             if self._accumulate > 1:
                 loss = loss / self._accumulate
             self._state.scaler.scale(loss).backward()
             total += loss.item()
         return total
 
-    def _parts(self, batch: Batch) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-        """Return what each accumulation step sees of a batch."""
-        if self._accumulate == 1:
-            return [(batch.images, batch.masks)]
-        images = np.array_split(batch.images, self._accumulate)
-        return zip(images, np.array_split(batch.masks, self._accumulate), strict=True)
+    def _parts(self, group: Batch) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield what each accumulation step sees, on the device.
+
+        A group of several steps is small and moves at once; of a single step only the part at hand.
+        """
+        size = self._batch_size // self._accumulate
+        samples = len(group.indices)
+        moved = samples if samples > self._batch_size else size
+        for start in range(0, samples, moved):
+            images = self._device.images(group.images[start : start + moved])
+            masks = self._device.masks(group.masks[start : start + moved])
+            yield from zip(images.split(size), masks.split(size), strict=True)
 
     def _gradient_norm(self) -> float:
         gradients = [p.grad for p in self._parameters if p.grad is not None]
@@ -107,12 +128,12 @@ class TrainStep:
             torch.nn.utils.clip_grads_with_norm_(self._parameters, self._clip_norm, norm)
         return norm.item()
 
-    def _divergence(self, loss: float, norm: float, batch: Batch) -> str:
-        indices = ", ".join(str(index) for index in batch.indices[:8])
-        more = ", ..." if len(batch.indices) > 8 else ""
+    def _divergence(self, loss: float, norm: float, indices: np.ndarray) -> str:
+        listed = ", ".join(str(index) for index in indices[:8])
+        more = ", ..." if len(indices) > 8 else ""
         return (
             f"step {self._state.standing.step + 1} gave loss {loss} and gradient norm {norm}; the "
-            f"weights are unchanged. Training samples of the step: {indices}{more}. "
+            f"weights are unchanged. Training samples of the step: {listed}{more}. "
             "Lower train.optimizer's learning rate, set train.clip_norm=1.0, or try "
             "executor.precision=fp32."
         )

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+_SUM = 2  # ATen's number for reduction="sum" (c10/core/Reduction.h)
+
 
 def cross_entropy_loss(
     logits: Tensor,
@@ -34,20 +36,18 @@ def cross_entropy_loss(
             f"Received: {len(class_weights)} numbers"
         )
     target = target.long()
-    # The sum, not the mean: where no pixel counts, the mean and its gradient are NaN.
-    total = functional.cross_entropy(
-        logits.float(),
-        target,
-        weight=class_weights,
-        ignore_index=ignore_index,
-        reduction="sum",
-        label_smoothing=label_smoothing,
+    shares = functional.log_softmax(logits.float(), dim=1)
+    # What `functional.cross_entropy` calls too; this way it also tells the weight of the pixels
+    # that count. The sum, not the mean: where no pixel counts, the mean and its gradient are NaN.
+    total, weight = torch.ops.aten.nll_loss2d_forward(
+        shares, target, class_weights, _SUM, ignore_index
     )
-    counts = target != ignore_index
-    if class_weights is None:
-        return total / counts.sum().clamp(min=1)
-    weight = (class_weights[target.where(counts, 0)] * counts).sum()
-    return total / weight.where(weight > 0, 1.0)
+    if label_smoothing > 0.0:
+        weighted = shares if class_weights is None else shares * class_weights.view(-1, 1, 1)
+        spread = -weighted.mean(dim=1).where(target != ignore_index, 0.0).sum()
+        total = (1.0 - label_smoothing) * total + label_smoothing * spread
+    mean: Tensor = total / weight.where(weight > 0, 1.0)
+    return mean
 
 
 def dice_loss(logits: Tensor, target: Tensor, ignore_index: int, smooth: float) -> Tensor:

@@ -17,13 +17,18 @@ from executor.device import Device
 from executor.plan import Plan
 from executor.standing import Standing
 from executor.state import TrainState
-from executor.step import TrainStep
+from executor.step import StepValues, TrainStep
 from executor.tensors import read_tensors, write_tensors
 from executor.weights import judged_weights, start_from
 from utils.errors import DivergedError, UserError
 
 CLASSES = ("object", "background", "border")
-SMALL = ("model.widths=[4, 8]", "data.image_size=16", "executor.device=cpu")
+SMALL = (
+    "model.widths=[4, 8]",
+    "data.image_size=16",
+    "train.batch_size=8",
+    "executor.device=cpu",
+)
 # A network without batch statistics, so that parts of a batch add up to the whole.
 PIXELWISE = "{target: torch.nn:Conv2d, in_channels: 3, out_channels: 3, kernel_size: 3, padding: 1}"
 
@@ -35,10 +40,21 @@ def config(*overrides: str) -> CFG:
     return load_config(None, [*kept, *overrides])
 
 
-def parts(cfg: CFG) -> tuple[TrainState, TrainStep]:
+class OneStep:
+    """Takes a step, given just its batch."""
+
+    def __init__(self, taken: TrainStep) -> None:
+        self.taken = taken
+
+    def __call__(self, group: Batch) -> StepValues:
+        [[values]] = self.taken(group)
+        return values
+
+
+def parts(cfg: CFG) -> tuple[TrainState, OneStep]:
     device = Device(cfg)
     state = build_state(cfg, CLASSES, 10, device)
-    return state, TrainStep(cfg, state, build_loss(cfg, CLASSES, device), device)
+    return state, OneStep(TrainStep(cfg, state, build_loss(cfg, CLASSES, device), device))
 
 
 def batch(seed: int, count: int = 8) -> Batch:
@@ -99,6 +115,21 @@ def test_accumulated_parts_of_a_batch_are_the_batch() -> None:
     assert torch.allclose(one_weights, four_weights, atol=1e-5)
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_steps_taken_together_are_those_taken_one_by_one(accumulate: int) -> None:
+    cfg = config("model.dropout=0.5", f"train.accumulate={accumulate}")
+    single, step = parts(cfg)
+    together, step_together = parts(cfg)
+    batches = [batch(seed) for seed in range(3)]
+    fields = ("images", "masks", "indices")
+    group = Batch(*(np.concatenate([getattr(b, name) for b in batches]) for name in fields))
+    taken = [values for some in step_together.taken(group) for values in some]
+    assert taken == [step(b) for b in batches]
+    assert [values.step for values in taken] == [1, 2, 3]
+    assert torch.equal(vector(together), vector(single))
+    assert together.standing == single.standing == Standing(step=3, position=24)
+
+
 def test_clipping_limits_the_update_and_reports_the_true_norm() -> None:
     sgd = ("train.optimizer={target: sgd, learning_rate: 1.0}", "train.schedule=constant")
     state, step = parts(config(*sgd, "train.clip_norm=1e-3"))
@@ -121,8 +152,10 @@ def test_the_norm_is_that_of_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_step_that_is_not_finite_changes_no_weight(monkeypatch: pytest.MonkeyPatch) -> None:
     state, step = parts(config())
     before = vector(state)
-    loss = step._loss
-    monkeypatch.setattr(step, "_loss", lambda logits, target: loss(logits, target) * float("nan"))
+    loss = step.taken._loss
+    monkeypatch.setattr(
+        step.taken, "_loss", lambda logits, target: loss(logits, target) * float("nan")
+    )
     with pytest.raises(DivergedError, match="step 1 gave loss nan"):
         step(batch(0))
     assert torch.equal(vector(state), before)
@@ -157,12 +190,12 @@ def test_half_precision_skips_infinite_gradients(monkeypatch: pytest.MonkeyPatch
     device = Device(cfg)
     device.precision = "fp16"
     state = build_state(cfg, CLASSES, 10, device)
-    step = TrainStep(cfg, state, build_loss(cfg, CLASSES, device), device)
+    step = OneStep(TrainStep(cfg, state, build_loss(cfg, CLASSES, device), device))
     assert state.scaler.is_enabled()
     scale = state.scaler.get_scale()
     before = vector(state)
-    loss = step._loss
-    monkeypatch.setattr(step, "_loss", lambda logits, target: loss(logits, target) * 1e36)
+    loss = step.taken._loss
+    monkeypatch.setattr(step.taken, "_loss", lambda logits, target: loss(logits, target) * 1e36)
     step(batch(0))
     assert torch.equal(vector(state), before)
     assert state.scaler.get_scale() < scale
@@ -263,6 +296,21 @@ def test_plan_counts_epochs_in_samples() -> None:
     assert [step for step in range(1, 9) if plan.logs_at(step)] == [5, 8]
     assert plan.epoch(5) == 2.0
     assert Plan.of(config("train.max_steps=2"), 1000).total_steps == 2
+
+
+def test_plan_ends_a_group_of_steps_where_the_state_is_needed() -> None:
+    cfg = config("train.epochs=3", "train.batch_size=4", "train.checkpoint_every=4")
+    plan = Plan.of(cfg, 10)  # evaluates after steps 3, 5 and 8
+    assert list(plan.groups(0, 9)) == [range(3), range(3, 4), range(4, 5), range(5, 8)]
+    assert list(plan.groups(1, 2)) == [
+        range(1, 3),
+        range(3, 4),
+        range(4, 5),
+        range(5, 7),
+        range(7, 8),
+    ]
+    assert list(plan.groups(7, 1)) == [range(7, 8)]
+    assert list(plan.groups(8, 9)) == []
 
 
 def test_early_stopping_and_the_best_value() -> None:
