@@ -34,23 +34,26 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> None:
     tensors: dict[str, Tensor] = {}
     plain = _split(state, "", tensors)
     path = folder / f"step-{step:08d}.safetensors"
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    written = path.with_suffix(f".{os.getpid()}.tmp")
+    counted = path.with_suffix(f".json.{os.getpid()}.tmp")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_tensors(temporary, tensors)
-        with temporary.open("rb+") as file:
+        write_tensors(written, tensors)
+        with written.open("rb+") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             os.fsync(file.fileno())
-        storage.replace(str(temporary), str(path))
+        record = {"step": step, "sha256": digest, "state": plain}
+        storage.write_synced(str(counted), json.dumps(record).encode("utf-8"))
+        os.replace(written, path)
+        storage.replace(str(counted), str(path.with_suffix(".json")))
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        for temporary in (written, counted):
+            temporary.unlink(missing_ok=True)
         reason = error.strerror or str(error)
         raise UserError(
             f"{storage.shown(str(path))}: the checkpoint cannot be written ({reason}). "
             "Earlier checkpoints are whole; make room and start the same command again."
         ) from error
-    record = {"step": step, "sha256": digest, "state": plain}
-    storage.write_text(str(path.with_suffix(".json")), json.dumps(record))
 
 
 def steps(folder: Path) -> list[int]:
@@ -103,14 +106,17 @@ def prune(folder: Path, keep: int, best: int | None) -> None:
 
     Lost pieces are what a process that was killed while it wrote or removed a checkpoint left.
     """
-    kept = {*steps(folder)[-keep:], best}
-    for step in steps(folder):
+    known = steps(folder)
+    kept = {*known[-keep:], best}
+    for step in known:
         if step not in kept:  # first the file that makes a checkpoint count
             (folder / f"step-{step:08d}.json").unlink(missing_ok=True)
-    tensors = folder.glob("step-*.safetensors")
-    lost = [file for file in tensors if not file.with_suffix(".json").exists()]
-    for piece in [*lost, *folder.glob("*.tmp")]:
-        piece.unlink(missing_ok=True)
+    names = set(os.listdir(folder))
+    for name in names:
+        stem, _, kind = name.rpartition(".")
+        lost = kind == "safetensors" and f"{stem}.json" not in names
+        if (lost and name.startswith("step-")) or kind == "tmp":
+            (folder / name).unlink(missing_ok=True)
 
 
 def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:

@@ -88,10 +88,7 @@ def write_bytes(path: str, content: bytes) -> None:
             return
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         temporary = f"{path}.{os.getpid()}.tmp"
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        write_synced(temporary, content)
         replace(temporary, path)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -101,6 +98,18 @@ def write_bytes(path: str, content: bytes) -> None:
 def write_text(path: str, content: str) -> None:
     """Write a whole UTF-8 file, or leave what was there; see `write_bytes`."""
     write_bytes(path, content.encode("utf-8"))
+
+
+def write_synced(path: str, content: bytes) -> None:
+    """Write a local file and wait until the disk has it.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def replace(temporary: str, path: str) -> None:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+_LEAST_WEIGHT = 1e-30  # to divide by where no pixel counts; what is divided is 0 then
 _SUM = 2  # ATen's number for reduction="sum" (c10/core/Reduction.h)
 
 
@@ -46,7 +47,7 @@ def cross_entropy_loss(
         weighted = shares if class_weights is None else shares * class_weights.view(-1, 1, 1)
         spread = -weighted.mean(dim=1).where(target != ignore_index, 0.0).sum()
         total = (1.0 - label_smoothing) * total + label_smoothing * spread
-    mean: Tensor = total / weight.where(weight > 0, 1.0)
+    mean: Tensor = total / weight.clamp(min=_LEAST_WEIGHT)
     return mean
 
 
