@@ -84,7 +84,7 @@ def test_a_long_title_gives_a_name_that_fits():
         ("author_email", "a b@example.com", "no e-mail"),
         ("author_email", "a..b@example.com", "no e-mail"),
         ("author_email", "a@-example.com", "no e-mail"),
-        ("framework", "caffe", "one of pytorch"),
+        ("framework", "caffe", "one of pytorch, tensorflow"),
         ("license", "../LICENSE", "one of MIT"),
         ("python_version", "2.7", "one of 3.11"),
     ],

@@ -1,0 +1,94 @@
+"""The frameworks' trees have one shape: the same files, public names and signatures.
+
+Read from the source text, since no environment holds both frameworks.
+"""
+
+import ast
+
+import pytest
+
+from conftest import FRAMEWORKS, REPOSITORY
+
+TREES = REPOSITORY / "{{cookiecutter.project_slug}}" / "_frameworks"
+FIRST, *OTHERS = FRAMEWORKS
+# What works around something that only this framework has.
+ITS_OWN = {"pytorch": {"executor/stepping.py"}, "tensorflow": set()}
+METHODS = {"__init__", "__call__", "__str__", "forward", "call"}
+# Where a model does its work has the name that the framework gives it.
+SAME = {"call": "forward"}
+
+Shape = dict[str, object]
+
+
+def paths(framework: str) -> set[str]:
+    """List a framework's files, but for those that only it can have."""
+    tree = TREES / framework
+    files = {path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()}
+    return {path for path in files if "__pycache__" not in path} - ITS_OWN[framework]
+
+
+def modules(framework: str) -> set[str]:
+    return {p for p in paths(framework) if p.endswith(".py") and not p.startswith("tests/")}
+
+
+def shape(framework: str, path: str) -> Shape:
+    """Return the public names of a module: functions with their signatures, classes with theirs."""
+    tree = ast.parse((TREES / framework / path).read_text(encoding="utf-8"))
+    return names_of(tree.body)
+
+
+def names_of(body: list[ast.stmt]) -> Shape:
+    found: Shape = {}
+    for node in body:
+        if isinstance(node, ast.FunctionDef) and is_public(node.name):
+            found[SAME.get(node.name, node.name)] = signature(node)
+        elif isinstance(node, ast.ClassDef) and is_public(node.name):
+            found[node.name] = names_of(node.body)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [target.id for target in targets if isinstance(target, ast.Name)]
+            found.update((name, "a value") for name in names if is_public(name))
+    return found
+
+
+def is_public(name: str) -> bool:
+    return not name.startswith("_") or name in METHODS
+
+
+def signature(node: ast.FunctionDef) -> object:
+    """Return names, kinds and defaults of the parameters; types belong to the framework."""
+    a = node.args
+    plain = [argument.arg for argument in (*a.posonlyargs, *a.args)]
+    defaults = [ast.unparse(default) for default in a.defaults]
+    named = [
+        (argument.arg, default and ast.unparse(default))
+        for argument, default in zip(a.kwonlyargs, a.kw_defaults, strict=True)
+    ]
+    decorators = sorted(ast.unparse(decorator) for decorator in node.decorator_list)
+    more = (a.vararg and a.vararg.arg, a.kwarg and a.kwarg.arg)
+    return plain, defaults, named, more, "property" in decorators
+
+
+def test_what_is_compared_is_there():
+    assert FRAMEWORKS == ["pytorch", "tensorflow"]
+    assert set(FRAMEWORKS) == {path.name for path in TREES.iterdir() if path.is_dir()}
+    assert shape(FIRST, "executor/step.py")["TrainStep"].keys() == {"__init__", "__call__"}
+    assert signature(ast.parse("def f(a, b=1, *, c=None): ...").body[0]) == (
+        (["a", "b"], ["1"], [("c", "None")], (None, None), False)
+    )
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_the_same_files(other: str):
+    assert paths(other) == paths(FIRST)
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("path", sorted(modules(FIRST)))
+def test_the_same_public_names_and_signatures(path: str, other: str):
+    assert shape(other, path) == shape(FIRST, path)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_what_only_one_framework_has_is_there(framework: str):
+    assert all((TREES / framework / path).is_file() for path in ITS_OWN[framework])
