@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from effort import Effort
-from places import CHILDREN, Places
+from places import Places
 from results import Row
 
 _FIRST, _LATER = 2.0, 60.0  # what is wanted
@@ -49,7 +49,7 @@ def data_rows(places: Places, effort: Effort) -> list[Row]:
 
 def _child(places: Places, script: str, *words: str) -> dict[str, float]:
     """Run a script and return what it prints as JSON, if anything."""
-    command: list[str | Path] = [places.python, CHILDREN / script, *words]
+    command: list[str | Path] = [places.python, places.child(script), *words]
     done = subprocess.run(
         command, cwd=places.project, env=places.environment(), capture_output=True, text=True
     )

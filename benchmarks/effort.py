@@ -21,8 +21,8 @@ class Effort:
     """Images to decode."""
     training_steps: int = 60
     """Of the short training whose memory is measured."""
-    trainings: int = 2
-    """Default trainings in each precision, each with another seed."""
+    trainings: int = 3
+    """Default trainings of each kind, each with another seed."""
     is_quick: bool = False
 
 

@@ -12,16 +12,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from places import CHILDREN, Places
+from places import Places
 
 Turn = dict[str, float]
-"""The `wall` and `cpu` seconds of one turn."""
+"""The `wall` and `cpu` seconds of a step, the mean over those of one turn."""
 Round = dict[str, Turn]
 """The turns of a round by the loops' names."""
 
 
 class Loop:
-    """One training loop; see `children/turns.py` for its side."""
+    """One training loop; see `children/shared/turns.py` for its side."""
 
     def __init__(
         self,
@@ -36,8 +36,8 @@ class Loop:
         Args:
             places: Where things are.
             name: What to call the loop.
-            script: The loop, a file in `children/`.
-            work: The fields of `children/workload.py`'s class, without the folder.
+            script: The loop, a file in `children/`, in the framework's folder or in `shared`.
+            work: The fields of the framework's `workload.Workload`, without the folder.
             python: The interpreter; None: that of the project.
         """
         folder = places.fresh_folder(name)
@@ -47,7 +47,7 @@ class Loop:
             self._process = subprocess.Popen(
                 [
                     python or places.python,
-                    CHILDREN / script,
+                    places.child(script),
                     json.dumps({**work, "folder": str(folder)}),
                 ],
                 cwd=folder,
@@ -61,6 +61,8 @@ class Loop:
     def turn(self, steps: int) -> Turn:
         """Let the loop take some steps while all others wait.
 
+        A loop that takes several at once ends with the first of them that makes enough.
+
         Raises:
             RuntimeError: If it ended instead; with what it printed.
         """
@@ -73,8 +75,8 @@ class Loop:
             report = ""
         if not report:
             raise RuntimeError(f"{self.name} ended:\n{self._errors.read_text()[-4000:]}")
-        turn: Turn = json.loads(report)
-        return turn
+        turn = json.loads(report)
+        return {clock: turn[clock] / turn["steps"] for clock in ("wall", "cpu")}
 
     def close(self) -> None:
         """End the process."""
@@ -112,3 +114,8 @@ def ratio(rounds: Sequence[Round], name: str, other: str, clock: str) -> float:
         clock: `wall` or `cpu`.
     """
     return statistics.median(turns[name][clock] / turns[other][clock] for turns in rounds)
+
+
+def milliseconds(turn: Turn) -> dict[str, float]:
+    """Return a turn in milliseconds, for reading."""
+    return {clock: round(1e3 * seconds, 4) for clock, seconds in turn.items()}

@@ -7,8 +7,8 @@ import statistics
 from pathlib import Path
 
 from effort import Effort
-from loops import Loop, Turn, ratio, take_turns
-from places import CHILDREN, Places
+from loops import Loop, milliseconds, ratio, take_turns
+from places import Places
 from processes import usage_of
 from results import Row
 from step import SMALL_UNET, TINY_MLP
@@ -33,14 +33,14 @@ def step_rows(places: Places, effort: Effort, python: Path) -> list[Row]:
         loops += [Loop(places, name, f"{name}_loop.py", work, python) for name in _OTHERS]
         rounds = take_turns(loops, effort.rounds, steps, effort.warmup)
         for loop in loops[1:]:
-            milliseconds = [_milliseconds(turns[loop.name], steps) for turns in rounds]
+            found = [milliseconds(turns[loop.name]) for turns in rounds]
             rows.append(
                 Row(
                     f"others.{kind}.{loop.name}",
                     f"step of {loop.name} / bare fp32 loop",
                     value=ratio(rounds, loop.name, "bare", "wall"),
                     cpu=ratio(rounds, loop.name, "bare", "cpu"),
-                    details={"milliseconds a step": milliseconds},
+                    details={"milliseconds a step": found},
                 )
             )
     return rows
@@ -54,7 +54,7 @@ def memory_rows(places: Places, effort: Effort, python: Path) -> list[Row]:
         folder = places.fresh_folder("memory")
         words = ["main.py", "train", f"train.max_steps={steps}", f"run.dir={folder / 'run'}"]
         own: list[str | Path] = [places.python, *words]
-        lightning: list[str | Path] = [python, CHILDREN / "lightning_training.py", str(steps)]
+        lightning: list[str | Path] = [python, places.child("lightning_training.py"), str(steps)]
         for name, command in (("executor", own), ("lightning", [*lightning, str(folder)])):
             used = usage_of(command, places.project, places.environment())
             peaks[name].append(round(used.memory, 1))
@@ -68,7 +68,3 @@ def memory_rows(places: Places, effort: Effort, python: Path) -> list[Row]:
             details={"MiB": peaks},
         )
     ]
-
-
-def _milliseconds(turn: Turn, steps: int) -> dict[str, float]:
-    return {clock: round(1e3 * seconds / steps, 4) for clock, seconds in turn.items()}

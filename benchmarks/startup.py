@@ -5,11 +5,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from effort import Effort
-from places import CHILDREN, Places
+from places import Places
 from processes import Usage, usage_of
 from results import Row
 
-_FIRST_STEP, _ANSWER_SECONDS = 1.05, 0.25  # what is wanted
+# What is wanted.
+_FIRST_STEP = {"pytorch": 1.05, "tensorflow": 1.15}
+_ANSWER_SECONDS = 0.25
 
 
 def first_step_rows(places: Places, effort: Effort) -> list[Row]:
@@ -21,7 +23,7 @@ def first_step_rows(places: Places, effort: Effort) -> list[Row]:
         return usage_of([places.python, *words], places.project, places.environment())
 
     def bare() -> Usage:
-        script = CHILDREN / "first_step_bare.py"
+        script = places.child("first_step_bare.py")
         return usage_of([places.python, script], places.project, places.environment())
 
     seconds = _alternately({"executor": executor, "bare": bare}, effort)
@@ -32,7 +34,7 @@ def first_step_rows(places: Places, effort: Effort) -> list[Row]:
             "CPU time to the first optimizer step: main.py train / a bare script",
             value=statistics.median(ratios),
             cpu=statistics.median(ratios),
-            limit=_FIRST_STEP,
+            limit=_FIRST_STEP[places.framework],
             details={"CPU seconds": seconds},
         )
     ]

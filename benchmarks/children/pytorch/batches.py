@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from arrays import MEAN, STD, Arrays
 from torch import Tensor
-from workload import MEAN, STD, Arrays, Workload
+from workload import Workload
 
 
 class Batches:

@@ -1,26 +1,31 @@
-"""The generated project's own training, `executor.train.train`, with everything on."""
+"""The configuration of the generated project's own training that takes part in a comparison."""
 
 import json
 from pathlib import Path
 
 from configs.loading import load_config
-from executor.train import train
-from workload import MODELS, Workload
+from configs.schema import CFG
+from work import Work
 
 _ENDLESS = 10**6  # steps and epochs: more than anyone measures, so that the training never ends
 
 
-def main() -> None:
-    """Train with the generated defaults, but for the data, the model and the length."""
-    work = Workload.given()
+def configuration(work: Work, model: str, **executor: object) -> CFG:
+    """Return the generated defaults, but for the data, the model and the length.
+
+    Args:
+        work: What is trained.
+        model: The target of the model.
+        **executor: Further settings of that section.
+    """
     config = {
         "run": {"dir": f"{work.folder}/run"},
         "data": {
-            "source": {"target": "workload:Arrays", "side": work.side, "samples": work.samples},
+            "source": {"target": "arrays:Arrays", "side": work.side, "samples": work.samples},
             "image_size": work.side,
             "transforms": [],
         },
-        "model": {"target": f"workload:{MODELS[work.model].__name__}", **work.arguments},
+        "model": {"target": model, **work.arguments},
         "train": {
             "epochs": _ENDLESS,
             "batch_size": work.batch,
@@ -28,16 +33,8 @@ def main() -> None:
             "checkpoint_every": work.checkpoint_every,
             "evaluate_every": _ENDLESS,  # the other loops do not evaluate either
         },
-        "executor": {
-            "precision": work.precision,
-            "channels_last": work.tuned,
-            "threads": work.threads,
-        },
+        "executor": {"precision": work.precision, "threads": work.threads, **executor},
     }
     path = Path(work.folder, "workload.yaml")
     path.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML too
-    train(load_config(str(path)))
-
-
-if __name__ == "__main__":
-    main()
+    return load_config(str(path))
