@@ -5,6 +5,7 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from configs.calling import OPTIMIZER_POSITIONAL, SCHEDULE_POSITIONAL
 from configs.schema import CFG, Component
 from configs.yaml_text import Path
 from utils.annotations import fits
@@ -31,6 +32,16 @@ class Place:
     """Arguments that the caller fills in where the target takes them and the YAML does not say."""
 
 
+def positional(target: str, foreign: int) -> int:
+    """Return how many arguments an optimizer or schedule is given before the configured ones.
+
+    Args:
+        target: A plain name, whose function always takes one, or `module:object`.
+        foreign: What the framework's own classes take (see `configs/calling.py`).
+    """
+    return foreign if ":" in target else 1
+
+
 def places(cfg: CFG) -> Iterator[Place]:
     """Yield every component of a configuration."""
     data, train = cfg.data, cfg.train
@@ -40,9 +51,11 @@ def places(cfg: CFG) -> Iterator[Place]:
         yield Place(("data", "transforms", index), transform, "ops.augment", 3)
     yield Place(("model",), cfg.model, offered=("num_classes", "in_channels", "image_size"))
     yield Place(("train", "loss"), train.loss, "ops.losses", offered=classes)
-    yield Place(("train", "optimizer"), train.optimizer, "executor.optimizers", 1)
+    count = positional(train.optimizer.target, OPTIMIZER_POSITIONAL)
+    yield Place(("train", "optimizer"), train.optimizer, "executor.optimizers", count)
+    count = positional(train.schedule.target, SCHEDULE_POSITIONAL)
     steps = ("total_steps",)
-    yield Place(("train", "schedule"), train.schedule, "executor.schedules", 1, steps)
+    yield Place(("train", "schedule"), train.schedule, "executor.schedules", count, steps)
     for index, metric in enumerate(train.metrics):
         yield Place(("train", "metrics", index), metric, "evaluation.metrics", 2)
     for index, evaluator in enumerate(train.evaluators):

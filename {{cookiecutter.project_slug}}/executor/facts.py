@@ -9,7 +9,16 @@ from typing import Any
 
 from utils import storage
 
-_PACKAGES = ("torch", "tensorflow", "keras", "numpy", "pillow", "pydantic", "safetensors")
+_PACKAGES = (
+    "torch",
+    "tensorflow",
+    "tensorflow-cpu",
+    "keras",
+    "numpy",
+    "pillow",
+    "pydantic",
+    "safetensors",
+)
 
 
 def system_facts() -> dict[str, Any]:

@@ -19,8 +19,9 @@ from executor.run_directory import RunDirectory, without_initial_weights
 from executor.signals import StopSignals
 from executor.standing import Standing
 from executor.state import TrainState
-from executor.step import StepValues, TrainStep
+from executor.step import TrainStep
 from executor.tensors import count
+from executor.values import StepValues
 from executor.weights import start_from
 from utils import storage
 from utils.errors import StoppedError, UserError

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from configs.calling import OPTIMIZER_POSITIONAL, SCHEDULE_POSITIONAL
 from configs.schema import CFG
+from configs.targets import positional
 from dataloader.source import IGNORE_INDEX
 from executor.device import Device
-from executor.state import TrainState, moving_average
+from executor.state import TrainState
 from executor.step import Loss
 from executor.stepping import without_compiler
 from utils import seeding
@@ -81,14 +84,15 @@ def build_state(
         optimizer=optimizer,
         schedule=_build_schedule(cfg, optimizer, total_steps),
         scaler=torch.amp.GradScaler(device.torch_device.type, enabled=device.precision == "fp16"),
-        ema=moving_average(model, cfg.train.ema_decay),
+        ema=_moving_average(model, cfg.train.ema_decay),
     )
 
 
 def _build_optimizer(cfg: CFG, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
     component = cfg.train.optimizer
     factory = without_compiler(resolve(component.target, "executor.optimizers"))
-    optimizer = call(component.target, factory, component.arguments, parameters)
+    given = [parameters][: positional(component.target, OPTIMIZER_POSITIONAL)]
+    optimizer = call(component.target, factory, component.arguments, *given)
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise UserError(
             f"train.optimizer={component.target} made a {type(optimizer).__name__}; "
@@ -102,7 +106,7 @@ def _build_schedule(cfg: CFG, optimizer: torch.optim.Optimizer, total_steps: int
     schedule = build(
         component.target,
         component.arguments,
-        optimizer,
+        *[optimizer][: positional(component.target, SCHEDULE_POSITIONAL)],
         home="executor.schedules",
         offered={"total_steps": total_steps},
     )
@@ -112,6 +116,13 @@ def _build_schedule(cfg: CFG, optimizer: torch.optim.Optimizer, total_steps: int
             "it must make a torch.optim.lr_scheduler.LRScheduler."
         )
     return schedule
+
+
+def _moving_average(model: nn.Module, decay: float | None) -> AveragedModel | None:
+    """Return an exponential moving average of a model's weights and buffers, if one is wanted."""
+    if decay is None:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
 def _as_tensor(value: object, target: str) -> object:

@@ -4,16 +4,15 @@ import contextlib
 import ctypes
 import platform
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from configs.schema import CFG
-from utils.errors import UserError
+from executor.choices import Precision, choose_device, choose_precision
 
-Precision = Literal["fp32", "bf16", "fp16"]
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 # glibc's mallopt parameters and the value that makes it keep freed memory (malloc.h)
@@ -117,32 +116,17 @@ def _available(wanted: str) -> str:
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
-    if wanted == "auto":
-        return next(name for name, there in has.items() if there)
-    if not has[wanted]:
-        known = ", ".join(name for name, there in has.items() if there)
-        raise UserError(
-            f"executor.device={wanted}: this machine, or this build of PyTorch "
-            f"({torch.__version__}), has none. Available: {known}. auto takes the best."
-        )
-    return wanted
+    return choose_device(wanted, has, f"PyTorch ({torch.__version__})")
 
 
 def _precision(wanted: str, device: str) -> tuple[Precision, str]:
     """Return the precision and why."""
-    if wanted == "fp16" and device == "cpu":
-        raise UserError("executor.precision=fp16 needs a GPU and there is none; use auto or bf16.")
-    if wanted == "bf16" and device == "cuda" and not torch.cuda.is_bf16_supported():
-        raise UserError("executor.precision=bf16: this GPU cannot; use auto, fp16 or fp32.")
-    if wanted in ("fp32", "bf16", "fp16"):
-        return wanted, "as configured"  # type: ignore[return-value]
     if device == "cuda":
-        if torch.cuda.is_bf16_supported(including_emulation=False):
-            return "bf16", "auto: the GPU computes in it"
-        return "fp16", "auto: the GPU has no bf16"
-    if device == "cpu" and _cpu_computes_bf16():
-        return "bf16", "auto: the CPU computes in it"
-    return "fp32", f"auto: this {device} has no fast bf16"
+        accepts = torch.cuda.is_bf16_supported()
+        computes = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        accepts, computes = True, device == "cpu" and _cpu_computes_bf16()
+    return choose_precision(wanted, device, accepts_bf16=accepts, computes_bf16=computes)
 
 
 def _cpu_computes_bf16() -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from executor.standing import Standing
 
@@ -79,14 +79,6 @@ class TrainState:
 
 def _average_state(ema: AveragedModel) -> dict[str, Any]:
     return {"model": ema.module.state_dict(), "updates": int(ema.n_averaged)}
-
-
-def moving_average(model: nn.Module, decay: float | None) -> AveragedModel | None:
-    """Return an exponential moving average of a model's weights and buffers, if one is wanted."""
-    if decay is None:
-        return None
-    average = get_ema_multi_avg_fn(decay)
-    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
 
 
 def _optimizer_state(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,23 +12,10 @@ from configs.schema import CFG
 from dataloader.batches import Batch
 from executor.device import Device
 from executor.state import TrainState
+from executor.values import StepValues, divergence
 from utils import seeding
-from utils.errors import DivergedError
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-
-
-class StepValues(NamedTuple):
-    """What one step measured."""
-
-    step: int
-    """Its number, counted from 1."""
-    loss: float
-    """Mean over the batch, before the update."""
-    grad_norm: float
-    """L2 norm of the whole gradient, before clipping."""
-    learning_rate: float
-    """The rate of the update, that of the first parameter group."""
 
 
 class TrainStep:
@@ -86,7 +72,7 @@ class TrainStep:
         norm = self._gradient_norm()
         # A gradient scaler expects infinite gradients now and then, and skips their update itself.
         if not math.isfinite(loss if state.scaler.is_enabled() else loss + norm):
-            raise DivergedError(self._divergence(loss, norm, indices))
+            raise divergence(state.standing.step + 1, loss, norm, indices)
         learning_rate = float(state.optimizer.param_groups[0]["lr"])
         state.scaler.step(state.optimizer)
         state.scaler.update()
@@ -127,16 +113,6 @@ class TrainStep:
         if self._clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self._parameters, self._clip_norm, norm)
         return norm.item()
-
-    def _divergence(self, loss: float, norm: float, indices: np.ndarray) -> str:
-        listed = ", ".join(str(index) for index in indices[:8])
-        more = ", ..." if len(indices) > 8 else ""
-        return (
-            f"step {self._state.standing.step + 1} gave loss {loss} and gradient norm {norm}; the "
-            f"weights are unchanged. Training samples of the step: {listed}{more}. "
-            "Lower train.optimizer's learning rate, set train.clip_norm=1.0, or try "
-            "executor.precision=fp32."
-        )
 
 
 def _uniform_norm(gradients: list[Tensor]) -> Tensor:

@@ -17,8 +17,9 @@ from executor.device import Device
 from executor.plan import Plan
 from executor.standing import Standing
 from executor.state import TrainState
-from executor.step import StepValues, TrainStep
+from executor.step import TrainStep
 from executor.tensors import read_tensors, write_tensors
+from executor.values import StepValues
 from executor.weights import judged_weights, start_from
 from utils.errors import DivergedError, UserError
 

@@ -1,19 +1,16 @@
 """The learning rate schedules with a plain name, from the factors in `ops.schedules`.
 
-Each returns PyTorch's own `LambdaLR`, to be stepped once after every update. Its state is plain
-numbers. Any other schedule is reached by its full name, for example
-`target: torch.optim.lr_scheduler:CosineAnnealingLR`, with that class's own arguments.
+Any other schedule is reached by its full name, with that class's own arguments, for example
+`torch.optim.lr_scheduler:CosineAnnealingLR` or `keras.optimizers.schedules:CosineDecay`.
 """
 
 from collections.abc import Sequence
 
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-
+from executor.updates import Optimizer, Schedule, scheduled
 from ops import schedules
 
 
-def constant(optimizer: Optimizer, *, warmup_steps: int = 0) -> LRScheduler:
+def constant(optimizer: Optimizer, *, warmup_steps: int = 0) -> Schedule:
     """Keep the learning rate, after a linear warm-up if asked for.
 
     Args:
@@ -24,12 +21,12 @@ def constant(optimizer: Optimizer, *, warmup_steps: int = 0) -> LRScheduler:
         ValueError: If `warmup_steps` is negative.
     """
     schedules.check_warmup(warmup_steps)
-    return LambdaLR(optimizer, lambda s: schedules.constant_factor(s, warmup_steps=warmup_steps))
+    return scheduled(optimizer, lambda s: schedules.constant_factor(s, warmup_steps=warmup_steps))
 
 
 def cosine(
     optimizer: Optimizer, *, total_steps: int, warmup_steps: int = 0, floor: float = 0.0
-) -> LRScheduler:
+) -> Schedule:
     """Lower the learning rate along half a cosine.
 
     Args:
@@ -42,7 +39,7 @@ def cosine(
         ValueError: If an argument is out of range.
     """
     schedules.check_span(total_steps, warmup_steps, floor)
-    return LambdaLR(
+    return scheduled(
         optimizer,
         lambda s: schedules.cosine_factor(
             s, total_steps=total_steps, warmup_steps=warmup_steps, floor=floor
@@ -52,7 +49,7 @@ def cosine(
 
 def linear(
     optimizer: Optimizer, *, total_steps: int, warmup_steps: int = 0, floor: float = 0.0
-) -> LRScheduler:
+) -> Schedule:
     """Lower the learning rate along a straight line.
 
     Args:
@@ -65,7 +62,7 @@ def linear(
         ValueError: If an argument is out of range.
     """
     schedules.check_span(total_steps, warmup_steps, floor)
-    return LambdaLR(
+    return scheduled(
         optimizer,
         lambda s: schedules.linear_factor(
             s, total_steps=total_steps, warmup_steps=warmup_steps, floor=floor
@@ -75,7 +72,7 @@ def linear(
 
 def step(
     optimizer: Optimizer, *, milestones: Sequence[int], gamma: float = 0.1, warmup_steps: int = 0
-) -> LRScheduler:
+) -> Schedule:
     """Multiply the learning rate by `gamma` at each milestone.
 
     Args:
@@ -89,7 +86,7 @@ def step(
     """
     schedules.check_warmup(warmup_steps)
     schedules.check_milestones(milestones, gamma)
-    return LambdaLR(
+    return scheduled(
         optimizer,
         lambda s: schedules.step_factor(
             s, milestones=milestones, gamma=gamma, warmup_steps=warmup_steps

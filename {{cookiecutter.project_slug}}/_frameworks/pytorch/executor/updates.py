@@ -1,0 +1,84 @@
+"""What the optimizers and schedules with a plain name are in PyTorch."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch.nn import Parameter
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LRScheduler as Schedule
+
+from executor.stepping import without_compiler
+
+__all__ = ["Optimizer", "Parameter", "Schedule", "adam_optimizer", "scheduled", "sgd_optimizer"]
+
+# Where PyTorch has one kernel for the whole update; elsewhere its own choice is taken.
+_FUSED_DEVICES = frozenset({"cpu", "cuda", "mps"})
+
+
+def adam_optimizer(
+    parameters: Sequence[Parameter],
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    weight_decay: float | None = None,
+) -> Optimizer:
+    """Return Adam, or AdamW if there is a weight decay; see `executor.optimizers`."""
+    factory = torch.optim.Adam if weight_decay is None else torch.optim.AdamW
+    groups = _groups(parameters, weight_decay or 0.0)
+    return _build(factory, groups, learning_rate, betas=(beta1, beta2), eps=epsilon)
+
+
+def sgd_optimizer(
+    parameters: Sequence[Parameter],
+    learning_rate: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+) -> Optimizer:
+    """Return stochastic gradient descent; see `executor.optimizers`."""
+    groups = _groups(parameters, weight_decay)
+    return _build(torch.optim.SGD, groups, learning_rate, momentum=momentum, nesterov=nesterov)
+
+
+def scheduled(optimizer: Optimizer, factor: Callable[[int], float]) -> Schedule:
+    """Return PyTorch's own `LambdaLR`, to be stepped once after every update.
+
+    Its state is plain numbers.
+
+    Args:
+        optimizer: Whose learning rate is scheduled.
+        factor: From the number of an update, counted from 0, to the factor of its rate.
+    """
+    return LambdaLR(optimizer, factor)
+
+
+def _groups(parameters: Sequence[Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Split parameters into those that are decayed and those that are not; drop empty groups."""
+    if weight_decay == 0.0:
+        return [{"params": list(parameters), "weight_decay": 0.0}]
+    decayed = [parameter for parameter in parameters if parameter.ndim > 1]
+    kept = [parameter for parameter in parameters if parameter.ndim <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": kept, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def _build(
+    optimizer_class: type[Optimizer],
+    groups: list[dict[str, Any]],
+    learning_rate: float,
+    **settings: Any,
+) -> Optimizer:
+    fused = all(
+        parameter.device.type in _FUSED_DEVICES and parameter.is_floating_point()
+        for group in groups
+        for parameter in group["params"]
+    )
+    factory = without_compiler(optimizer_class)
+    optimizer: Optimizer = factory(groups, lr=learning_rate, fused=fused or None, **settings)
+    return optimizer

@@ -1,0 +1,236 @@
+"""Optimizer steps: forward, backward, checks, update; several of them in one call of a graph."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import compress
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from configs.schema import CFG
+from dataloader.batches import Batch
+from executor.device import Device
+from executor.state import TrainState
+from executor.values import StepValues, divergence
+from utils import seeding
+
+Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+# A call cannot be interrupted, so it takes as many steps as fit into this time, and at least one.
+_CALL_SECONDS = 0.25
+_SEEDS = (1 << 31) - 2  # Keras takes the states of its generators modulo this number
+_DRAWS_A_STEP = 1 << 16  # from one generator; more would repeat those of the next
+
+
+class TrainStep:
+    """Takes the run's state from one step to the next.
+
+    Small steps spend most of their time between Python and the graph. So the graph holds a loop
+    over the steps of a call; their number is an input, so it is traced once.
+    """
+
+    def __init__(self, cfg: CFG, state: TrainState, loss: Loss, device: Device) -> None:
+        """Prepare what all steps share.
+
+        Args:
+            cfg: `data.image_size`, `train.batch_size`, `accumulate`, `clip_norm` and `run.seed` are
+                used.
+            state: What each step changes.
+            loss: Maps float logits [B, H, W, C] and int32 targets [B, H, W] to a scalar.
+            device: Where it runs.
+        """
+        self._state = state
+        self._loss = loss
+        self._device = device
+        self._parameters = list(state.model.trainable_variables)
+        weights = {id(variable) for variable in state.model.weights}
+        trained = {id(variable) for variable in self._parameters}
+        others = [v for v in state.model.variables if id(v) not in trained]
+        self._statistics = [v for v in others if id(v) in weights]
+        self._generators = [v for v in others if id(v) not in weights]
+        self._batch_size = cfg.train.batch_size
+        self._accumulate = cfg.train.accumulate
+        self._clip_norm = cfg.train.clip_norm
+        self._seed = int(seeding.generator(cfg.run.seed, seeding.FRAMEWORK).integers(_SEEDS))
+        self._at_once = 1
+        self._learning: list[bool] = []  # which parameters have a gradient; known once traced
+        signature = [
+            tf.TensorSpec([None, *cfg.data.image_size, 3], tf.uint8),
+            tf.TensorSpec([None, *cfg.data.image_size], tf.uint8),
+            tf.TensorSpec([None], tf.float32),
+            tf.TensorSpec([], tf.int64),
+        ]
+        self._run = tf.function(self._steps, input_signature=signature, autograph=False)
+        self._part = self._gradients_of_part
+        if cfg.executor.compile:
+            self._part = tf.function(self._part, autograph=False, jit_compile=True)
+
+    def __call__(self, group: Batch) -> Iterator[list[StepValues]]:
+        """Take the steps of a group of batches.
+
+        Args:
+            group: The samples of one or more steps, one step's after the other's.
+
+        Yields:
+            What the next steps measured, when the state stands where the last of them ended.
+
+        Raises:
+            DivergedError: If loss or gradient is not finite; the weights are those before the step.
+        """
+        start = 0
+        while start < len(group.indices):
+            end = start + self._at_once * self._batch_size
+            part = Batch(group.images[start:end], group.masks[start:end], group.indices[start:end])
+            start = end
+            yield from self._take(part)
+
+    def _take(self, part: Batch) -> Iterator[list[StepValues]]:
+        """Take some steps in one call."""
+        standing = self._state.standing
+        first, count = standing.step, len(part.indices) // self._batch_size
+        rates = [float(self._state.schedule(first + i)) for i in range(count)]
+        begun = time.perf_counter()
+        results = self._run(part.images, part.masks, np.array(rates, np.float32), np.int64(first))
+        rows = results.numpy().tolist()  # waits for the call to end
+        seconds = (time.perf_counter() - begun) / count
+        self._at_once = max(int(_CALL_SECONDS / seconds), 1)
+        good = next((i for i, row in enumerate(rows) if not self._is_good(*row)), count)
+        standing.step += good
+        standing.position += good * self._batch_size
+        if good:
+            numbers = zip(rows[:good], rates, strict=False)
+            yield [StepValues(first + i, *row, rate) for i, (row, rate) in enumerate(numbers, 1)]
+        if good < count:
+            indices = part.indices[good * self._batch_size : (good + 1) * self._batch_size]
+            raise divergence(first + good + 1, *rows[good], indices)
+
+    def _steps(
+        self, images: tf.Tensor, masks: tf.Tensor, rates: tf.Tensor, first: tf.Tensor
+    ) -> tf.Tensor:
+        """Return loss and gradient norm of each step, float32 [steps, 2].
+
+        Where they are not finite it ends; what follows is 0.
+
+        Args:
+            images: uint8 [steps x batch size, H, W, 3].
+            masks: uint8 [steps x batch size, H, W].
+            rates: float32 [steps], the learning rate of each.
+            first: int64 [], the number of the first, counted from 0.
+        """
+        count = tf.size(rates)
+        parts = (-1, self._accumulate, self._batch_size // self._accumulate)
+        images = tf.reshape(images, (*parts, *images.shape[1:]))
+        masks = tf.reshape(masks, (*parts, *masks.shape[1:]))
+
+        def step(
+            i: tf.Tensor, _: tf.Tensor, results: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            self._seed_generators(first + tf.cast(i, tf.int64))
+            is_good, row = self._step(images[i], masks[i], rates[i])
+            return i + 1, is_good, tf.tensor_scatter_nd_update(results, [[i]], [row])
+
+        _, _, results = tf.while_loop(
+            lambda i, is_good, _: (i < count) & is_good,
+            step,
+            (0, True, tf.zeros((count, 2))),
+            parallel_iterations=1,
+        )
+        return results
+
+    def _step(
+        self, images: tf.Tensor, masks: tf.Tensor, rate: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Do one step with its accumulation steps' images and masks [parts, B, ...]."""
+        scaler = self._state.scaler
+        before = [tf.identity(variable.value) for variable in self._statistics]
+        total, gradients = self._gradients(images, masks)
+        gradients = scaler.unscale(gradients)
+        norm = tf.linalg.global_norm(gradients)
+
+        def update() -> tf.Tensor:
+            self._update(gradients, norm, rate)
+            return tf.constant(True)
+
+        def restore() -> tf.Tensor:
+            for variable, value in zip(self._statistics, before, strict=True):
+                variable.assign(value)
+            return tf.constant(False)
+
+        is_good = self._is_good(total, norm)
+        return tf.cond(is_good, update, restore), tf.stack([total, norm])
+
+    def _is_good(self, loss: Any, norm: Any) -> Any:
+        """Tell whether a step's loss and gradient norm, tensors or numbers, are finite."""
+        # A gradient scaler expects infinite gradients now and then, and skips their update itself.
+        value = loss if self._state.scaler.is_enabled() else loss + norm
+        return tf.math.is_finite(value) if tf.is_tensor(value) else math.isfinite(value)
+
+    def _gradients(self, images: tf.Tensor, masks: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Add up the gradient of a batch, a part at a time, and return it with the mean loss."""
+        if self._accumulate == 1:
+            return self._part(images[0], masks[0])
+
+        def add(
+            i: tf.Tensor, total: tf.Tensor, sums: Sequence[tf.Tensor]
+        ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+            loss, gradients = self._part(images[i], masks[i])
+            return i + 1, total + loss, [s + g for s, g in zip(sums, gradients, strict=True)]
+
+        zeros = [tf.zeros(v.shape, v.dtype) for v in self._parameters]
+        _, total, sums = tf.while_loop(
+            lambda i, *_: i < self._accumulate,
+            add,
+            (0, tf.zeros(()), zeros),
+            parallel_iterations=1,
+        )
+        return total, sums
+
+    def _gradients_of_part(
+        self, images: tf.Tensor, masks: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Return a part's share in the mean loss, and the gradient of that."""
+        with tf.GradientTape() as tape:
+            logits = self._state.model(self._device.images(images), training=True)
+            loss = self._loss(tf.cast(logits, tf.float32), self._device.masks(masks))
+            loss = tf.add_n([tf.ensure_shape(loss, ()), *self._state.model.losses])
+            loss /= self._accumulate
+            scaled = self._state.scaler.scale(loss)
+        variables = [v.value for v in self._parameters]
+        gradients = tape.gradient(scaled, variables)
+        self._learning = [gradient is not None for gradient in gradients]
+        zeros = (
+            tf.zeros_like(v) if g is None else g for v, g in zip(variables, gradients, strict=True)
+        )
+        return loss, [tf.convert_to_tensor(gradient) for gradient in zeros]
+
+    def _update(self, gradients: Sequence[tf.Tensor], norm: tf.Tensor, rate: tf.Tensor) -> None:
+        """Change everything that a step changes, but what the model itself changed."""
+        state = self._state
+
+        def apply() -> None:
+            factor = None
+            if self._clip_norm is not None:
+                factor = tf.minimum(self._clip_norm / (norm + 1e-6), 1.0)
+            clipped = [g if factor is None else g * factor for g in gradients]
+            state.optimizer.learning_rate.assign(rate)
+            # Parameters without a gradient are left alone, neither moved by momentum nor decayed.
+            state.optimizer.apply(
+                list(compress(clipped, self._learning)),
+                list(compress(self._parameters, self._learning)),
+            )
+
+        if state.scaler.is_enabled():
+            is_finite = tf.math.is_finite(norm)
+            tf.cond(is_finite, apply, lambda: None)
+            state.scaler.update(is_finite)
+        else:
+            apply()
+        state.after_update()
+
+    def _seed_generators(self, step: tf.Tensor) -> None:
+        """Let the model's random draws follow from the seed and the step, whatever came before."""
+        for number, state in enumerate(self._generators):
+            start = (self._seed + step) % _SEEDS
+            state.assign(tf.stack([start, tf.constant(number * _DRAWS_A_STEP, tf.int64)]))
