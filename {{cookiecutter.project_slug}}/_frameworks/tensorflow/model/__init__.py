@@ -1,0 +1,1 @@
+"""The networks: layers and forward passes only, no data, no loss and no training."""

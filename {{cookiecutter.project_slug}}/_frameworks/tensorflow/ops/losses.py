@@ -1,0 +1,106 @@
+"""The losses with a plain name: from settings to a function of logits and true classes.
+
+Each returns `loss(logits, target)`, to be called with logits [B, H, W, C] and the true class of
+each pixel [B, H, W], any integer type; that returns one number in float32. The arithmetic is in
+`ops.loss_functions`.
+"""
+
+from collections.abc import Callable, Sequence
+
+from tensorflow import Tensor
+
+from ops.loss_functions import cross_entropy_loss, dice_loss
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+IGNORE_INDEX = 255
+
+
+def cross_entropy(
+    class_weights: Sequence[float] | None = None,
+    ignore_index: int = IGNORE_INDEX,
+    label_smoothing: float = 0.0,
+    num_classes: int | None = None,
+) -> Loss:
+    """Build cross-entropy, averaged over the pixels that count.
+
+    Args:
+        class_weights: One weight a class, 0 or greater; None counts all classes alike. The average
+            is then the weighted one, over the sum of the true classes' weights.
+        ignore_index: True class of the pixels that do not count.
+        label_smoothing: Share of the target spread evenly over all classes, in [0, 1].
+        num_classes: How many classes there are, to check the weights; the executor fills it in.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+    if class_weights is not None and len(class_weights) != (num_classes or len(class_weights)):
+        raise ValueError(
+            f"Argument `class_weights` must hold one number for each of the {num_classes} classes. "
+            f"Received: {list(class_weights)}"
+        )
+    if class_weights is not None and (min(class_weights) < 0 or max(class_weights) <= 0):
+        raise ValueError(
+            "Argument `class_weights` must hold numbers of 0 or greater, not all of them 0. "
+            f"Received: {list(class_weights)}"
+        )
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise ValueError(
+            f"Argument `label_smoothing` must be between 0 and 1. Received: {label_smoothing}"
+        )
+
+    def loss(logits: Tensor, target: Tensor) -> Tensor:
+        return cross_entropy_loss(logits, target, class_weights, ignore_index, label_smoothing)
+
+    return loss
+
+
+def dice(ignore_index: int = IGNORE_INDEX, smooth: float = 1.0) -> Loss:
+    """Build the soft Dice loss, averaged over the classes of a whole batch.
+
+    Args:
+        ignore_index: True class of the pixels that do not count.
+        smooth: Added above and below the fraction, greater than 0; a class that is neither present
+            nor predicted then has a loss of 0.
+
+    Raises:
+        ValueError: If `smooth` is not greater than 0.
+    """
+    if not smooth > 0:
+        raise ValueError(f"Argument `smooth` must be greater than 0. Received: {smooth}")
+
+    def loss(logits: Tensor, target: Tensor) -> Tensor:
+        return dice_loss(logits, target, ignore_index, smooth)
+
+    return loss
+
+
+def cross_entropy_dice(
+    dice_weight: float = 1.0,
+    class_weights: Sequence[float] | None = None,
+    ignore_index: int = IGNORE_INDEX,
+    label_smoothing: float = 0.0,
+    smooth: float = 1.0,
+    num_classes: int | None = None,
+) -> Loss:
+    """Build cross-entropy + `dice_weight` x Dice: good gradients from one, balance from the other.
+
+    Args:
+        dice_weight: Factor of the Dice loss, 0 or greater; that of cross-entropy is 1.
+        class_weights: As for `cross_entropy`; Dice weighs all classes alike.
+        ignore_index: True class of the pixels that do not count.
+        label_smoothing: As for `cross_entropy`.
+        smooth: As for `dice`.
+        num_classes: As for `cross_entropy`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+    if not dice_weight >= 0:
+        raise ValueError(f"Argument `dice_weight` must be at least 0. Received: {dice_weight}")
+    entropy = cross_entropy(class_weights, ignore_index, label_smoothing, num_classes)
+    overlap = dice(ignore_index, smooth)
+
+    def loss(logits: Tensor, target: Tensor) -> Tensor:
+        return entropy(logits, target) + dice_weight * overlap(logits, target)
+
+    return loss
