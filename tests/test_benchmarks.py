@@ -11,19 +11,29 @@ import pytest
 from conftest import QUIET, Create, framework_python
 from generate import REPOSITORY
 
+START = {"first-step": {"startup.first-step"}, "answers": {"startup.help", "startup.config"}}
 SUITES = {
-    "unet": {f"step.unet-0.5M.{kind}" for kind in ("bf16", "fp32", "defaults")},
-    "tiny": {f"step.tiny.{kind}" for kind in ("bare", "bare-no-item", "bare-fused", "plain")},
-    "data": {"data.first-epoch", "data.later-epoch"},
-    "first-step": {"startup.first-step"},
-    "answers": {"startup.help", "startup.config"},
-    "accuracy": {"accuracy.bf16"},
+    "pytorch": {
+        "unet": {f"step.unet-0.5M.{kind}" for kind in ("bf16", "fp32", "defaults")},
+        "tiny": {f"step.tiny.{kind}" for kind in ("bare", "bare-no-item", "bare-fused", "plain")},
+        "data": {"data.first-epoch", "data.later-epoch"},
+        "accuracy": {"accuracy.bf16"},
+        **START,
+    },
+    "tensorflow": {
+        "unet": {f"step.unet-0.5M.{kind}" for kind in ("bf16", "fp32")},
+        "tiny": {f"step.tiny.{kind}" for kind in ("bare", "fit")},
+        "accuracy": {"accuracy.mean-iou", "accuracy.cpu"},
+        "frameworks": {"frameworks.mean-iou"},
+        **START,
+    },
 }
+CASES = [(framework, suite) for framework, suites in SUITES.items() for suite in suites]
 
 
 @pytest.fixture(scope="module")
-def pytorch_project(create: Create) -> Path:
-    return create(framework="pytorch")
+def projects(create: Create) -> dict[str, Path]:
+    return {framework: create(framework=framework) for framework in SUITES}
 
 
 def run_benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -34,18 +44,20 @@ def run_benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suite", SUITES)
-def test_a_suite_reports_every_comparison(suite: str, pytorch_project: Path, tmp_path: Path):
+@pytest.mark.parametrize(("framework", "suite"), CASES)
+def test_a_suite_reports_every_comparison(
+    framework: str, suite: str, projects: dict[str, Path], tmp_path: Path
+):
+    assert all(map(framework_python, SUITES))  # `frameworks` needs both
     output = tmp_path / "benchmarks.json"
-    python = str(framework_python("pytorch"))
-    places = ("--project", str(pytorch_project), "--python", python, "--output", str(output))
-    result = run_benchmarks("--quick", suite, *places)
+    places = ("--project", str(projects[framework]), "--output", str(output))
+    result = run_benchmarks("--quick", suite, "--framework", framework, *places)
     assert result.returncode == 0, result.stdout + result.stderr
     report = json.loads(output.read_text(encoding="utf-8"))
     assert report["machine"]["quick"] is True
     assert report["machine"]["cores"] >= 1
     rows = {row["name"]: row for row in report["results"]}
-    assert set(rows) == SUITES[suite]
+    assert set(rows) == SUITES[framework][suite]
     for name, row in rows.items():
         assert row["meaning"] and row["details"]
         assert isinstance(row["value"], float)
@@ -53,10 +65,13 @@ def test_a_suite_reports_every_comparison(suite: str, pytorch_project: Path, tmp
         assert name in result.stdout  # the table
 
 
-def test_an_unknown_suite_is_refused():
-    result = run_benchmarks("no-such-suite")
+@pytest.mark.parametrize(
+    ("framework", "suite"), [("pytorch", "no-such-suite"), ("tensorflow", "others-step")]
+)
+def test_an_unknown_suite_is_refused(framework: str, suite: str):
+    result = run_benchmarks(suite, "--framework", framework)
     assert result.returncode != 0
-    assert "no-such-suite" in result.stderr
+    assert f"{suite} for {framework}" in result.stderr
     assert "Traceback" not in result.stderr
 
 

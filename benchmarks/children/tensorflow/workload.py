@@ -34,9 +34,10 @@ class Workload(Work):
         return optimizers[self.optimizer](learning_rate=1e-3)
 
     def set_threads(self) -> None:
-        """Use as many threads as the workload says."""
+        """Use as many threads as the workload says, as `executor.threads` does."""
         if self.threads is not None:
             tf.config.threading.set_intra_op_parallelism_threads(self.threads)
+            tf.config.threading.set_inter_op_parallelism_threads(self.threads)
 
 
 class Tiny(keras.Model):
