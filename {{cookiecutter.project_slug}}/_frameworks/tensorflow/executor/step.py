@@ -93,7 +93,7 @@ class TrainStep:
         rates = [float(self._state.schedule(first + i)) for i in range(count)]
         begun = time.perf_counter()
         results = self._run(part.images, part.masks, np.array(rates, np.float32), np.int64(first))
-        rows = results.numpy().tolist()  # waits for the call to end
+        rows: list[tuple[float, float]] = results.numpy().tolist()  # waits for the call to end
         seconds = (time.perf_counter() - begun) / count
         self._at_once = max(int(_CALL_SECONDS / seconds), 1)
         good = next((i for i, row in enumerate(rows) if not self._is_good(*row)), count)

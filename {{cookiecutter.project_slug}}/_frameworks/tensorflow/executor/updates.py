@@ -49,7 +49,7 @@ def scheduled(optimizer: Optimizer, factor: Callable[[int], float]) -> Schedule:
     return _Scheduled(optimizer, factor)
 
 
-class _Scheduled(Schedule):  # type: ignore[misc]
+class _Scheduled(Schedule):
     """The optimizer's own rate times a factor, in Python's numbers."""
 
     def __init__(self, optimizer: Optimizer, factor: Callable[[int], float]) -> None:
@@ -61,7 +61,7 @@ class _Scheduled(Schedule):  # type: ignore[misc]
         return self._rate * self._factor(int(step))
 
 
-class _Adam(Optimizer):  # type: ignore[misc]
+class _Adam(Optimizer):
     """Adam by TensorFlow's kernel, with epsilon added where PyTorch and the paper add it."""
 
     def __init__(
@@ -114,7 +114,7 @@ class _Adam(Optimizer):  # type: ignore[misc]
         )
 
 
-class _Sgd(Optimizer):  # type: ignore[misc]
+class _Sgd(Optimizer):
     """Stochastic gradient descent with the learning rate outside of the velocity."""
 
     def __init__(
