@@ -255,8 +255,9 @@ def test_published_weights_load(encoder: MobileNetV2, tmp_path: Path, suffix: st
     if suffix == ".h5":
         write_h5(path, weights)
         theirs = keras.applications.MobileNetV2(include_top=False, weights=str(path))
-        kernel = theirs.get_layer("block_16_project").kernel.numpy()
-        assert np.array_equal(kernel, weights["block_16_project/kernel"])
+        for name, array in values_of(encoder).items():
+            layer, weight = name.split("/")
+            assert np.array_equal(getattr(theirs.get_layer(layer), weight).numpy(), array)
     else:
         save_file(weights, path)
     model = MobileNetUNet(num_classes=2, up_widths=(8, 8, 8, 8), weights=str(path))
