@@ -48,6 +48,38 @@ def make(optimizer, total_steps, to=0.0):
     return LambdaLR(optimizer, lambda step: 1 - (1 - to) * step / total_steps)
 """,
     },
+    "tensorflow": {
+        "optimizer": '''
+import keras
+
+class SignDescent(keras.optimizers.Optimizer):
+    """Moves every weight by the same amount."""
+
+    def build(self, variables):
+        super().build(variables)
+        self.moved = self.add_optimizer_variables(variables, "moved")
+
+    def update_step(self, gradient, variable, learning_rate):
+        self.assign_add(self.moved[self._get_variable_index(variable)], learning_rate)
+        self.assign_sub(variable, learning_rate * keras.ops.sign(gradient))
+
+def make(rate=0.1):
+    return SignDescent(rate)
+''',
+        "schedule": """
+import keras
+
+class Line(keras.optimizers.schedules.LearningRateSchedule):
+    def __init__(self, start, end, steps):
+        self.start, self.end, self.steps = start, end, steps
+
+    def __call__(self, step):
+        return self.start + (self.end - self.start) * keras.ops.cast(step, "float32") / self.steps
+
+def make(initial_learning_rate, total_steps, to=0.0):
+    return Line(initial_learning_rate, initial_learning_rate * to, total_steps)
+""",
+    },
 }
 
 # A training of seconds: overrides, since --config is taken by the newcomer's own file.
@@ -222,7 +254,7 @@ def test_a_new_model(newcomer: Newcomer, run: Run):
     parameters = (27 + 1) * width + (width + 1) * 3
     assert f"model.tiny:Tiny: {parameters:,} parameters" in said
     assert read(trained / "environment.json")["parameters"] == parameters
-    assert {name.split(".")[0] for name in tensors(trained / "model.safetensors")} == {
+    assert {re.split("[./]", name)[0] for name in tensors(trained / "model.safetensors")} == {
         "first",
         "second",
     }

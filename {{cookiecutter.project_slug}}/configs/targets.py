@@ -54,7 +54,7 @@ def places(cfg: CFG) -> Iterator[Place]:
     count = positional(train.optimizer.target, OPTIMIZER_POSITIONAL)
     yield Place(("train", "optimizer"), train.optimizer, "executor.optimizers", count)
     count = positional(train.schedule.target, SCHEDULE_POSITIONAL)
-    steps = ("total_steps",)
+    steps = ("total_steps", "initial_learning_rate")
     yield Place(("train", "schedule"), train.schedule, "executor.schedules", count, steps)
     for index, metric in enumerate(train.metrics):
         yield Place(("train", "metrics", index), metric, "evaluation.metrics", 2)

@@ -1,6 +1,9 @@
 """Objects by name: found, called and refused; and storage, where files are."""
 
 import ast
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -129,6 +132,25 @@ def test_what_does_not_exist_is_told_with_what_was_meant(target: str, expected: 
 def test_public_names_are_those_a_module_defines() -> None:
     assert public_names("shelf.inner") == ["Base"]
     assert public_names("shelf.gone") == []
+
+
+def test_files_are_read_from_web_servers(tmp_path: Path) -> None:
+    (tmp_path / "weights.bin").write_bytes(b"\x00\x01")
+    handler = partial(_QuietHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        assert storage.read_bytes(f"{url}/weights.bin") == b"\x00\x01"
+        with pytest.raises(UserError, match=r"nothing\.bin: the file cannot be read .*404"):
+            storage.read_bytes(f"{url}/nothing.bin")
+        server.shutdown()
+    with pytest.raises(UserError, match="the file cannot be read"):
+        storage.read_bytes(f"{url}/weights.bin")
+
+
+class _QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
 
 
 def test_storage_is_the_same_for_a_disk_and_a_url(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from utils.errors import UserError
 
+_WEB_SECONDS = 60  # without a byte after which a connection counts as broken
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -55,6 +56,8 @@ def read_bytes(path: str) -> bytes:
     try:
         if not is_remote(path):
             return Path(path).read_bytes()
+        if path.startswith(("http://", "https://")):
+            return _read_web(path)
         filesystem, inner = _filesystem(path)
         return bytes(filesystem.cat_file(inner))
     except OSError as error:
@@ -148,6 +151,22 @@ def remove(path: str) -> None:
     filesystem, inner = _filesystem(path)
     if filesystem.exists(inner):
         filesystem.rm_file(inner)
+
+
+def _read_web(url: str) -> bytes:
+    """Return what a web server has; fsspec would need two further packages for it.
+
+    Raises:
+        OSError: If it cannot be reached, does not have it, or breaks off.
+    """
+    from http.client import HTTPException
+    from urllib.request import urlopen
+
+    try:
+        with urlopen(url, timeout=_WEB_SECONDS) as answer:  # noqa: S310 -- http or https only
+            return bytes(answer.read())
+    except HTTPException as error:
+        raise OSError(str(error) or type(error).__name__) from error
 
 
 def _filesystem(path: str) -> tuple[Any, str]:

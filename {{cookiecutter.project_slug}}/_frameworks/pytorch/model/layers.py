@@ -1,7 +1,5 @@
 """Layers and checks that the networks share."""
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -60,31 +58,3 @@ def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
     if not below and not right:
         return images
     return functional.pad(images, (0, right, 0, below), mode="replicate")
-
-
-def check_at_least(name: str, value: int, least: int) -> None:
-    """Refuse a number that is too small.
-
-    Raises:
-        ValueError: If `value` is below `least`.
-    """
-    if value < least:
-        raise ValueError(f"Argument `{name}` must be at least {least}. Received: {value}")
-
-
-def check_widths(name: str, widths: Sequence[int], count: int | None = None) -> None:
-    """Refuse channels that no network can have.
-
-    Args:
-        name: The argument's name.
-        widths: Channels of each level.
-        count: How many there must be; None for one or more.
-
-    Raises:
-        ValueError: If their number is wrong, or one is below 1.
-    """
-    if not widths or min(widths) < 1 or len(widths) != (count or len(widths)):
-        raise ValueError(
-            f"Argument `{name}` must hold {count or 'one or more'} numbers from 1. "
-            f"Received: {list(widths)}"
-        )

@@ -6,7 +6,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from model.layers import check_at_least, check_widths, doubling, pad_to_multiple
+from model.checks import check_at_least, check_widths
+from model.layers import doubling, pad_to_multiple
 from model.mobilenet_v2 import MobileNetV2
 
 

@@ -8,14 +8,13 @@ mean (0.485, 0.456, 0.406) and standard deviation (0.229, 0.224, 0.225).
 
 import io
 import pickle
-from collections.abc import Iterable
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from model.layers import check_at_least
+from model.checks import check_at_least, check_shapes
 from utils import storage
 from utils.errors import UserError
 
@@ -32,7 +31,6 @@ _STAGES = (
 _STEM_CHANNELS = 32
 # Of the published weights, what only classification needs.
 _UNUSED = ("features.18.", "classifier.")
-_SHOWN = 3  # names listed in an error message; a wrong file has hundreds
 
 
 class MobileNetV2(nn.Module):
@@ -58,7 +56,7 @@ class MobileNetV2(nn.Module):
         for expansion, width, count, first_stride in _STAGES:
             for index in range(count):
                 stride = first_stride if index == 0 else 1
-                blocks.append(InvertedResidual(channels, width, stride, expansion))
+                blocks.append(_InvertedResidual(channels, width, stride, expansion))
                 channels = width
         self.features = nn.Sequential(*blocks)
         self.apply(_initialise)
@@ -73,7 +71,7 @@ class MobileNetV2(nn.Module):
         features = images
         for block in self.features:
             # Inside a block that halves the size are the last features before, and the widest.
-            if isinstance(block, InvertedResidual) and block.stride == 2:
+            if isinstance(block, _InvertedResidual) and block.stride == 2:
                 features = block.expand(features)
                 skips.append(features)
                 features = block.project(features)
@@ -94,27 +92,13 @@ class MobileNetV2(nn.Module):
             name: tensor for name, tensor in _read(path).items() if not name.startswith(_UNUSED)
         }
         own = self.state_dict()
-        problems = [
-            _named("missing", own.keys() - weights.keys()),
-            _named("unexpected", weights.keys() - own.keys()),
-            _named(
-                "of another shape",
-                (
-                    f"{name} {list(weights[name].shape)} instead of {list(own[name].shape)}"
-                    for name in own.keys() & weights.keys()
-                    if weights[name].shape != own[name].shape
-                ),
-            ),
-        ]
-        if any(problems):
-            raise UserError(
-                f"{storage.shown(path)} does not hold the weights of MobileNetV2 with "
-                "torchvision's names:\n" + "\n".join(problem for problem in problems if problem)
-            )
+        given = {name: tuple(weight.shape) for name, weight in weights.items()}
+        needed = {name: tuple(weight.shape) for name, weight in own.items()}
+        check_shapes(path, given, needed, "the weights of MobileNetV2 with torchvision's names")
         self.load_state_dict(weights)
 
 
-class InvertedResidual(nn.Module):
+class _InvertedResidual(nn.Module):
     """Expand the channels, convolve each by itself, project them to fewer; section 3.3.
 
     Args:
@@ -193,10 +177,3 @@ def _unreadable(path: str, reason: str) -> UserError:
         f"{storage.shown(path)} cannot be read as weights: {reason}.\n"
         "Expected a .safetensors file, or a .pth file that holds a dictionary of tensors."
     )
-
-
-def _named(what: str, names: Iterable[str]) -> str:
-    """Return a line with the first few names, empty if there are none."""
-    listed = sorted(names)
-    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-    return f"  {len(listed)} {what}: {', '.join(listed[:_SHOWN])}{more}" if listed else ""

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.layers import check_at_least, check_widths, convolution, pad_to_multiple
+from model.checks import check_at_least, check_widths
+from model.layers import convolution, pad_to_multiple
 
 
 class UNet(nn.Module):

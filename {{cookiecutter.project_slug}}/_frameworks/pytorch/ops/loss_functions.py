@@ -1,8 +1,12 @@
 """The arithmetic of the losses: pure functions of logits and true classes, in float32."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+__all__ = ["Tensor", "cross_entropy_loss", "dice_loss"]
 
 _LEAST_WEIGHT = 1e-30  # to divide by where no pixel counts; what is divided is 0 then
 _SUM = 2  # ATen's number for reduction="sum" (c10/core/Reduction.h)
@@ -11,7 +15,7 @@ _SUM = 2  # ATen's number for reduction="sum" (c10/core/Reduction.h)
 def cross_entropy_loss(
     logits: Tensor,
     target: Tensor,
-    class_weights: Tensor | None,
+    class_weights: Sequence[float] | None,
     ignore_index: int,
     label_smoothing: float,
 ) -> Tensor:
@@ -20,7 +24,7 @@ def cross_entropy_loss(
     Args:
         logits: [B, C, H, W], any float type.
         target: [B, H, W], the true class of each pixel, any integer type.
-        class_weights: float32 [C] or None.
+        class_weights: [C] or None.
         ignore_index: True class of the pixels that do not count.
         label_smoothing: Share of the target spread evenly over all classes, in [0, 1].
 
@@ -36,17 +40,19 @@ def cross_entropy_loss(
             f"Argument `class_weights` must hold one number for each of the {classes} classes. "
             f"Received: {len(class_weights)} numbers"
         )
+    weights = None
+    if class_weights is not None:
+        weights = torch.tensor(class_weights, dtype=torch.float32, device=logits.device)
     target = target.long()
     shares = functional.log_softmax(logits.float(), dim=1)
     # What `functional.cross_entropy` calls too; this way it also tells the weight of the pixels
     # that count. The sum, not the mean: where no pixel counts, the mean and its gradient are NaN.
-    total, weight = torch.ops.aten.nll_loss2d_forward(
-        shares, target, class_weights, _SUM, ignore_index
-    )
+    total, weight = torch.ops.aten.nll_loss2d_forward(shares, target, weights, _SUM, ignore_index)
     if label_smoothing > 0.0:
-        weighted = shares if class_weights is None else shares * class_weights.view(-1, 1, 1)
+        weighted = shares if weights is None else shares * weights.view(-1, 1, 1)
         spread = -weighted.mean(dim=1).where(target != ignore_index, 0.0).sum()
         total = (1.0 - label_smoothing) * total + label_smoothing * spread
+        weight = weight.where(weight > 0, 1.0)  # smoothing is left where all true classes weigh 0
     mean: Tensor = total / weight.clamp(min=_LEAST_WEIGHT)
     return mean
 

@@ -1,6 +1,7 @@
 """The losses against arithmetic done by hand and against PyTorch's own."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ IGNORE = 255
 
 def example(classes: int = 3, ignored: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
     """Return logits [2, classes, 5, 7] that require a gradient, and true classes [2, 5, 7]."""
-    draws = torch.Generator().manual_seed(0)
-    logits = torch.randn(2, classes, 5, 7, generator=draws).requires_grad_()
-    target = torch.randint(0, classes, (2, 5, 7), generator=draws).to(torch.uint8)
+    draws = np.random.default_rng(0)
+    logits = torch.tensor(draws.uniform(-3, 3, (2, 5, 7, classes)).astype(np.float32))
+    logits = logits.permute(0, 3, 1, 2).requires_grad_()
+    target = torch.tensor(draws.integers(0, classes, (2, 5, 7)).astype(np.uint8))
     if ignored:
         target[0, :2] = IGNORE
     return logits, target
@@ -42,6 +44,38 @@ def test_cross_entropy_equals_pytorch(weights: list[float] | None, smoothing: fl
         label_smoothing=smoothing,
     )
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
+
+
+# Loss and norm of its gradient for `example()`; the tests of TensorFlow have the same numbers.
+WEIGHTS = [1.0, 2.0, 0.5]
+NUMBERS: list[tuple[str, dict[str, Any], float, float]] = [
+    ("cross_entropy", {}, 2.2428412, 0.14063667),
+    ("cross_entropy", {"class_weights": WEIGHTS}, 2.1477177, 0.15502600),
+    ("cross_entropy", {"class_weights": [0.0, 1.0, 1.0]}, 2.1384830, 0.17557002),
+    ("cross_entropy", {"label_smoothing": 0.1}, 2.2181132, 0.13159744),
+    ("cross_entropy", {"class_weights": WEIGHTS, "label_smoothing": 0.3}, 2.1458604, 0.12656412),
+    ("dice", {}, 0.64261246, 0.029549230),
+    ("dice", {"smooth": 0.5}, 0.65287983, 0.029992277),
+    ("cross_entropy_dice", {}, 2.8854537, 0.16108055),
+    (
+        "cross_entropy_dice",
+        {"dice_weight": 0.5, "class_weights": WEIGHTS, "label_smoothing": 0.1, "smooth": 2.0},
+        2.4586124,
+        0.15375677,
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "value", "norm"), NUMBERS)
+def test_every_framework_has_the_same_numbers(
+    name: str, arguments: dict[str, Any], value: float, norm: float
+) -> None:
+    logits, target = example()
+    ours = getattr(losses, name)(**arguments)(logits, target)
+    ours.backward()
+    assert ours.item() == pytest.approx(value, abs=1e-6)
+    assert logits.grad is not None
+    assert logits.grad.norm().item() == pytest.approx(norm, rel=1e-5)
 
 
 def test_dice_by_hand() -> None:
@@ -129,6 +163,12 @@ def test_weights_of_zero_for_all_pixels_are_no_loss() -> None:
     assert loss.item() == 0.0
     assert logits.grad is not None
     assert not logits.grad.any()
+
+
+def test_smoothing_counts_the_other_classes_where_the_true_one_weighs_nothing() -> None:
+    loss = losses.cross_entropy(class_weights=[0.0, 0.0, 1.0], label_smoothing=0.3)
+    value = loss(torch.zeros(1, 3, 1, 1), torch.zeros(1, 1, 1, dtype=torch.uint8))
+    assert value.item() == pytest.approx(0.3 / 3 * math.log(3))
 
 
 @pytest.mark.parametrize(

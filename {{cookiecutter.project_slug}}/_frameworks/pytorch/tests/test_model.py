@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -10,7 +11,7 @@ from torch import nn
 
 from executor.optimizers import sgd
 from model.mobilenet_unet import MobileNetUNet
-from model.mobilenet_v2 import InvertedResidual, MobileNetV2
+from model.mobilenet_v2 import MobileNetV2, _InvertedResidual
 from model.unet import UNet
 from utils.errors import UserError
 
@@ -67,6 +68,37 @@ def test_padding_does_not_move_the_image() -> None:
         assert torch.equal(model(images), model(padded)[..., :15, :15])
 
 
+def test_unet_computes_what_it_does_in_every_framework() -> None:
+    model = UNet(num_classes=2, in_channels=1, widths=(2, 3))
+    draws = np.random.default_rng(0)
+    for tensor in model.state_dict().values():
+        if tensor.ndim == 4:  # drawn in TensorFlow's order: height, width, inputs, outputs
+            kernel = draws.uniform(-1.0, 1.0, tuple(tensor.permute(2, 3, 1, 0).shape))
+            tensor.copy_(torch.from_numpy(kernel).permute(3, 2, 0, 1))
+        elif tensor.ndim == 1:
+            tensor.copy_(torch.from_numpy(draws.uniform(0.5, 1.5, tuple(tensor.shape))))
+    images = torch.tensor(draws.uniform(-1.0, 1.0, (2, 3, 5, 1)).astype(np.float32))
+    images = images.permute(0, 3, 1, 2)
+    # The last row of the second image in evaluation and training, and the statistics of the last
+    # normalisation after it; the tests of TensorFlow have the same numbers.
+    evaluated = [
+        *(0.2737291, 1.1673164, 0.685429, 0.6598328, 0.7663774),
+        *(0.8619547, -0.3207134, 3.0754502, -0.3321172, 2.1141741),
+    ]
+    trained = [
+        *(0.105112, 1.6261036, 0.3026554, 1.3017689, 0.0512902),
+        *(1.7544925, -0.0702063, 1.7445021, 0.0642856, 1.5800307),
+    ]
+    with torch.no_grad():
+        row = model.eval()(images)[1, :, 2].T.ravel().tolist()
+        assert row == pytest.approx(evaluated, abs=1e-5)
+        row = model.train()(images)[1, :, 2].T.ravel().tolist()
+        assert row == pytest.approx(trained, abs=1e-5)
+    after = model.state_dict()
+    assert after["up.0.4.running_mean"].tolist() == pytest.approx([0.6372674, 1.1245705], abs=1e-5)
+    assert after["up.0.4.running_var"].tolist() == pytest.approx([1.8712665, 1.0701387], abs=1e-5)
+
+
 def test_published_names_and_shapes(encoder: MobileNetV2) -> None:
     names = {name: tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
     # torchvision's `features` has 312 tensors and 2,223,872 parameters; 6 tensors with 412,160
@@ -99,7 +131,7 @@ def test_features_have_the_stated_sizes(encoder: MobileNetV2) -> None:
 
 
 def test_residuals_are_added_where_the_shape_stays(encoder: MobileNetV2) -> None:
-    blocks = [block for block in encoder.features if isinstance(block, InvertedResidual)]
+    blocks = [block for block in encoder.features if isinstance(block, _InvertedResidual)]
     assert [block.adds_input for block in blocks] == [
         *(False, False, True),
         *(False, True, True),

@@ -5,14 +5,9 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from model.layers import (
-    BatchNormalization,
-    Chain,
-    check_at_least,
-    check_widths,
-    doubling,
-    pad_to_multiple,
-)
+from model.checks import check_at_least, check_widths
+from model.keras_layers import BatchNormalization, Chain
+from model.layers import doubling, pad_to_multiple
 from model.mobilenet_v2 import MobileNetV2
 
 

@@ -9,7 +9,6 @@ normalised with mean (0.5, 0.5, 0.5) and standard deviation (0.5, 0.5, 0.5).
 """
 
 import io
-from collections.abc import Iterable
 
 import h5py
 import keras
@@ -18,7 +17,8 @@ import safetensors.numpy
 import tensorflow as tf
 from safetensors import SafetensorError
 
-from model.layers import BatchNormalization, check_at_least
+from model.checks import check_at_least, check_shapes
+from model.keras_layers import BatchNormalization
 from utils import storage
 from utils.errors import UserError
 
@@ -32,7 +32,6 @@ _TAPS = (
 )
 # Of the published weights, what only classification needs.
 _UNUSED = ("Conv_1/", "Conv_1_bn/", "predictions/")
-_SHOWN = 3  # names listed in an error message; a wrong file has hundreds
 
 
 class MobileNetV2(keras.Model):
@@ -86,23 +85,9 @@ class MobileNetV2(keras.Model):
             for variable in layer.weights
         }
         weights = _read(path, list(own))
-        problems = [
-            _named("missing", own.keys() - weights.keys()),
-            _named("unexpected", weights.keys() - own.keys()),
-            _named(
-                "of another shape",
-                (
-                    f"{name} {list(weights[name].shape)} instead of {list(own[name].shape)}"
-                    for name in own.keys() & weights.keys()
-                    if weights[name].shape != tuple(own[name].shape)
-                ),
-            ),
-        ]
-        if any(problems):
-            raise UserError(
-                f"{storage.shown(path)} does not hold the weights of MobileNetV2 with "
-                "Keras' names:\n" + "\n".join(problem for problem in problems if problem)
-            )
+        given = {name: tuple(weight.shape) for name, weight in weights.items()}
+        needed = {name: tuple(weight.shape) for name, weight in own.items()}
+        check_shapes(path, given, needed, "the weights of MobileNetV2 with Keras' names")
         for name, variable in own.items():
             variable.assign(weights[name])
 
@@ -157,10 +142,3 @@ def _by_order(content: bytes, names: list[str]) -> dict[str, np.ndarray]:
         arrays = [layer[name][()] for layer in layers for name in layer.attrs["weight_names"]]
     # Those that follow belong to the layers that only classification needs.
     return dict(zip(names, arrays, strict=False))
-
-
-def _named(what: str, names: Iterable[str]) -> str:
-    """Return a line with the first few names, empty if there are none."""
-    listed = sorted(names)
-    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-    return f"  {len(listed)} {what}: {', '.join(listed[:_SHOWN])}{more}" if listed else ""

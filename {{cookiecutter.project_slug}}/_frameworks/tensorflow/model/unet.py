@@ -11,14 +11,9 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from model.layers import (
-    Chain,
-    check_at_least,
-    check_widths,
-    convolution,
-    pad_to_multiple,
-    plain_convolution,
-)
+from model.checks import check_at_least, check_widths
+from model.keras_layers import Chain, plain_convolution
+from model.layers import convolution, pad_to_multiple
 
 
 class UNet(keras.Model):

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 from tensorflow import Tensor
 
+__all__ = ["Tensor", "cross_entropy_loss", "dice_loss"]
+
 
 def cross_entropy_loss(
     logits: Tensor,

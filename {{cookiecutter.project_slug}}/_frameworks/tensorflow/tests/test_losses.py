@@ -174,6 +174,12 @@ def test_weights_of_zero_for_all_pixels_are_no_loss() -> None:
     assert not gradient.any()
 
 
+def test_smoothing_counts_the_other_classes_where_the_true_one_weighs_nothing() -> None:
+    loss = losses.cross_entropy(class_weights=[0.0, 0.0, 1.0], label_smoothing=0.3)
+    value = loss(tf.zeros((1, 1, 1, 3)), tf.zeros((1, 1, 1), tf.uint8))
+    assert float(value) == pytest.approx(0.3 / 3 * math.log(3))
+
+
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [

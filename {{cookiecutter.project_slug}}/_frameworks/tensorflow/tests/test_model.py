@@ -12,7 +12,8 @@ import pytest
 import tensorflow as tf
 from safetensors.numpy import save_file
 
-from model.layers import BatchNormalization, doubling, pad_to_multiple
+from model.keras_layers import BatchNormalization
+from model.layers import doubling, pad_to_multiple
 from model.mobilenet_unet import MobileNetUNet
 from model.mobilenet_v2 import MobileNetV2
 from model.unet import UNet

@@ -1,15 +1,13 @@
 """The losses with a plain name: from settings to a function of logits and true classes.
 
-Each returns `loss(logits, target)`, to be called with logits [B, H, W, C] and the true class of
-each pixel [B, H, W], any integer type; that returns one number in float32. The arithmetic is in
-`ops.loss_functions`.
+Each returns `loss(logits, target)`, to be called with logits of the shape that a model returns and
+the true class of each pixel [B, H, W], any integer type; that returns one number in float32. The
+arithmetic is in `ops.loss_functions`.
 """
 
 from collections.abc import Callable, Sequence
 
-from tensorflow import Tensor
-
-from ops.loss_functions import cross_entropy_loss, dice_loss
+from ops.loss_functions import Tensor, cross_entropy_loss, dice_loss
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 IGNORE_INDEX = 255

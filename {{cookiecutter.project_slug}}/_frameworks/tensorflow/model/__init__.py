@@ -1,1 +1,0 @@
-"""The networks: layers and forward passes only, no data, no loss and no training."""
