@@ -12,7 +12,7 @@ from dataloader.source import IGNORE_INDEX
 from evaluation.building import build_evaluators
 from evaluation.samples import SamplePicker
 from executor.device import Device
-from executor.inference import check_logits, evaluate_batches
+from executor.measuring import check_logits, evaluate_batches
 from executor.standing import Standing
 from executor.step import Loss
 from executor.tensors import Model

@@ -51,6 +51,10 @@ class Device:
         """Return what to call for a forward pass: the model, compiled if that is configured."""
         return torch.compile(model) if self._compile else model
 
+    def building(self) -> AbstractContextManager[Any]:
+        """Return the context in which a model is made; PyTorch needs none."""
+        return contextlib.nullcontext()
+
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the context in which a forward pass computes in the chosen precision."""
         if self.precision == "fp32":

@@ -1,39 +1,26 @@
-"""Runs a model over batches without learning from them."""
+"""Runs a model on images without learning from them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 
 from dataloader.batches import Batch
-from evaluation.evaluator import Evaluator
-from evaluation.samples import SamplePicker
 from executor.device import Device
 from executor.step import Loss
 from executor.tensors import Model
-from utils.errors import UserError
+
+CLASS_AXIS = 1
+"""Which axis of the logits holds the classes: they are [B, C, H, W]."""
+
+Measure = Callable[[Batch], tuple[float, np.ndarray]]
 
 
-def check_logits(model: Model, images: np.ndarray, num_classes: int, device: Device) -> None:
-    """Check that a model turns images into the logits that loss and metrics expect.
-
-    Args:
-        model: Any.
-        images: uint8 [B, H, W, 3]; one is enough.
-        num_classes: How many channels the logits must have.
-        device: Where the model is.
-
-    Raises:
-        UserError: If the shape is another one.
-    """
-    count, height, width = images.shape[:3]
-    shape = tuple(_logits(model, images, device).shape)
-    expected = (count, num_classes, height, width)
-    if shape != expected:
-        raise UserError(
-            f"the model returned logits of shape {list(shape)} for {count} images of "
-            f"{height}x{width}; expected [batch, classes, height, width], here {list(expected)}."
-        )
+def shape_of_logits(model: Model, images: np.ndarray, device: Device) -> list[int]:
+    """Return the shape of what a model makes of images, uint8 [B, H, W, 3]."""
+    with _evaluating(model):
+        return list(_logits(model, images, device).shape)
 
 
 def predict_classes(model: Model, images: np.ndarray, device: Device) -> np.ndarray:
@@ -47,59 +34,48 @@ def predict_classes(model: Model, images: np.ndarray, device: Device) -> np.ndar
     Returns:
         uint8 [B, H, W].
     """
-    classes: np.ndarray = _logits(model, images, device).argmax(1).to(torch.uint8).cpu().numpy()
-    return classes
+    with _evaluating(model):
+        return _classes(_logits(model, images, device))
+
+
+@contextmanager
+def measuring(model: Model, loss: Loss, device: Device) -> Iterator[Measure]:
+    """Set a model to evaluation mode, and in the end back if it was training.
+
+    Args:
+        model: Any.
+        loss: As in training.
+        device: Where the model is.
+
+    Yields:
+        A function of a batch that returns its mean loss and the classes, uint8 [B, H, W].
+    """
+
+    def measure(batch: Batch) -> tuple[float, np.ndarray]:
+        logits = _logits(model, batch.images, device)
+        return loss(logits.float(), device.masks(batch.masks)).item(), _classes(logits)
+
+    with _evaluating(model):
+        yield measure
+
+
+@contextmanager
+def _evaluating(model: Model) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
 
 
 def _logits(model: Model, images: np.ndarray, device: Device) -> torch.Tensor:
-    was_training = model.training
-    model.eval()
-    with torch.inference_mode(), device.autocast():
+    with device.autocast():
         logits: torch.Tensor = model(device.images(images))
-    model.train(was_training)
     return logits
 
 
-def evaluate_batches(
-    model: Model,
-    loss: Loss,
-    batches: Iterable[Batch],
-    device: Device,
-    evaluators: Sequence[Evaluator],
-    picker: SamplePicker | None = None,
-    names: Sequence[str] = (),
-) -> dict[str, float]:
-    """Measure a model.
-
-    Args:
-        model: Set to evaluation mode, and back if it was training.
-        loss: As in training.
-        batches: What to measure it on.
-        device: Where the model is.
-        evaluators: Fresh ones; they see every batch.
-        picker: Collects samples for the report.
-        names: The samples' names by index; needed with a picker.
-
-    Returns:
-        The mean `loss` over the samples and the values of all evaluators, by name.
-    """
-    was_training = model.training
-    model.eval()
-    total, count = 0.0, 0
-    with torch.inference_mode():
-        for batch in batches:
-            with device.autocast():
-                logits = model(device.images(batch.images))
-            total += loss(logits.float(), device.masks(batch.masks)).item() * len(batch.masks)
-            count += len(batch.masks)
-            prediction = logits.argmax(1).to(torch.uint8).cpu().numpy()
-            for evaluator in evaluators:
-                evaluator.update(batch.masks, prediction)
-            if picker is not None:
-                shown = [names[index] for index in batch.indices]
-                picker.update(batch.images, batch.masks, prediction, shown, batch.indices)
-    model.train(was_training)
-    values = {"loss": total / count}
-    for evaluator in evaluators:
-        values.update(evaluator.results())
-    return values
+def _classes(logits: torch.Tensor) -> np.ndarray:
+    classes: np.ndarray = logits.argmax(CLASS_AXIS).to(torch.uint8).cpu().numpy()
+    return classes

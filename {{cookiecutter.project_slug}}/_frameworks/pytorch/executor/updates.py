@@ -11,7 +11,15 @@ from torch.optim.lr_scheduler import LRScheduler as Schedule
 
 from executor.stepping import without_compiler
 
-__all__ = ["Optimizer", "Parameter", "Schedule", "adam_optimizer", "scheduled", "sgd_optimizer"]
+__all__ = [
+    "Optimizer",
+    "Parameter",
+    "Schedule",
+    "adam_optimizer",
+    "initial_rate",
+    "scheduled",
+    "sgd_optimizer",
+]
 
 # Where PyTorch has one kernel for the whole update; elsewhere its own choice is taken.
 _FUSED_DEVICES = frozenset({"cpu", "cuda", "mps"})
@@ -53,6 +61,11 @@ def scheduled(optimizer: Optimizer, factor: Callable[[int], float]) -> Schedule:
         factor: From the number of an update, counted from 0, to the factor of its rate.
     """
     return LambdaLR(optimizer, factor)
+
+
+def initial_rate(optimizer: Optimizer) -> float:
+    """Return the learning rate that a new optimizer was given, that of its first group."""
+    return float(optimizer.param_groups[0]["lr"])
 
 
 def _groups(parameters: Sequence[Parameter], weight_decay: float) -> list[dict[str, Any]]:

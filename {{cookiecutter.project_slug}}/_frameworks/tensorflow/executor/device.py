@@ -77,8 +77,8 @@ class Device:
         return self._forward[id(model)]
 
     @contextlib.contextmanager
-    def autocast(self) -> Iterator[None]:
-        """Return the context in which a model is made whose layers compute in the precision."""
+    def building(self) -> Iterator[None]:
+        """Return the context in which a model is made; its layers compute in the precision."""
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(_POLICIES[self.precision])
         try:

@@ -13,7 +13,15 @@ from keras import Variable as Parameter
 from keras.optimizers import Optimizer
 from keras.optimizers.schedules import LearningRateSchedule as Schedule
 
-__all__ = ["Optimizer", "Parameter", "Schedule", "adam_optimizer", "scheduled", "sgd_optimizer"]
+__all__ = [
+    "Optimizer",
+    "Parameter",
+    "Schedule",
+    "adam_optimizer",
+    "initial_rate",
+    "scheduled",
+    "sgd_optimizer",
+]
 
 
 def adam_optimizer(
@@ -49,12 +57,17 @@ def scheduled(optimizer: Optimizer, factor: Callable[[int], float]) -> Schedule:
     return _Scheduled(optimizer, factor)
 
 
+def initial_rate(optimizer: Optimizer) -> float:
+    """Return the learning rate that a new optimizer was given."""
+    # The shortest text of the number in float32 is what the configuration says.
+    return float(str(np.float32(optimizer.learning_rate.numpy())))
+
+
 class _Scheduled(Schedule):
     """The optimizer's own rate times a factor, in Python's numbers."""
 
     def __init__(self, optimizer: Optimizer, factor: Callable[[int], float]) -> None:
-        # The shortest text of the number in float32 is what the configuration says.
-        self._rate = float(str(np.float32(optimizer.learning_rate.numpy())))
+        self._rate = initial_rate(optimizer)
         self._factor = factor
 
     def __call__(self, step: int) -> float:

@@ -16,7 +16,7 @@ from dataloader.batches import Batch
 from executor import checkpoint
 from executor.building import build_loss, build_model, build_state
 from executor.device import Device
-from executor.inference import check_logits
+from executor.measuring import check_logits
 from executor.standing import Standing
 from executor.state import TrainState
 from executor.step import TrainStep
@@ -255,7 +255,7 @@ def test_the_moving_average_is_what_is_judged() -> None:
 
 def test_what_is_no_schedule_is_refused() -> None:
     name = "keras.callbacks:ReduceLROnPlateau"
-    with pytest.raises(UserError, match="a function of the update's number"):
+    with pytest.raises(UserError, match="a function of the number of the update"):
         parts(config(f"train.schedule={{target: {name}, patience: 0}}"))
 
 

@@ -1,0 +1,78 @@
+"""How the parts of a training are made from PyTorch's classes; `executor.building` joins them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from configs.schema import Component
+from executor.device import Device
+from executor.step import Loss
+from executor.stepping import without_compiler
+from executor.tensors import Model
+from executor.updates import Parameter
+from utils.names import call
+
+MODEL_KIND = "torch.nn.Module"
+OPTIMIZER_KIND = "torch.optim.Optimizer"
+SCHEDULE_KIND = "torch.optim.lr_scheduler.LRScheduler"
+
+
+def trained_parameters(model: Model) -> list[Parameter]:
+    """Return the parameters that are not frozen."""
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def make_optimizer(
+    component: Component, factory: Any, parameters: Sequence[Parameter], is_given: bool
+) -> Any:
+    """Return what an optimizer's target makes.
+
+    Args:
+        component: Its arguments are passed.
+        factory: What the target names.
+        parameters: What it shall optimise.
+        is_given: Whether the target is given these.
+
+    Raises:
+        UserError: If it does not take the arguments.
+    """
+    given = [parameters] if is_given else []
+    return call(component.target, without_compiler(factory), component.arguments, *given)
+
+
+def gradient_scaler(device: Device) -> torch.amp.GradScaler:
+    """Return what keeps small gradients from vanishing in fp16; it does nothing elsewhere."""
+    return torch.amp.GradScaler(device.torch_device.type, enabled=device.precision == "fp16")
+
+
+def moving_average(
+    model: Model, decay: float | None, build_twin: Callable[[], Model]
+) -> AveragedModel | None:
+    """Return an exponential moving average of a model's weights and buffers, if one is wanted.
+
+    Args:
+        model: Whose average it is; it is copied.
+        decay: Share of the average that an update keeps; None for no average.
+        build_twin: Not needed, since models can be copied.
+    """
+    if decay is None:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
+def loss_argument(value: object, target: str) -> object:
+    """Let a list of numbers in YAML serve PyTorch's own losses, whose weights are tensors."""
+    is_numbers = isinstance(value, list) and all(isinstance(v, int | float) for v in value)
+    is_theirs = target.startswith("torch.")
+    return torch.tensor(value, dtype=torch.float32) if is_numbers and is_theirs else value
+
+
+def adapt_loss(loss: Any, device: Device) -> Loss:
+    """Return a loss of any kind as a callable of logits [B, C, H, W] and targets [B, H, W]."""
+    if isinstance(loss, nn.Module):
+        loss.to(device.torch_device)
+    adapted: Loss = loss
+    return adapted

@@ -1,0 +1,84 @@
+"""How the parts of a training are made from Keras' classes; `executor.building` joins them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from configs.schema import Component
+from executor.device import Device
+from executor.state import AveragedModel, GradScaler
+from executor.step import Loss
+from executor.tensors import Model
+from executor.updates import Optimizer, Parameter
+from utils.names import call
+
+MODEL_KIND = "keras.Model"
+OPTIMIZER_KIND = "keras.optimizers.Optimizer"
+SCHEDULE_KIND = (
+    "keras.optimizers.schedules.LearningRateSchedule, a function of the number of the update "
+    "(what waits for a plateau is none; train.early_stopping can end a run at one)"
+)
+
+
+def trained_parameters(model: Model) -> list[Parameter]:
+    """Return the parameters that are not frozen."""
+    return list(model.trainable_variables)
+
+
+def make_optimizer(
+    component: Component, factory: Any, parameters: Sequence[Parameter], is_given: bool
+) -> Any:
+    """Return what an optimizer's target makes.
+
+    Args:
+        component: Its arguments are passed.
+        factory: What the target names.
+        parameters: What it shall optimise.
+        is_given: Whether the target is given these.
+
+    Raises:
+        UserError: If it does not take the arguments.
+    """
+    given = [parameters] if is_given else []
+    optimizer = call(component.target, factory, component.arguments, *given)
+    if isinstance(optimizer, Optimizer) and not optimizer.built:
+        optimizer.build(parameters)  # all variables must be there before the step is traced
+    return optimizer
+
+
+def gradient_scaler(device: Device) -> GradScaler:
+    """Return what keeps small gradients from vanishing in fp16; it does nothing elsewhere."""
+    return GradScaler(enabled=device.precision == "fp16")
+
+
+def moving_average(
+    model: Model, decay: float | None, build_twin: Callable[[], Model]
+) -> AveragedModel | None:
+    """Return an exponential moving average of a model's weights and statistics, if one is wanted.
+
+    Args:
+        model: Whose average it is.
+        decay: Share of the average that an update keeps; None for no average.
+        build_twin: Makes an equal model, since not every model can be copied.
+    """
+    return None if decay is None else AveragedModel(model, build_twin(), decay)
+
+
+def loss_argument(value: object, target: str) -> object:
+    """Return an argument of a loss as it stands in the YAML; Keras' losses take it so."""
+    return value
+
+
+def adapt_loss(loss: Any, device: Device) -> Loss:
+    """Return a loss of any kind as a callable of logits [B, H, W, C] and targets [B, H, W].
+
+    Keras' own losses take the truth first.
+    """
+
+    def ordered(logits: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        return loss(target, logits)
+
+    adapted: Loss = ordered if isinstance(loss, keras.losses.Loss) else loss
+    return adapted
