@@ -31,7 +31,7 @@ demo: .venv-$(FRAMEWORK)/.ready ## generate a project, train it on its sample, s
 test: setup ## run every test, those that generate and train included
 	$(TOOLS)/python -m pytest -n $(JOBS) --dist loadfile
 
-bench: .venv/.ready .venv-$(FRAMEWORK)/.ready ## measure a generated project beside loops written by hand (FRAMEWORK=pytorch; a quarter of an hour)
+bench: .venv/.ready .venv-$(FRAMEWORK)/.ready ## measure a generated project beside loops written by hand (FRAMEWORK=pytorch; some twenty minutes)
 	$(TOOLS)/python benchmarks/run.py --framework $(FRAMEWORK)
 
 bench-others: .venv/.ready .venv-pytorch/.ready .venv-others/.ready ## the same beside Lightning, Fabric, Accelerate and Ignite
