@@ -122,6 +122,7 @@ def test_values_are_held_to_annotations(
         ("shelv:Base", "no module 'shelv'"),
         ("shelf.iner:Base", "did you mean 'shelf.inner'?"),
         ("shelf.inner:Bas", "did you mean 'Base'?"),
+        ("shelf:Bas", "did you mean 'Base'?"),
     ],
 )
 def test_what_does_not_exist_is_told_with_what_was_meant(target: str, expected: str) -> None:

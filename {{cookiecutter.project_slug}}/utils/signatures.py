@@ -139,6 +139,7 @@ def _lookup(
                 return module, node
         elif isinstance(node, ast.ImportFrom):
             names = {alias.asname or alias.name: alias.name for alias in node.names}
+            known += names
             source = _absolute(module, node)
             if name in names:
                 return _imported(source, names[name], depth)

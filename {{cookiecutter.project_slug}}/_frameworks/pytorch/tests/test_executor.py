@@ -1,7 +1,6 @@
 """The pieces of the executor: device, state, step, checkpoints and weights."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from dataloader.batches import Batch
 from executor import checkpoint
 from executor.building import build_loss, build_state
 from executor.device import Device
-from executor.plan import Plan
 from executor.standing import Standing
 from executor.state import TrainState
 from executor.step import TrainStep
@@ -225,45 +223,6 @@ def test_images_arrive_normalised_and_in_the_chosen_format() -> None:
     assert plain.is_contiguous()
 
 
-def test_checkpoints_hold_plain_values_and_nothing_else(tmp_path: Path) -> None:
-    state: dict[str, Any] = {"a": torch.arange(3.0), "b": [1, 2.5, None, True, "x"], "c": {7: {}}}
-    checkpoint.save(tmp_path, 1, state)
-    loaded = checkpoint.load(tmp_path, 1)
-    assert torch.equal(loaded["a"], state["a"])
-    assert loaded["b"] == state["b"]
-    assert loaded["c"] == {7: {}}
-    with pytest.raises(UserError, match="/d is a set"):
-        checkpoint.save(tmp_path, 2, {"d": {1}})
-    assert checkpoint.steps(tmp_path) == [1]
-
-
-def test_old_checkpoints_go_but_the_best_stays(tmp_path: Path) -> None:
-    for step in range(1, 6):
-        checkpoint.save(tmp_path, step, {"x": torch.tensor(step)})
-    checkpoint.prune(tmp_path, keep=2, best=2)
-    assert checkpoint.steps(tmp_path) == [2, 4, 5]
-    assert len(list(tmp_path.iterdir())) == 6
-
-
-def test_what_a_killed_process_left_goes(tmp_path: Path) -> None:
-    for step in (1, 2, 3):
-        checkpoint.save(tmp_path, step, {"x": torch.tensor(step)})
-    whole = {file.name for file in tmp_path.iterdir() if "3" in file.name}
-    (tmp_path / "step-00000001.json").unlink()  # killed while it removed this one
-    (tmp_path / "step-00000004.77.tmp").touch()  # killed while it wrote the next
-    (tmp_path / "step-00000004.json.77.tmp").touch()
-    checkpoint.prune(tmp_path, keep=1, best=None)
-    assert {file.name for file in tmp_path.iterdir()} == whole
-
-
-def test_when_no_checkpoint_is_whole_it_says_so(tmp_path: Path) -> None:
-    checkpoint.save(tmp_path, 1, {"x": torch.tensor(1)})
-    (tmp_path / "step-00000001.safetensors").write_bytes(b"")
-    with pytest.raises(UserError, match="none of the 1 checkpoints is whole"):
-        checkpoint.load_newest(tmp_path)
-    assert checkpoint.load_newest(tmp_path / "nothing") is None
-
-
 def test_tied_weights_and_memory_formats_survive_a_file(tmp_path: Path) -> None:
     shared = torch.randn(4, 3, 2, 2).to(memory_format=torch.channels_last)
     write_tensors(tmp_path / "x.safetensors", {"a": shared, "b": shared, "c": shared[1]})
@@ -288,41 +247,3 @@ def test_fine_tuning_tells_what_fits(tmp_path: Path) -> None:
         start_from(nn.Linear(1, 1), str(path))
     with pytest.raises(UserError, match="cannot be read"):
         start_from(nn.Linear(1, 1), str(tmp_path / "missing.safetensors"))
-
-
-def test_plan_counts_epochs_in_samples() -> None:
-    cfg = config("train.epochs=3", "train.batch_size=4", "run.log_every=5")
-    plan = Plan.of(cfg, 10)
-    assert plan.total_steps == 8  # 30 samples in batches of 4
-    assert [step for step in range(1, 9) if plan.evaluates_at(step)] == [3, 5, 8]
-    assert [step for step in range(1, 9) if plan.logs_at(step)] == [5, 8]
-    assert plan.epoch(5) == 2.0
-    assert Plan.of(config("train.max_steps=2"), 1000).total_steps == 2
-
-
-def test_plan_ends_a_group_of_steps_where_the_state_is_needed() -> None:
-    cfg = config("train.epochs=3", "train.batch_size=4", "train.checkpoint_every=4")
-    plan = Plan.of(cfg, 10)  # evaluates after steps 3, 5 and 8
-    assert list(plan.groups(0, 9)) == [range(3), range(3, 4), range(4, 5), range(5, 8)]
-    assert list(plan.groups(1, 2)) == [
-        range(1, 3),
-        range(3, 4),
-        range(4, 5),
-        range(5, 7),
-        range(7, 8),
-    ]
-    assert list(plan.groups(7, 1)) == [range(7, 8)]
-    assert list(plan.groups(8, 9)) == []
-
-
-def test_early_stopping_and_the_best_value() -> None:
-    train = config("train.early_stopping={patience: 2, min_delta: 0.1}").train
-    standing = Standing()
-    for step, value in enumerate([float("nan"), 0.5, 0.55, 0.59], 1):
-        standing.step = step
-        assert not standing.gives_up(train)
-        standing.judge({"mean_iou": value}, train)
-    assert (standing.best_value, standing.best_step) == (0.5, 2)
-    assert standing.gives_up(train)
-    with pytest.raises(UserError, match="mean_iou"):
-        standing.judge({"loss": 1.0}, train)
