@@ -23,7 +23,7 @@ from executor.run_directory import without_initial_weights
 from executor.state import TrainState
 from executor.step import Loss
 from executor.tensors import Model
-from executor.updates import Optimizer, Parameter, Schedule
+from executor.updates import Optimizer, Parameter, Schedule, initial_rate
 from utils import seeding
 from utils.errors import UserError
 from utils.names import build, resolve
@@ -112,7 +112,10 @@ def _build_schedule(cfg: CFG, optimizer: Optimizer, total_steps: int) -> Schedul
         component.arguments,
         *[optimizer][: positional(component.target, SCHEDULE_POSITIONAL)],
         home="executor.schedules",
-        offered={"total_steps": total_steps},
+        offered={
+            "total_steps": total_steps,
+            "initial_learning_rate": initial_rate(optimizer),
+        },
     )
     _check_kind(f"train.schedule={component.target}", schedule, Schedule, SCHEDULE_KIND)
     return schedule

@@ -12,6 +12,7 @@ from executor.state import AveragedModel, GradScaler
 from executor.step import Loss
 from executor.tensors import Model
 from executor.updates import Optimizer, Parameter
+from utils.errors import UserError
 from utils.names import call
 
 MODEL_KIND = "keras.Model"
@@ -39,11 +40,18 @@ def make_optimizer(
         is_given: Whether the target is given these.
 
     Raises:
-        UserError: If it does not take the arguments.
+        UserError: If it does not take the arguments, or has a schedule inside.
     """
     given = [parameters] if is_given else []
     optimizer = call(component.target, factory, component.arguments, *given)
-    if isinstance(optimizer, Optimizer) and not optimizer.built:
+    if not isinstance(optimizer, Optimizer):
+        return optimizer
+    if not isinstance(optimizer._learning_rate, keras.Variable):
+        raise UserError(
+            f"train.optimizer={component.target} has a schedule inside. Give it a number, and name "
+            "the schedule in train.schedule."
+        )
+    if not optimizer.built:
         optimizer.build(parameters)  # all variables must be there before the step is traced
     return optimizer
 

@@ -253,6 +253,14 @@ def test_the_moving_average_is_what_is_judged() -> None:
         np.testing.assert_allclose(value, 0.75 * first[name] + 0.25 * raw[name], atol=1e-6)
 
 
+def test_a_schedule_inside_of_an_optimizer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    made = keras.optimizers.SGD(learning_rate=schedule)
+    monkeypatch.setattr(keras.optimizers, "SGD", lambda: made)
+    with pytest.raises(UserError, match=r"name the schedule in train\.schedule"):
+        parts(config("train.optimizer={target: keras.optimizers:SGD}"))
+
+
 def test_what_is_no_schedule_is_refused() -> None:
     name = "keras.callbacks:ReduceLROnPlateau"
     with pytest.raises(UserError, match="a function of the number of the update"):
