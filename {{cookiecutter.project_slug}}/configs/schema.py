@@ -119,9 +119,9 @@ class Train(Section):
     accumulate: PositiveInt = 1
     """Forward and backward passes that share one optimizer step; divides `batch_size`."""
     optimizer: Named = Component(target="adamw")
-    """`adam`, `adamw`, `sgd`, or `module:object` called with the parameters."""
+    """`adam`, `adamw`, `sgd`, or `module:object` (PyTorch: called with the parameters)."""
     schedule: Named = Component(target="constant")
-    """`constant`, `cosine`, `linear`, ..., or `module:object` called with the optimizer."""
+    """`constant`, `cosine`, `linear`, ..., or `module:object` (PyTorch: with the optimizer)."""
     loss: Named = Component(target="cross_entropy")
     """`cross_entropy`, `dice`, `cross_entropy_dice`, or `module:object`."""
     clip_norm: PositiveFloat | None = None
@@ -162,9 +162,9 @@ class Executor(Section):
     strategy: Literal["single"] = "single"
     """How the work is spread; single: one process on one device."""
     channels_last: bool = True
-    """Keep images as [batch, height, width, channel] in memory, which convolutions prefer."""
+    """Images lie in memory as [batch, height, width, channel]; with TensorFlow they always do."""
     compile: bool = False
-    """Compile the model (PyTorch: torch.compile): a slow start for faster steps on GPUs."""
+    """Compile the model (torch.compile, XLA): a slow start for faster steps on GPUs."""
     threads: PositiveInt | None = None
     """Threads of one operation on the CPU; null: the framework's own choice."""
 

@@ -157,9 +157,13 @@ def _cpu_computes_bf16() -> bool:
 
 def _threads() -> int:
     """Return how many threads one operation may use on the CPU."""
-    configured = tf.config.threading.get_intra_op_parallelism_threads()
+    configured: int = tf.config.threading.get_intra_op_parallelism_threads()  # 0: the default
     default = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
-    return configured or (int(default) if default.isdecimal() else len(os.sched_getaffinity(0)))
+    if configured or default.isdecimal():
+        return configured or int(default)
+    if hasattr(os, "sched_getaffinity"):  # Linux only
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _set_up_process(cfg: CFG, kind: str) -> None:

@@ -1,6 +1,9 @@
 """The pieces of the executor: device, state, step, checkpoints and weights."""
 
 import gc
+import os
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 from typing import Any
@@ -64,7 +67,6 @@ PIXELWISE = "tests_for_executor:Pixelwise"
 @pytest.fixture(autouse=True)
 def module(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give the models above a module with a name."""
-    import sys
     from types import ModuleType
 
     here = ModuleType("tests_for_executor")
@@ -369,6 +371,26 @@ def test_a_training_leaves_nothing_in_memory() -> None:
     del state, step
     gc.collect()
     assert [reference() for reference in left] == [None, None, None]
+
+
+def test_another_backend_of_keras_is_refused() -> None:
+    done = subprocess.run(
+        [sys.executable, "main.py", "train"],
+        cwd=PROJECT,
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "KERAS_BACKEND=jax: this project runs Keras on TensorFlow" in done.stderr
+
+
+def test_commands_say_nothing_of_tensorflows_own(tmp_path: Path) -> None:
+    words = ["predict", str(tmp_path), "x.png", "--output", str(tmp_path / "out")]
+    command = [sys.executable, "main.py", *words]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
 @pytest.mark.slow
