@@ -122,6 +122,7 @@ class TrainState:
         return {
             "standing": dict(vars(self.standing)),
             "model": tensors_of(self.model),
+            "generators": [np.asarray(v.numpy()) for v in _generators(self.model)],
             "optimizer": [np.asarray(v.numpy()) for v in self.optimizer.variables],
             "scaler": self.scaler.state_dict(),
             "ema": None if self.ema is None else _average_state(self.ema),
@@ -145,6 +146,8 @@ class TrainState:
 
     def _load(self, state: dict[str, Any]) -> None:
         _put_all(self.model, state["model"])
+        for variable, value in zip(_generators(self.model), state["generators"], strict=True):
+            variable.assign(value)
         variables = self.optimizer.variables
         for variable, value in zip(variables, state["optimizer"], strict=True):
             variable.assign(value)
@@ -153,6 +156,12 @@ class TrainState:
             _put_all(self.ema.module, state["ema"]["model"])
             self.ema.n_averaged.assign(state["ema"]["updates"])
         self.standing = Standing(**state["standing"])
+
+
+def _generators(model: Model) -> list[keras.Variable]:
+    """Return the states of a model's random generators: variables that are no weights."""
+    weights = {id(variable) for variable in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]
 
 
 def _average_state(ema: AveragedModel) -> dict[str, Any]:

@@ -159,6 +159,18 @@ def test_a_saved_state_goes_on_as_if_nothing_had_happened(
     assert resumed.standing == whole.standing == Standing(step=5, position=40)
 
 
+def test_a_saved_state_holds_the_random_generators_too(tmp_path: Path) -> None:
+    cfg = config("model.dropout=0.5")
+    whole, step = parts(cfg)
+    step(batch(0))
+    (generator,) = whole.state_dict()["generators"]
+    checkpoint.save(tmp_path, 1, whole.state_dict())
+    resumed, _ = parts(cfg)
+    assert not np.array_equal(resumed.state_dict()["generators"][0], generator)
+    resumed.load_state_dict(checkpoint.load(tmp_path, 1))
+    assert np.array_equal(resumed.state_dict()["generators"][0], generator)
+
+
 def test_accumulated_parts_of_a_batch_are_the_batch() -> None:
     results = []
     for accumulate in (1, 4):
