@@ -42,4 +42,9 @@ def test_no_line_of_the_template_s_settings_is_lost_in_a_project(project: Path):
     # In place, ruff reads the unrendered settings: they must be those that the project gets.
     source = (REPOSITORY / TEMPLATE_FOLDER / "pyproject.toml").read_text(encoding="utf-8")
     generated = (project / "pyproject.toml").read_text(encoding="utf-8")
-    assert source[source.index("[tool.ruff]") :] == generated[generated.index("[tool.ruff]") :]
+    assert of_ruff(source) == of_ruff(generated)
+    assert "per-file-ignores" in of_ruff(source)
+
+
+def of_ruff(settings: str) -> str:
+    return settings[settings.index("[tool.ruff]") : settings.index("[tool.mypy]")]
