@@ -3,12 +3,17 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
+from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import Module as Model
 
 __all__ = ["Model", "Tensor", "count", "put_tensors", "read_tensors", "tensors_of", "write_tensors"]
+
+_IN_NUMPY = {torch.float64, torch.float32, torch.float16, torch.bool, torch.uint8}
+_IN_NUMPY |= {torch.int8, torch.int16, torch.int32, torch.int64}
 
 
 def count(model: Model) -> tuple[int, int]:
@@ -39,16 +44,25 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         OSError: If the file cannot be written.
     """
     rows = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    seen: set[int] = set()
-    for name, tensor in rows.items():
-        address = tensor.untyped_storage().data_ptr()
-        if tensor.numel() and address in seen:  # the format has no notion of shared memory
-            rows[name] = tensor.clone()
-        seen.add(address)
     try:
-        save_file(rows, path)
+        if _IN_NUMPY.issuperset(tensor.dtype for tensor in rows.values()):
+            # The same bytes in half the time where there are many small tensors.
+            save_arrays({name: tensor.numpy() for name, tensor in rows.items()}, path)
+        else:
+            save_file(_unshared(rows), path)
     except SafetensorError as error:
         raise OSError(str(error)) from error
+
+
+def _unshared(rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors of which no two share memory, a notion that the format does not have."""
+    seen: set[int] = set()
+    result = {}
+    for name, tensor in rows.items():
+        address = tensor.untyped_storage().data_ptr()
+        result[name] = tensor.clone() if tensor.numel() and address in seen else tensor
+        seen.add(address)
+    return result
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

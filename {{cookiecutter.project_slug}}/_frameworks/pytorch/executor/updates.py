@@ -52,15 +52,30 @@ def sgd_optimizer(
 
 
 def scheduled(optimizer: Optimizer, factor: Callable[[int], float]) -> Schedule:
-    """Return PyTorch's own `LambdaLR`, to be stepped once after every update.
-
-    Its state is plain numbers.
+    """Return a `LambdaLR`, to be stepped once after every update. Its state is plain numbers.
 
     Args:
         optimizer: Whose learning rate is scheduled.
         factor: From the number of an update, counted from 0, to the factor of its rate.
     """
-    return LambdaLR(optimizer, factor)
+    return _Scheduled(optimizer, factor)
+
+
+class _Scheduled(LambdaLR):
+    """PyTorch's own schedule by a function, with less around it.
+
+    The update of a small model takes hardly longer than what `LambdaLR` does between two.
+    """
+
+    def _update_lr(self, epoch: int | None = None) -> None:
+        if epoch is not None:
+            super()._update_lr(epoch)
+            return
+        self.last_epoch += 1
+        factor = self.lr_lambdas[0](self.last_epoch)
+        self._last_lr = [rate * factor for rate in self.base_lrs]
+        for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+            group["lr"] = rate
 
 
 def initial_rate(optimizer: Optimizer) -> float:

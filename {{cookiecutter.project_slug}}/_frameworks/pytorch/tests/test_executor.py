@@ -223,10 +223,12 @@ def test_images_arrive_normalised_and_in_the_chosen_format() -> None:
     assert plain.is_contiguous()
 
 
-def test_tied_weights_and_memory_formats_survive_a_file(tmp_path: Path) -> None:
-    shared = torch.randn(4, 3, 2, 2).to(memory_format=torch.channels_last)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_tied_weights_and_memory_formats_survive_a_file(tmp_path: Path, dtype: torch.dtype) -> None:
+    shared = torch.randn(4, 3, 2, 2, dtype=dtype).to(memory_format=torch.channels_last)
     write_tensors(tmp_path / "x.safetensors", {"a": shared, "b": shared, "c": shared[1]})
     loaded = read_tensors(tmp_path / "x.safetensors")
+    assert {tensor.dtype for tensor in loaded.values()} == {dtype}
     assert torch.equal(loaded["a"], shared)
     assert torch.equal(loaded["b"], shared)
     assert torch.equal(loaded["c"], shared[1])
