@@ -26,7 +26,7 @@ def step_rows(places: Places, effort: Effort, python: Path) -> list[Row]:
     )
     for kind, work, steps in kinds:
         loops = [Loop(places, "bare", "bare_loop.py", work)]
-        loops.append(Loop(places, "executor", "executor_loop.py", {**work, "tuned": True}))
+        loops.append(Loop(places, "executor", "executor_loop.py", {**work, "tuned": kind != "tiny"}))
         if kind != "tiny":
             defaults = {**work, "tuned": True, "precision": "auto"}
             loops.append(Loop(places, "executor-auto", "executor_loop.py", defaults))
