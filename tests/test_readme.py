@@ -1,5 +1,6 @@
 """What the pages say is true: the lines to type work, and everything they name is there."""
 
+import itertools
 import json
 import os
 import re
@@ -52,6 +53,18 @@ def test_the_lines_to_type_work_where_nothing_is_set_up(create: Create, framewor
     metrics = json.loads((project / "runs/default/metrics.json").read_text(encoding="utf-8"))
     assert metrics["mean_iou"] >= MIN_MEAN_IOU
     assert (project / "runs/default/report.html").stat().st_size > 100_000
+
+
+def test_blank_lines_part_what_the_generated_readme_holds(page: str):
+    # A line statement swallows the blank lines behind it; what stands there then runs together.
+    lines = page.splitlines()
+    is_inside = False
+    for before, line in itertools.pairwise(lines):
+        if before.startswith("```"):
+            is_inside = not is_inside
+            assert is_inside or line == "", line
+        if not is_inside and line.startswith(("#", "```", "**")):
+            assert before == "", line
 
 
 def test_every_file_that_the_generated_readme_names_exists(page: str, project: Path):
