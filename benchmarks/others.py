@@ -26,9 +26,10 @@ def step_rows(places: Places, effort: Effort, python: Path) -> list[Row]:
     )
     for kind, work, steps in kinds:
         loops = [Loop(places, "bare", "bare_loop.py", work)]
-        loops.append(Loop(places, "executor", "executor_loop.py", {**work, "tuned": kind != "tiny"}))
+        tuned = {**work, "tuned": kind != "tiny"}  # channels_last is for convolutions
+        loops.append(Loop(places, "executor", "executor_loop.py", tuned))
         if kind != "tiny":
-            defaults = {**work, "tuned": True, "precision": "auto"}
+            defaults = {**tuned, "precision": "auto"}
             loops.append(Loop(places, "executor-auto", "executor_loop.py", defaults))
         loops += [Loop(places, name, f"{name}_loop.py", work, python) for name in _OTHERS]
         rounds = take_turns(loops, effort.rounds, steps, effort.warmup)
