@@ -19,6 +19,7 @@ ITS_OWN = {
     },
     "tensorflow": {
         *("executor/state.py:AveragedModel", "executor/state.py:GradScaler"),
+        "executor/state.py:TrainState.generators",
         "model/keras_layers.py",
     },
 }

@@ -18,6 +18,26 @@ def check_at_least(name: str, value: int, least: int) -> None:
         raise ValueError(f"Argument `{name}` must be at least {least}. Received: {value}")
 
 
+def check_odd(name: str, value: int) -> None:
+    """Refuse a size without a middle.
+
+    Raises:
+        ValueError: If `value` is even or below 1.
+    """
+    if value < 1 or value % 2 == 0:
+        raise ValueError(f"Argument `{name}` must be odd. Received: {value}")
+
+
+def check_share(name: str, value: float) -> None:
+    """Refuse what is no share.
+
+    Raises:
+        ValueError: If `value` is not in [0, 1).
+    """
+    if not 0.0 <= value < 1.0:
+        raise ValueError(f"Argument `{name}` must be in [0, 1). Received: {value}")
+
+
 def check_widths(name: str, widths: Sequence[int], count: int | None = None) -> None:
     """Refuse channels that no network can have.
 

@@ -1,6 +1,7 @@
 """The arithmetic of the losses: pure functions of logits and true classes, in float32."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -42,7 +43,7 @@ def cross_entropy_loss(
         )
     weights = None
     if class_weights is not None:
-        weights = torch.tensor(class_weights, dtype=torch.float32, device=logits.device)
+        weights = _on_device(tuple(class_weights), logits.device)
     target = target.long()
     shares = functional.log_softmax(logits.float(), dim=1)
     # What `functional.cross_entropy` calls too; this way it also tells the weight of the pixels
@@ -55,6 +56,13 @@ def cross_entropy_loss(
         weight = weight.where(weight > 0, 1.0)  # smoothing is left where all true classes weigh 0
     mean: Tensor = total / weight.clamp(min=_LEAST_WEIGHT)
     return mean
+
+
+@cache
+def _on_device(class_weights: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return weights as float32 [C], made once: copying them in each step would stop a GPU."""
+    with torch.inference_mode(False):  # the first batch may be one of validation
+        return torch.tensor(class_weights, dtype=torch.float32, device=device)
 
 
 def dice_loss(logits: Tensor, target: Tensor, ignore_index: int, smooth: float) -> Tensor:

@@ -106,6 +106,12 @@ class TrainState:
         """The model that is evaluated and exported: the moving average if there is one."""
         return self.model if self.ema is None else self.ema.module
 
+    @property
+    def generators(self) -> list[keras.Variable]:
+        """The states of the model's random generators: its variables that are no weights."""
+        weights = {id(variable) for variable in self.model.weights}
+        return [variable for variable in self.model.variables if id(variable) not in weights]
+
     def after_update(self) -> None:
         """Move on what changes with every update; part of the step's graph.
 
@@ -122,7 +128,7 @@ class TrainState:
         return {
             "standing": dict(vars(self.standing)),
             "model": tensors_of(self.model),
-            "generators": [np.asarray(v.numpy()) for v in _generators(self.model)],
+            "generators": [np.asarray(v.numpy()) for v in self.generators],
             "optimizer": [np.asarray(v.numpy()) for v in self.optimizer.variables],
             "scaler": self.scaler.state_dict(),
             "ema": None if self.ema is None else _average_state(self.ema),
@@ -146,7 +152,7 @@ class TrainState:
 
     def _load(self, state: dict[str, Any]) -> None:
         _put_all(self.model, state["model"])
-        for variable, value in zip(_generators(self.model), state["generators"], strict=True):
+        for variable, value in zip(self.generators, state["generators"], strict=True):
             variable.assign(value)
         variables = self.optimizer.variables
         for variable, value in zip(variables, state["optimizer"], strict=True):
@@ -156,12 +162,6 @@ class TrainState:
             _put_all(self.ema.module, state["ema"]["model"])
             self.ema.n_averaged.assign(state["ema"]["updates"])
         self.standing = Standing(**state["standing"])
-
-
-def _generators(model: Model) -> list[keras.Variable]:
-    """Return the states of a model's random generators: variables that are no weights."""
-    weights = {id(variable) for variable in model.weights}
-    return [variable for variable in model.variables if id(variable) not in weights]
 
 
 def _average_state(ema: AveragedModel) -> dict[str, Any]:

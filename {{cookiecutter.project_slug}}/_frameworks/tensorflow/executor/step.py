@@ -45,11 +45,8 @@ class TrainStep:
         self._loss = loss
         self._device = device
         self._parameters = list(state.model.trainable_variables)
-        weights = {id(variable) for variable in state.model.weights}
-        trained = {id(variable) for variable in self._parameters}
-        others = [v for v in state.model.variables if id(v) not in trained]
-        self._statistics = [v for v in others if id(v) in weights]
-        self._generators = [v for v in others if id(v) not in weights]
+        self._statistics = list(state.model.non_trainable_weights)
+        self._generators = state.generators
         self._batch_size = cfg.train.batch_size
         self._accumulate = cfg.train.accumulate
         self._clip_norm = cfg.train.clip_norm

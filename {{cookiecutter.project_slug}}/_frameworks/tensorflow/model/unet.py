@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from model.checks import check_at_least, check_widths
+from model.checks import check_at_least, check_odd, check_share, check_widths
 from model.keras_layers import Chain, plain_convolution
 from model.layers import convolution, pad_to_multiple
 
@@ -46,10 +46,8 @@ class UNet(keras.Model):
         check_at_least("num_classes", num_classes, 1)
         check_at_least("in_channels", in_channels, 1)
         check_widths("widths", widths)
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(f"Argument `kernel_size` must be odd. Received: {kernel_size}")
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"Argument `dropout` must be in [0, 1). Received: {dropout}")
+        check_odd("kernel_size", kernel_size)
+        check_share("dropout", dropout)
         self.stride = 2 ** (len(widths) - 1)
         self.pool = keras.layers.MaxPooling2D(2)
         self.enlarge = keras.layers.UpSampling2D(2)

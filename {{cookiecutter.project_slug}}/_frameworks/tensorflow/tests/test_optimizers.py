@@ -125,24 +125,6 @@ def test_schedules_by_hand() -> None:
     assert rates(schedules.step, 5, milestones=[2, 4], gamma=0.5) == [1, 1, 0.5, 0.5, 0.25]
 
 
-@pytest.mark.parametrize(
-    ("schedule", "settings", "argument"),
-    [
-        (schedules.constant, {"warmup_steps": -1}, "warmup_steps"),
-        (schedules.cosine, {"total_steps": 0}, "total_steps"),
-        (schedules.cosine, {"total_steps": 5, "warmup_steps": -1}, "warmup_steps"),
-        (schedules.linear, {"total_steps": 5, "floor": 2.0}, "floor"),
-        (schedules.step, {"milestones": []}, "milestones"),
-        (schedules.step, {"milestones": [3], "gamma": 0.0}, "gamma"),
-    ],
-)
-def test_impossible_schedules_are_refused(
-    schedule: Callable[..., Any], settings: dict[str, Any], argument: str
-) -> None:
-    with pytest.raises(ValueError, match=f"Argument `{argument}` must"):
-        rates(schedule, 1, **settings)
-
-
 def test_a_rate_is_the_number_that_was_configured() -> None:
     optimizer = optimizers.adam(parameters(), learning_rate=3e-3)
     assert schedules.constant(optimizer)(0) == 3e-3  # though Keras keeps it in float32
