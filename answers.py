@@ -2,17 +2,22 @@
 
 Cookiecutter loads this as a Jinja extension (`_extensions` in cookiecutter.json), because that is
 the only place where an answer can be refused kindly: a failing hook prints a traceback, and any
-other error leaves half a project behind. The check runs at two moments:
+other error leaves half a project behind. The check runs at three moments:
 
-1. as the last private question, `__checked`, so that no refused answer is kept for `--replay`;
-2. when the folder is named, so that a record edited by hand is held to the same rules.
+1. before each question, so that nobody answers seven more after one that cannot be used;
+2. as the last private question, `__checked`, so that no refused answer is kept for `--replay`;
+3. when the folder is named, so that a record edited by hand is held to the same rules.
 
-What can be derived from a title is derived; only what cannot be is refused, with a suggestion.
+What can be derived is derived (a folder's name from a title, "pytorch" from "Torch" or "1"); only
+what cannot be is refused, with a suggestion. Cookiecutter would take answers given on the command
+line for Jinja and run them; here they are text, as those that are typed.
 """
 
 import json
 import keyword
+import os
 import re
+import shutil
 import sys
 import unicodedata
 from collections.abc import MutableMapping
@@ -34,6 +39,17 @@ LONGEST = {
 }
 MAY_BE_BLANK = {"description", "author_email"}
 
+# Not lists in cookiecutter.json: of an answer that is not in a list, cookiecutter makes a traceback
+# before anything here runs, and says nothing at all of one in a user's configuration.
+CHOICES = {
+    "framework": ("pytorch", "tensorflow"),
+    "license": ("MIT", "Apache-2.0", "BSD-3-Clause", "none"),
+    "python_version": ("3.11", "3.12", "3.13"),
+}
+# The prompt of these numbers the choices. "2" for a Python version could mean Python 2.
+NUMBERED = {"framework", "license"}
+ALSO = {"torch": "pytorch", "tf": "tensorflow"}
+
 # Control characters, lone surrogates, line and paragraph separators, non-characters and the byte
 # order mark: no file format keeps all of them. The bidirectional ones reorder what a reader sees,
 # and have been used to hide code. Joiners stay allowed: scripts and emoji need them.
@@ -47,6 +63,7 @@ EMAIL = re.compile(
     r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+"
     r"@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\.[A-Za-z](?:[A-Za-z0-9-]*[A-Za-z0-9])"
 )
+PYTHON = re.compile(r"(?:python ?|>= ?)?(3\.\d+)(?:\.\d+)?")
 
 PORTS = {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
 WINDOWS_DEVICES = {"con", "prn", "aux", "nul"} | PORTS
@@ -58,11 +75,25 @@ DEPENDENCIES = set(
     tensorboard tensorflow torch torchvision wheel yaml
     """.split()
 )
+# Modules that only some of the Pythons from 3.11 to 3.14 have. Named here, a title gives the same
+# folder whichever Python generates; otherwise an update under another one would refuse it.
+SOME_PYTHONS = set(
+    """
+    aifc annotationlib asynchat asyncore audioop cgi cgitb chunk compression crypt distutils imghdr
+    imp lib2to3 mailcap msilib nis nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib uu
+    xdrlib
+    """.split()
+)
+STANDARD_LIBRARY = sys.stdlib_module_names | SOME_PYTHONS
+WORDS = {*keyword.kwlist, *keyword.softkwlist, "type"}  # a word since 3.12
+
+NEEDED_SPACE = 5_000_000  # bytes; a project takes about one million, its history some more
 
 # Cookiecutter renders this text to name the project's folder, on every way into it, before the
 # folder exists.
 FOLDER = "{{cookiecutter.project_slug}}"
-CHECKED_FOLDER = "{{ cookiecutter | checked and cookiecutter.project_slug }}"
+CHECK = "{{ cookiecutter | checked }}"
+JINJA = re.compile(r"\{(?=[{%#])|#(?=%)")  # the first letter of a mark; #% opens a line statement
 
 
 class Refused(FailedHookException, SystemExit):
@@ -84,14 +115,28 @@ class Answers(Extension):
     def __init__(self, environment: Environment) -> None:
         """Register the filters, and leave no trace of this version of the module behind."""
         super().__init__(environment)
+        questions = Path(__file__).with_name("cookiecutter.json").read_text(encoding="utf-8")
+        texts = [text for text in json.loads(questions).values() if isinstance(text, str)]
+        self.own = {FOLDER, *texts}
         environment.filters.update(slug=slug, quoted=quoted, escaped=escaped, checked=checked)
         # `cruft update` renders an old and a new version of the template in one process. Were this
         # module kept, the new templates would meet the old filters.
         sys.modules.pop(__name__, None)
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
-        """Check again when the folder is named: `--replay` asks nothing, and skips `__checked`."""
-        return CHECKED_FOLDER if source == FOLDER else source
+        """Check the answers before a question or the folder is rendered; take answers literally.
+
+        Files of the template have a name, and stay as they are. What has none and is not the
+        template's own text is an answer, a path, or the hook.
+        """
+        if name is not None:
+            return source
+        return CHECK + source if source in self.own else literal(source)
+
+
+def literal(text: str) -> str:
+    """Return Jinja source that renders to the text itself, whatever marks it holds."""
+    return JINJA.sub(lambda mark: "{{ '" + mark[0] + "' }}", text)
 
 
 def slug(title: str) -> str:
@@ -122,31 +167,35 @@ def escaped(text: str) -> str:
 
 
 def checked(answers: MutableMapping[str, object]) -> str:
-    """Trim the answers in place, then refuse the first one that cannot become a working project.
+    """Normalise the answers in place, and refuse the first that cannot become a working project.
 
-    Answers that are not there are passed over: replaying an old record asks only what is new since.
+    Answers that are not there are passed over: not all questions may have been asked yet, and
+    replaying an old record asks only what is new since. Returns the empty string.
 
     Raises:
         Refused: with the field, the value, the reason and a suggestion.
     """
-    for field in LONGEST:
+    for field in (*LONGEST, *CHOICES):
         if field in answers:
-            answers[field] = str(answers[field]).strip()
-            _check_text(field, str(answers[field]))
+            answers[field] = _text(field, answers[field])
     if "project_slug" in answers:
         _check_slug(str(answers["project_slug"]))
     if answers.get("author_email"):
         _check_email(str(answers["author_email"]))
-    _check_choices(answers)
-    return "yes"
+    for field in CHOICES:
+        if field in answers:
+            answers[field] = _choice(field, str(answers[field]))
+    if "_output_dir" in answers:  # cookiecutter says where, just before the first file is written
+        _check_place(Path(str(answers["_output_dir"])))
+    return ""
 
 
 def owner_of(name: str) -> str:
     """Say what a folder name already means, or return the empty string if it is free."""
     module = name.replace("-", "_")
-    if keyword.iskeyword(module) or keyword.issoftkeyword(module):
+    if module in WORDS:
         return "a word of the Python language"
-    if module in sys.stdlib_module_names:
+    if module in STANDARD_LIBRARY:
         return "a module of Python's standard library"
     if module in DEPENDENCIES:
         return "a package that projects like this import"
@@ -157,20 +206,27 @@ def owner_of(name: str) -> str:
     return ""
 
 
-def _check_text(field: str, text: str) -> None:
-    if not text and field not in MAY_BE_BLANK:
-        if field == "project_slug":
-            _refuse(
-                field, text, "no name could be derived from the title", "project_slug=my_project"
-            )
-        _refuse(field, text, "it is blank", "type a few words")
+def _text(field: str, answer: object) -> str:
+    if not isinstance(answer, str | None):
+        _refuse(field, str(answer), "it is no text", "put it in quotes")
+    text = (answer or "").strip()
     for character in text:
         if unicodedata.category(character) in FORBIDDEN_CATEGORIES or character in FORBIDDEN:
             code = f"U+{ord(character):04X}"
             reason = f"it holds the invisible character {code}"
             _refuse(field, text, reason, "type it again, as one plain line")
-    if len(text) > LONGEST[field]:
+    if not any(unicodedata.category(character)[0] in "LNPS" for character in text):
+        _check_may_be_blank(field, text)
+    if len(text) > LONGEST.get(field, sys.maxsize):
         _refuse(field, text, f"it has {len(text)} characters", f"at most {LONGEST[field]}")
+    return text
+
+
+def _check_may_be_blank(field: str, text: str) -> None:
+    if field == "project_slug":
+        _refuse(field, text, "no name could be derived from the title", "project_slug=my_project")
+    if text or field not in MAY_BE_BLANK:  # marks and joiners alone show nothing
+        _refuse(field, text, "it is blank", _offered(field) or "type a few words")
 
 
 def _check_slug(name: str) -> None:
@@ -194,13 +250,34 @@ def _check_email(address: str) -> None:
         )
 
 
-def _check_choices(answers: MutableMapping[str, object]) -> None:
-    # Cookiecutter checks choices itself, but not those of a replayed record.
-    questions = Path(__file__).with_name("cookiecutter.json").read_text(encoding="utf-8")
-    for field, choices in json.loads(questions).items():
-        is_choice = isinstance(choices, list) and not field.startswith("_")
-        if is_choice and field in answers and answers[field] not in choices:
-            _refuse(field, str(answers[field]), "it is not offered", f"one of {', '.join(choices)}")
+def _choice(field: str, typed: str) -> str:
+    """Find what was meant: in any case, by its number in the prompt, "3.12.4" as "3.12"."""
+    choices = CHOICES[field]
+    known = {choice.lower(): choice for choice in choices}
+    if field in NUMBERED:
+        known |= {str(number): choice for number, choice in enumerate(choices, start=1)}
+    name = typed.lower()
+    version = PYTHON.fullmatch(name)
+    name = version[1] if version and field == "python_version" else ALSO.get(name, name)
+    if name not in known:
+        _refuse(field, typed, "it is not offered", _offered(field))
+    return known[name]
+
+
+def _offered(field: str) -> str:
+    return f"one of {', '.join(CHOICES[field])}" if field in CHOICES else ""
+
+
+def _check_place(folder: Path) -> None:
+    """Refuse what would otherwise end as half a project."""
+    existing = next(place for place in (folder, *folder.parents) if place.is_dir())
+    other = "another folder, with --output-dir"
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise Refused(f"Cannot write into {str(existing)!a}: not allowed.\nTry: {other}")
+    free = shutil.disk_usage(existing).free
+    if free < NEEDED_SPACE:
+        reason = f"{free:,} bytes are free, a project needs {NEEDED_SPACE:,}"
+        raise Refused(f"Cannot write into {str(existing)!a}: {reason}.\nTry: {other}")
 
 
 def _refuse(field: str, value: str, reason: str, suggestion: str) -> NoReturn:

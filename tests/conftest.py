@@ -17,20 +17,36 @@ import json
 import os
 import resource
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+from answers import CHOICES
 from generate import REPOSITORY, clean_copy, generate
 
 QUESTIONS = json.loads((REPOSITORY / "cookiecutter.json").read_text(encoding="utf-8"))
-FRAMEWORKS = QUESTIONS["framework"]
+FRAMEWORKS = CHOICES["framework"]
 
 # On a busy machine two threads that spin while they wait run several times slower than one that
 # sleeps; and one thread gives the same sums everywhere.
 QUIET = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUTF8": "1"}
+
+# An example is a generated project: slow, and made from fixtures that examples do not change.
+settings.register_profile(
+    "projects",
+    max_examples=100,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.register_profile(
+    "nightly", settings.get_profile("projects"), max_examples=500, derandomize=False
+)
+settings.load_profile("projects")
 
 Create = Callable[..., Path]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -41,6 +57,26 @@ def cpu_of_children() -> float:
     """Return the CPU seconds of all processes started from here that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
+
+
+def tool(folder: Path, *arguments: str, **environment: str) -> str:
+    """Run a tool of the template's own environment in a folder and return what it says.
+
+    The tool complaining is the failure, with what it says.
+    """
+    program, *rest = arguments
+    # Not `python -m`: some tools are no Python.
+    result = subprocess.run(
+        [str(Path(sys.executable).with_name(program)), *rest],
+        cwd=folder,
+        env={**os.environ, "PYTHONUTF8": "1", **environment},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    said = result.stdout + result.stderr
+    assert result.returncode == 0, f"\n{said}"
+    return said
 
 
 def framework_python(framework: str) -> Path:

@@ -9,6 +9,7 @@ from conftest import FRAMEWORKS, Ask, Create, Run
 from generate import cookiecutter
 
 # Of the indices and the augmented arrays of the first 50 batches of the default configuration.
+# pragma: allowlist nextline secret
 SAMPLES_SHA256 = "d8f9258e431821f8e7a720ec038a3b3cdd07c22c01dee59e642b3cc8d0647c22"
 
 HASH_SAMPLES = """

@@ -97,7 +97,7 @@ def signature(node: ast.FunctionDef) -> object:
 
 
 def test_what_is_compared_is_there():
-    assert FRAMEWORKS == ["pytorch", "tensorflow"]
+    assert FRAMEWORKS == ("pytorch", "tensorflow")
     assert set(FRAMEWORKS) == {path.name for path in TREES.iterdir() if path.is_dir()}
     assert {"TrainStep.__init__", "TrainStep.__call__"} <= shape(FIRST, "executor/step.py").keys()
     assert signature(ast.parse("def f(a, b=1, *, c=None): ...").body[0]) == (

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from answers import CHOICES
 from conftest import FRAMEWORKS, QUESTIONS, QUIET, Create, Run
 from generate import TEMPLATE_FOLDER
 from readme import anchors, blocks, lines_to_type, links, spans
@@ -145,11 +146,9 @@ def test_the_front_page_names_every_question_with_its_default(front_page: str, p
     asked = {name: value for name, value in QUESTIONS.items() if not name.startswith("_")}
     assert list(table) == list(asked)
     for name, value in asked.items():
-        default = value[0] if isinstance(value, list) else value
-        if name == "project_slug":
-            default = project.name
+        default = project.name if name == "project_slug" else value
         assert table[name][2].strip(" `") == default, name
-    for choice in [*FRAMEWORKS, *QUESTIONS["license"]]:
+    for choice in [*FRAMEWORKS, *CHOICES["license"]]:
         assert f"`{choice}`" in front_page
 
 

@@ -1,7 +1,6 @@
 """The generated tree: exactly the files that are promised, with nothing of the template left."""
 
 import filecmp
-import json
 import re
 import tomllib
 from pathlib import Path, PurePosixPath
@@ -9,8 +8,10 @@ from pathlib import Path, PurePosixPath
 import pytest
 import yaml
 
-from conftest import FRAMEWORKS, QUESTIONS, Create
+from answers import CHOICES
+from conftest import FRAMEWORKS, Create
 from generate import TEMPLATE_FOLDER
+from kept import assert_parses
 
 # What a person is told to find beside main.py, written down so that it cannot vanish by accident.
 PARTS = {"configs", "dataloader", "evaluation", "executor", "model", "notebooks", "ops", "utils"}
@@ -20,6 +21,7 @@ PROMISED = {
     *("configs/debug.yaml", "configs/default.yaml", "configs/oxford_pets.yaml", "main.py"),
     *("notebooks/01_explore_data.ipynb", "notebooks/02_inspect_run.ipynb"),
     *("pyproject.toml", "requirements-dev.txt", "requirements.txt"),
+    *(".devcontainer/devcontainer.json", "CITATION.cff", "SECURITY.md"),
 }
 WINDOWS_FORBIDDEN = set('<>:"|?*\\')
 WINDOWS_DEVICES = {
@@ -58,6 +60,7 @@ def test_the_tree_is_what_the_template_holds(template: Path, project: Path, fram
 def test_the_tree_holds_what_is_promised(project: Path):
     assert files(project) >= PROMISED
     assert {path.name for path in project.iterdir() if path.is_dir()} == PARTS | {
+        ".devcontainer",
         ".github",
         "tests",
     }
@@ -88,7 +91,7 @@ def test_the_code_holds_no_jinja(template: Path):
             assert "cookiecutter" not in text, name
 
 
-@pytest.mark.parametrize("license_", QUESTIONS["license"])
+@pytest.mark.parametrize("license_", CHOICES["license"])
 def test_nothing_of_the_template_is_left(create: Create, framework: str, license_: str):
     project = create(framework=framework, license=license_)
     for name in files(project):
@@ -104,16 +107,7 @@ def test_nothing_of_the_template_is_left(create: Create, framework: str, license
 
 
 def test_every_format_parses(project: Path):
-    for name in files(project):
-        text = (project / name).read_text(encoding="utf-8") if not name.endswith(".png") else ""
-        if name.endswith(".toml"):
-            tomllib.loads(text)
-        elif name.endswith((".yaml", ".yml")):
-            assert isinstance(yaml.safe_load(text), dict), name
-        elif name.endswith((".json", ".ipynb")):
-            json.loads(text)
-        elif name.endswith(".py"):
-            compile(text, name, "exec")
+    assert_parses(project)
 
 
 def test_the_unrendered_toml_parses_too(template: Path):
@@ -157,7 +151,7 @@ def test_the_licence_is_the_chosen_one(create: Create, license_: str, opening: s
         assert f'licenses="{license_}"' in docker
 
 
-@pytest.mark.parametrize("version", QUESTIONS["python_version"])
+@pytest.mark.parametrize("version", CHOICES["python_version"])
 def test_the_python_version_is_the_same_everywhere(create: Create, version: str):
     project = create(python_version=version)
     about = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -198,10 +192,12 @@ def test_pins_and_ranges_name_the_same_packages(project: Path, framework: str):
     assert set(requirements(project / "requirements-dev.txt")) == named(extras["dev"])
 
 
-def test_one_version_of_ruff_checks_everything(template: Path, project: Path):
-    version = requirements(template / "requirements-dev.txt")["ruff"]
-    assert requirements(project / "requirements-dev.txt")["ruff"] == version
+def test_one_version_of_each_tool_checks_everything(template: Path, project: Path):
+    versions = requirements(template / "requirements-dev.txt")
+    assert requirements(project / "requirements-dev.txt")["ruff"] == versions["ruff"]
     for folder in (template, project):
         hooks = yaml.safe_load((folder / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
         needed = [hook["additional_dependencies"] for hook in hooks["repos"][0]["hooks"]]
-        assert needed.count([f"ruff=={version}"]) == 2
+        pins = dict(pin.split("==") for pins in needed for pin in pins)
+        del pins["pre-commit-hooks"]  # of no use outside of hooks
+        assert pins == {name: versions[name] for name in ("ruff", "codespell", "detect-secrets")}

@@ -107,7 +107,7 @@ def prefetched(
     fetch: Callable[[Argument], Result],
     arguments: Iterable[Argument],
     workers: int,
-) -> Generator[Result, None, None]:
+) -> Generator[Result]:
     """Yield `fetch(argument)` for each argument, in order, made ahead by threads.
 
     An exception in `fetch` is raised where its result would have come. Closing the iterator, or

@@ -17,8 +17,8 @@ from utils.storage import exists, is_remote, join, read_text, resolve, shown
 
 URL = "https://thor.robots.ox.ac.uk/~vgg/data/pets"
 ARCHIVES = (
-    Archive("images.tar.gz", "5c4f3ee8e5d25df40f4fd59a7f44e54c"),
-    Archive("annotations.tar.gz", "95a8c909bbe2e81eed6a22bccdf3f68f"),
+    Archive("images.tar.gz", "5c4f3ee8e5d25df40f4fd59a7f44e54c"),  # pragma: allowlist secret
+    Archive("annotations.tar.gz", "95a8c909bbe2e81eed6a22bccdf3f68f"),  # pragma: allowlist secret
 )
 _TRIMAP_VALUES = (1, 2, 3)  # as the files hold them
 _LAYOUT = ("images", "annotations/trimaps", "annotations/trainval.txt", "annotations/test.txt")

@@ -121,9 +121,7 @@ def _record(values: StepValues, standing: Standing, plan: Plan, recorder: Record
         recorder.training(values.step, {**row, "learning_rate": values.learning_rate})
 
 
-def _ahead(
-    cfg: CFG, plan: Plan, standing: Standing, batches: TrainingBatches
-) -> Generator[Batch, None, None]:
+def _ahead(cfg: CFG, plan: Plan, standing: Standing, batches: TrainingBatches) -> Generator[Batch]:
     """Yield the remaining samples, made ahead by threads where there are workers.
 
     Each item holds those of one step, or of several steps where they are small.

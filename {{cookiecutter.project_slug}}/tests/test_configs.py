@@ -116,7 +116,7 @@ def test_all_problems_are_told_at_once_with_file_line_and_key(tmp_path: Path) ->
         "  image_size: 64\n"
         "  image_size: 96\n"
         "executor:\n"
-        "  precison: bf16\n"
+        "  precisin: bf16\n"
         "  device: cpu\n",
         encoding="utf-8",
     )
@@ -128,7 +128,7 @@ def test_all_problems_are_told_at_once_with_file_line_and_key(tmp_path: Path) ->
         "did you mean 'learning_rate'?",
         "broken.yaml:5: train.accumulate: 5 does not divide train.batch_size",
         "broken.yaml:8: data.image_size: this key stands here twice (first in line 7)",
-        "broken.yaml:10: executor.precison: unknown key 'precison'; did you mean 'precision'?",
+        "broken.yaml:10: executor.precisin: unknown key 'precisin'; did you mean 'precision'?",
         "command line: executor.precision: fp16 needs a GPU",
         "command line: model.target: unknown target 'model.unett:UNet': there is no module "
         "'unett' in 'model'; did you mean 'model.unet'?",

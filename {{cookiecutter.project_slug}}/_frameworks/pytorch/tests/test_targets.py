@@ -11,7 +11,7 @@ from utils.errors import UserError
     [
         (["train.schedule=torch.optim.lr_scheduler:OneCycleL"], "did you mean 'OneCycleLR'?"),
         (["train.optimizer=torch.optim:SGD", "train.optimizer.nesterow=true"], "'nesterov'?"),
-        (["train.loss=torch.nn:CrossEntropyLoss", "train.loss.weigth=[1]"], "'weight'?"),
+        (["train.loss=torch.nn:CrossEntropyLoss", "train.loss.weigt=[1]"], "'weight'?"),
     ],
 )
 def test_misspelt_targets_and_arguments_are_refused(overrides: list[str], expected: str) -> None:

@@ -1,0 +1,59 @@
+"""Every combination of choices: the right tree, valid files, clean style and types.
+
+The tests that come with a project are not run once more for each: all that they and the program
+read is, byte for byte, what `test_generated_tests.py` runs them on. That is held here.
+"""
+
+import itertools
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from answers import CHOICES
+from conftest import Create, framework_python, tool
+from generate import REPOSITORY
+from kept import assert_parses
+
+COMBINATIONS = list(itertools.product(*CHOICES.values()))
+# What may differ between two projects of one framework. Code, settings and tests are not among it.
+ANSWERED = {
+    *(".devcontainer/devcontainer.json", ".python-version", "CITATION.cff", "Dockerfile"),
+    *("LICENSE", "README.md", "pyproject.toml"),
+}
+
+
+def contents(project: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(project).as_posix(): path.read_bytes()
+        for path in project.rglob("*")
+        if path.is_file() and not path.parent.name.startswith("__")
+    }
+
+
+def about(project: Path) -> dict[str, Any]:
+    return tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("framework", "license_", "version"), COMBINATIONS)
+def test_a_combination(create: Create, framework: str, license_: str, version: str):
+    default = create(framework=framework)
+    project = create(framework=framework, license=license_, python_version=version)
+    expected, found = contents(default), contents(project)
+    assert set(found) == set(expected) - ({"LICENSE"} if license_ == "none" else set())
+    assert {name for name, text in found.items() if text != expected[name]} <= ANSWERED
+    assert about(project)["tool"] == about(default)["tool"]
+    assert_parses(project)
+    tool(project, "ruff", "check", "--no-cache", ".")
+    tool(project, "ruff", "format", "--check", "--no-cache", ".")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("framework", CHOICES["framework"])
+def test_the_types_of_every_combination(create: Create, framework: str):
+    # In one test, so that the first fills the cache of the others.
+    python, cache = framework_python(framework), REPOSITORY / "build" / f"mypy-{framework}"
+    for license_, version in itertools.product(CHOICES["license"], CHOICES["python_version"]):
+        project = create(framework=framework, license=license_, python_version=version)
+        tool(project, "mypy", "--python-executable", str(python), "--cache-dir", str(cache))
