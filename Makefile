@@ -17,7 +17,7 @@ DEMO       := build/demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench bench-others check format setup clean
+.PHONY: help demo test test-nightly bench bench-others check format setup clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 21
@@ -30,6 +30,9 @@ demo: .venv-$(FRAMEWORK)/.ready ## generate a project, train it on its sample, s
 
 test: setup ## run every test, those that generate and train included
 	$(TOOLS)/python -m pytest -n $(JOBS) --dist loadfile
+
+test-nightly: .venv/.ready ## the tests of drawn answers with five times as many examples
+	$(TOOLS)/python -m pytest tests/test_any_answers.py --hypothesis-profile=nightly
 
 bench: .venv/.ready .venv-$(FRAMEWORK)/.ready ## measure a generated project beside loops written by hand (FRAMEWORK=pytorch; some twenty minutes)
 	$(TOOLS)/python benchmarks/run.py --framework $(FRAMEWORK)

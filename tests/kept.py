@@ -28,7 +28,7 @@ def assert_parses(project: Path) -> None:
             if path.name == "README.md":
                 # No title and no description hides what follows, or becomes part of it.
                 assert headings(text)[1:3] == ["Start", "Commands"]
-                assert headings(text)[-1] == "Work on it"
+                assert headings(text)[-1] == "Install it"
 
 
 @functools.cache  # most files are the same in all projects

@@ -262,6 +262,20 @@ def test_what_was_deleted_stays_deleted(born: Callable[[str], Path], versions: V
     assert not (project / "Dockerfile").exists()
 
 
+def test_a_project_that_was_not_made_with_cruft_is_linked(
+    born: Callable[[str], Path], versions: Versions, tmp_path: Path
+):
+    project = born(FRAMEWORKS[0])
+    (project / ".cruft.json").unlink()
+    commit(project, "as plain cookiecutter leaves it")
+    answers = json.dumps({"project_name": "A Life"})
+    words = ("--checkout", versions.earlier, "--no-input", "--extra-context", answers)
+    cruft(project, "link", str(versions.template), *words)
+    commit(project, "link")
+    assert update(project, versions.now) == []
+    assert (project / "SECURITY.md").exists()
+
+
 def test_an_update_to_the_same_version_changes_nothing(
     born: Callable[[str], Path], versions: Versions
 ):

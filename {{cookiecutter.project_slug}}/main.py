@@ -100,11 +100,16 @@ def main(argv: Sequence[str] | None = None) -> Any:
     return arguments.run_command(arguments)
 
 
+def run() -> int:
+    """Run the command line; return its exit code, having told what went wrong in a message."""
+    gc.set_threshold(50_000)  # importing leaves no garbage; looking for it takes a tenth of a start
+    return exit_code(main, debug="--debug" in sys.argv)
+
+
 def _printed(values: dict[str, float]) -> dict[str, float]:
     print(json.dumps({name: round(value, 5) for name, value in values.items()}, indent=2))
     return values
 
 
 if __name__ == "__main__":
-    gc.set_threshold(50_000)  # importing leaves no garbage; looking for it takes a tenth of a start
-    sys.exit(exit_code(main, debug="--debug" in sys.argv))
+    sys.exit(run())
