@@ -116,14 +116,16 @@ def test_the_unrendered_toml_parses_too(template: Path):
     assert tomllib.loads(text)["project"]["name"] == "project"
 
 
-def test_every_name_is_allowed_on_windows(template: Path):
-    for name in files(template):
-        for part in PurePosixPath(name).parts:
-            assert not WINDOWS_FORBIDDEN & set(part), name
-            assert part.split(".")[0].lower() not in WINDOWS_DEVICES, name
-            assert not part.endswith((".", " ")), name
-    lowered = [name.lower() for name in files(template)]
-    assert len(lowered) == len(set(lowered))
+def test_every_name_is_allowed_on_windows(template: Path, project: Path):
+    for tree in (template, project):
+        names = files(tree)
+        for name in names:
+            for part in PurePosixPath(name).parts:
+                assert not WINDOWS_FORBIDDEN & set(part), name
+                assert part.split(".")[0].lower() not in WINDOWS_DEVICES, name
+                assert not part.endswith((".", " ")), name
+        assert len({name.lower() for name in names}) == len(names)
+        assert max(map(len, names)) < 120  # of the 260 that a path may have
 
 
 @pytest.mark.parametrize(
