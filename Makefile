@@ -68,9 +68,9 @@ clean: ## remove everything the other commands made
 	@touch $@
 
 # What a framework's environment holds is what the generated project asks for: its users' way is tested.
-.venv-%/.ready: .venv/.ready $(TEMPLATE)/requirements.txt $(TEMPLATE)/requirements-dev.txt
+.venv-%/.ready: .venv/.ready $(TEMPLATE)/requirements.txt $(TEMPLATE)/requirements-dev.txt tests/requirements-projects.txt
 	rm -rf build/requirements-$*
 	$(TOOLS)/python tools/generate.py build/requirements-$* framework=$*
 	$(PYTHON) -m venv --clear .venv-$*
-	cd build/requirements-$*/* && "$(CURDIR)/.venv-$*/bin/python" $(PIP) -r requirements-dev.txt
+	cd build/requirements-$*/* && "$(CURDIR)/.venv-$*/bin/python" $(PIP) -r requirements-dev.txt -r "$(CURDIR)/tests/requirements-projects.txt"
 	@touch $@

@@ -377,7 +377,7 @@ def test_a_training_that_diverges_ends_with_code_3(project: Path, run: Run, tmp_
         (["predict", "no-such-run", "main.py", "--output", "out"], "no-such-run holds no run"),
         (["train", "run.dir=configs"], "configs exists and holds no run"),
         (["train", "executor.device=mps"], "mps"),
-        (["train", "run.dir=s3://bucket/run"], "a run writes to a local disk"),
+        (["train", "run.dir=nowhere://bucket/run"], "this kind of storage cannot be reached"),
         (["train", "train.init_from=no-such-run"], "no-such-run"),
         (["train", "train.optimizer.weight_decay=-1"], "weight_decay"),
         (["train", "data.source.canvas=7"], "canvas must be 32 to 1024 pixels"),

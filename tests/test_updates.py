@@ -112,7 +112,8 @@ def cruft(folder: Path, *words: str) -> str:
 def commit(folder: Path, why: str) -> str:
     """Commit everything and return the commit's name."""
     command(folder, "git", "add", "--all")
-    command(folder, "git", "commit", "--quiet", "--message", why)
+    # --allow-empty: where nothing is uncommitted, the working tree is the last commit.
+    command(folder, "git", "commit", "--quiet", "--allow-empty", "--message", why)
     return command(folder, "git", "rev-parse", "HEAD")
 
 

@@ -20,7 +20,7 @@ def train_command(arguments: argparse.Namespace) -> dict[str, float]:
     cfg = load_config(arguments.config, arguments.overrides)
     from executor.train import train
 
-    return _printed(train(cfg))
+    return _printed(train(cfg, force=arguments.force))
 
 
 def evaluate_command(arguments: argparse.Namespace) -> dict[str, float]:
@@ -68,7 +68,10 @@ def parser() -> argparse.ArgumentParser:
         to.add_argument("overrides", nargs="*", metavar="key.path=value", help=text)
 
     text = "train, or continue the run in run.dir; evaluate; write the report"
-    configuration(command("train", train_command, text))
+    train = command("train", train_command, text)
+    configuration(train)
+    text = "continue a run even with settings that make it another experiment"
+    train.add_argument("--force", action="store_true", help=text)
     evaluate = command("evaluate", evaluate_command, "measure a run's best weights on a split")
     evaluate.add_argument("run", metavar="RUN", help="the run's folder, for example runs/default")
     splits = ("train", "validation", "test")

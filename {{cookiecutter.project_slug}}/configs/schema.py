@@ -148,6 +148,8 @@ class Train(Section):
     """Stop when `monitor` no longer improves; null: never."""
     checkpoint_every: PositiveInt = 200
     """Steps between two checkpoints; evaluations and the end write one too."""
+    checkpoint_minutes: PositiveFloat | None = None
+    """Minutes after which one is written even if the steps are not done; null: only the steps."""
     keep_checkpoints: PositiveInt = 2
     """How many of the newest checkpoints are kept beside the best one."""
 

@@ -2,15 +2,16 @@
 
 A checkpoint is two files: `step-00000200.safetensors` with the tensors, and `step-00000200.json`
 with everything else and the SHA-256 of the first. The JSON is written last and is what makes the
-checkpoint count, so a machine may stop at any moment.
+checkpoint count, so a machine may stop at any moment. `executor.saver` says when one is written.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from executor.tensors import Tensor, read_tensors, write_tensors
 from utils import storage
@@ -20,36 +21,62 @@ from utils.logs import log
 _NAME = re.compile(r"^step-(\d{8,})\.json$")
 
 
+class Parts(NamedTuple):
+    """A state taken apart into what each of the two files holds."""
+
+    plain: Any
+    """What JSON can hold, with the names of the tensors in their places."""
+    tensors: dict[str, Tensor]
+
+
 def save(folder: Path, step: int, state: dict[str, Any]) -> None:
-    """Write the checkpoint of a step.
+    """Write the checkpoint of a step; see `take_apart` and `write`."""
+    write(folder, step, take_apart(state))
+
+
+def take_apart(state: dict[str, Any]) -> Parts:
+    """Separate the tensors of a state, which are not copied, from the rest.
+
+    Args:
+        state: Nested dictionaries and lists of tensors, numbers, texts, booleans and None.
+
+    Raises:
+        UserError: If the state holds anything else.
+    """
+    tensors: dict[str, Tensor] = {}
+    return Parts(_split(state, "", tensors), tensors)
+
+
+def write(folder: Path, step: int, parts: Parts) -> None:
+    """Write the checkpoint of a step, and read it again to see that it is whole.
 
     Args:
         folder: Where the run keeps its checkpoints.
         step: Updates done so far.
-        state: Nested dictionaries and lists of tensors, numbers, texts, booleans and None.
+        parts: The state.
 
     Raises:
-        UserError: If the state holds anything else, or the files cannot be written.
+        UserError: If the files cannot be written; earlier checkpoints are as they were.
     """
-    tensors: dict[str, Tensor] = {}
-    plain = _split(state, "", tensors)
     path = folder / f"step-{step:08d}.safetensors"
     written = path.with_suffix(f".{os.getpid()}.tmp")
     counted = path.with_suffix(f".json.{os.getpid()}.tmp")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_tensors(written, tensors)
+        write_tensors(written, parts.tensors)
         with written.open("rb+") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             os.fsync(file.fileno())
-        record = {"step": step, "sha256": digest, "state": plain}
+        record = {"step": step, "sha256": digest, "state": parts.plain}
         storage.write_synced(str(counted), json.dumps(record).encode("utf-8"))
         os.replace(written, path)
         storage.replace(str(counted), str(path.with_suffix(".json")))
-    except OSError as error:
+        _verified(folder, step)
+    except (OSError, ValueError) as error:
         for temporary in (written, counted):
-            temporary.unlink(missing_ok=True)
-        reason = error.strerror or str(error)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+        reason = getattr(error, "strerror", None) or str(error)
         raise UserError(
             f"{storage.shown(str(path))}: the checkpoint cannot be written ({reason}). "
             "Earlier checkpoints are whole; make room and start the same command again."
@@ -71,13 +98,8 @@ def load(folder: Path, step: int) -> dict[str, Any]:
         ValueError: If it is damaged.
         OSError: If a file is missing or cannot be read.
     """
-    path = folder / f"step-{step:08d}.safetensors"
-    record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != record["sha256"]:
-        raise ValueError("its content does not match its checksum")
-    state: dict[str, Any] = _join(record["state"], read_tensors(path))
+    path, plain = _verified(folder, step)
+    state: dict[str, Any] = _join(plain, read_tensors(path))
     return state
 
 
@@ -117,6 +139,22 @@ def prune(folder: Path, keep: int, best: int | None) -> None:
         lost = kind == "safetensors" and f"{stem}.json" not in names
         if (lost and name.startswith("step-")) or kind == "tmp":
             (folder / name).unlink(missing_ok=True)
+
+
+def _verified(folder: Path, step: int) -> tuple[Path, Any]:
+    """Return the file of tensors and the rest of a checkpoint that is whole.
+
+    Raises:
+        ValueError: If it is damaged.
+        OSError: If a file is missing or cannot be read.
+    """
+    path = folder / f"step-{step:08d}.safetensors"
+    record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != record["sha256"]:
+        raise ValueError("its content does not match its checksum")
+    return path, record["state"]
 
 
 def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:

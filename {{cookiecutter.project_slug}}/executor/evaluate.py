@@ -6,7 +6,7 @@ from dataloader.loading import load_split, open_source
 from executor.building import build_loss, build_model
 from executor.device import Device
 from executor.judge import Judge
-from executor.run_directory import RunDirectory, without_initial_weights
+from executor.run_directory import RunDirectory, opened_existing, without_initial_weights
 from executor.weights import best_weights, load_strictly
 
 
@@ -24,15 +24,20 @@ def evaluate(path: str, split: str = "test", overrides: Sequence[str] = ()) -> d
     Raises:
         UserError: If there is no such run or split, or no weights yet.
     """
-    run = RunDirectory.existing(path)
+    with opened_existing(path) as run:
+        return _evaluate(run, split, overrides)
+
+
+def _evaluate(run: RunDirectory, split: str, overrides: Sequence[str]) -> dict[str, float]:
     cfg = run.load_config(overrides)
     weights, step = best_weights(run)
     device = Device(cfg)
     source = open_source(cfg)
     model = build_model(without_initial_weights(cfg), source.class_names, device)
-    load_strictly(model, weights, path)
+    load_strictly(model, weights, run.address)
     loss = build_loss(cfg, source.class_names, device)
     judge = Judge(cfg, loss, load_split(cfg, source, split), source.class_names, device)
     values, _, _ = judge.evaluate_whole(model)
     run.write_json(run.path / f"metrics-{split}.json", {"step": step, "split": split, **values})
+    run.publish()
     return values

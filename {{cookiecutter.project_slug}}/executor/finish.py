@@ -44,5 +44,5 @@ def finish(
         ignore_index=IGNORE_INDEX,
     )
     write_report(run.path, report)
-    log.info("report    %s", storage.shown(str(run.report)))
+    log.info("report    %s", storage.join(run.address, run.report.name))
     return values

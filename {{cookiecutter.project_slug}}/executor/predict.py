@@ -11,7 +11,7 @@ from evaluation.colours import class_colours
 from executor.building import build_model
 from executor.device import Device
 from executor.inference import predict_classes
-from executor.run_directory import RunDirectory, without_initial_weights
+from executor.run_directory import opened_existing, without_initial_weights
 from executor.weights import best_weights, load_strictly
 from ops.images import decode_image, overlay, resize_mask
 from utils import storage
@@ -38,10 +38,10 @@ def predict(
     Raises:
         UserError: If an image cannot be read, two have one name, or there are no weights yet.
     """
-    run = RunDirectory.existing(path)
     files = _listed(images)
-    cfg = run.load_config(overrides)
-    weights, _ = best_weights(run)
+    with opened_existing(path) as run:
+        cfg = run.load_config(overrides)
+        weights, _ = best_weights(run)
     device = Device(cfg)
     class_names = open_source(cfg).class_names
     model = build_model(without_initial_weights(cfg), class_names, device)

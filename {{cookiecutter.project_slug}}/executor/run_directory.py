@@ -2,14 +2,19 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from configs.loading import load_complete, to_yaml
 from configs.schema import CFG
+from executor.mirror import Mirror
 from utils import storage
 from utils.errors import UserError
+from utils.logs import log
 
 # A run may go on with other values here; any other change would mix two experiments.
 _MAY_CHANGE = (
@@ -21,6 +26,7 @@ _MAY_CHANGE = (
     "run.log_every",
     "run.tensorboard",
     "train.checkpoint_every",
+    "train.checkpoint_minutes",
     "train.early_stopping",
     "train.epochs",
     "train.keep_checkpoints",
@@ -29,20 +35,19 @@ _MAY_CHANGE = (
 
 
 class RunDirectory:
-    """Names and writes the files of a run."""
+    """Names and writes the files of a run; see `opened`."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: Path, address: str, publish: Callable[[], None]) -> None:
         """Point at a folder, which need not exist.
 
-        Raises:
-            UserError: If it is not on a local disk.
+        Args:
+            path: The local folder.
+            address: What people call it: the folder, or the URL that it is copied to.
+            publish: Brings what changed to the URL, if there is one.
         """
-        if storage.is_remote(path):
-            raise UserError(
-                f"run.dir={path!r} is a URL; a run writes to a local disk. Give a local folder "
-                "and copy it when the run is done."
-            )
-        self.path = Path(path)
+        self.path = path
+        self.address = storage.shown(address)
+        self.publish = publish
         self.checkpoints = self.path / "checkpoints"
         self.config = self.path / "config.yaml"
         self.history = self.path / "metrics.jsonl"
@@ -52,32 +57,21 @@ class RunDirectory:
         self.weights = self.path / "model.safetensors"
         self.report = self.path / "report.html"
 
-    @classmethod
-    def existing(cls, path: str) -> "RunDirectory":
-        """Return the folder of a run that has been started.
-
-        Raises:
-            UserError: If there is no run in it.
-        """
-        run = cls(path)
-        if not run.config.is_file():
-            raise UserError(
-                f"{storage.shown(path)} holds no run: there is no config.yaml in it. "
-                "Give the folder that training wrote to (run.dir)."
-            )
-        return run
-
-    def check(self, cfg: CFG) -> None:
+    def check(self, cfg: CFG, force: bool = False) -> None:
         """Check that a run with this configuration may be written here; nothing is written yet.
+
+        Args:
+            cfg: The configuration.
+            force: Continue a run with another configuration, with a warning.
 
         Raises:
             UserError: If the folder holds something else, or a run with another configuration.
         """
         if self.config.is_file():
-            self._check_continues(cfg)
+            self._check_continues(cfg, force)
         elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise UserError(
-                f"run.dir: {storage.shown(str(self.path))} exists and holds no run; "
+                f"run.dir: {self.address} exists and holds no run; "
                 "choose a folder that is new or empty."
             )
 
@@ -95,9 +89,25 @@ class RunDirectory:
         return load_complete(str(self.config), overrides)
 
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Add rows to `metrics.jsonl`."""
-        with self.history.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(_finite(row)) + "\n" for row in rows)
+        """Add rows to `metrics.jsonl`.
+
+        Raises:
+            UserError: If they cannot be written.
+        """
+        try:
+            with self.history.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(_finite(row)) + "\n" for row in rows)
+        except OSError as error:
+            raise UserError(
+                f"{storage.shown(str(self.history))} cannot be written ({error.strerror}). "
+                "The checkpoints are whole; make room and start the same command again."
+            ) from error
+
+    def sync_history(self) -> None:
+        """Wait until the disk has the rows of `metrics.jsonl`, which a checkpoint relies on."""
+        if self.history.exists():
+            with self.history.open("rb") as file:
+                os.fsync(file.fileno())
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of `metrics.jsonl`; a last line that was cut off does not count."""
@@ -116,20 +126,58 @@ class RunDirectory:
         """Write a JSON file, indented for people."""
         storage.write_text(str(path), json.dumps(_finite(values), indent=2) + "\n")
 
-    def _check_continues(self, cfg: CFG) -> None:
+    def _check_continues(self, cfg: CFG, force: bool) -> None:
         old, new = self.load_config().model_dump(), cfg.model_dump()
         changed = [
             f"  {key}: {before!r} -> {now!r}"
             for key, before, now in _differences(old, new)
             if not any(key == free or key.startswith(free + ".") for free in _MAY_CHANGE)
         ]
-        if changed:
+        if not changed:
+            return
+        differences = f"{self.address} holds a run with another configuration:\n" + "\n".join(
+            changed
+        )
+        if not force:
             raise UserError(
-                f"{storage.shown(str(self.path))} holds a run with another configuration:\n"
-                + "\n".join(changed)
-                + "\nGive this one its own folder, for example run.dir=runs/second, "
-                "or go back to the old values to continue the old run."
+                f"{differences}\nGive this one its own folder, for example run.dir=runs/second, "
+                "go back to the old values to continue the old run, or mix both with --force."
             )
+        log.warning("%s\nIt continues with the new values, as --force says.", differences)
+
+
+@contextmanager
+def opened(address: str) -> Iterator[RunDirectory]:
+    """Open a run's folder to look at what is there.
+
+    Args:
+        address: A local folder, which need not exist, or a URL. What lies at a URL is copied into a
+            temporary folder, and back by `RunDirectory.publish`.
+    """
+    if not storage.is_remote(address):
+        yield RunDirectory(Path(address), address, lambda: None)
+        return
+    with tempfile.TemporaryDirectory(prefix="run-") as temporary:
+        folder = Path(temporary, address.rstrip("/").rpartition("/")[2])
+        mirror = Mirror(address, folder)
+        mirror.fetch()
+        yield RunDirectory(folder, address, mirror.publish)
+
+
+@contextmanager
+def opened_existing(address: str) -> Iterator[RunDirectory]:
+    """Open the folder of a run that has been started; see `opened`.
+
+    Raises:
+        UserError: If there is no run in it.
+    """
+    with opened(address) as run:
+        if not run.config.is_file():
+            raise UserError(
+                f"{run.address} holds no run: there is no config.yaml in it. "
+                "Give the folder that training wrote to (run.dir)."
+            )
+        yield run
 
 
 def _finite(values: Mapping[str, Any]) -> dict[str, Any]:

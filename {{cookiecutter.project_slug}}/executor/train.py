@@ -13,9 +13,11 @@ from executor.device import Device
 from executor.facts import system_facts
 from executor.finish import finish
 from executor.judge import Judge
+from executor.lock import claimed, locked
 from executor.plan import Plan
 from executor.recorder import Recorder
-from executor.run_directory import RunDirectory, without_initial_weights
+from executor.run_directory import RunDirectory, opened, without_initial_weights
+from executor.saver import Saver
 from executor.signals import StopSignals
 from executor.standing import Standing
 from executor.state import TrainState
@@ -31,11 +33,12 @@ from utils.logs import log
 _GROUP_BYTES, _GROUP_STEPS = 1 << 20, 32
 
 
-def train(cfg: CFG) -> dict[str, float]:
+def train(cfg: CFG, force: bool = False) -> dict[str, float]:
     """Train, evaluate and report; continue where an earlier process of the same run stopped.
 
     Args:
         cfg: The checked configuration.
+        force: Continue a run even with settings that make it another experiment.
 
     Returns:
         The values of the best weights on the validation split, as in `metrics.json`.
@@ -45,8 +48,13 @@ def train(cfg: CFG) -> dict[str, float]:
         DivergedError: If loss or gradient became NaN or infinite.
         StoppedError: If a signal asked to stop; a checkpoint was written.
     """
-    run = RunDirectory(storage.resolve(cfg.run.dir))
-    run.check(cfg)
+    address = storage.resolve(cfg.run.dir)
+    with claimed(address), opened(address) as run, locked(run.path):
+        run.check(cfg, force)
+        return _train(cfg, run)
+
+
+def _train(cfg: CFG, run: RunDirectory) -> dict[str, float]:
     device = Device(cfg)
     source = open_source(cfg)
     classes = source.class_names
@@ -62,9 +70,12 @@ def train(cfg: CFG) -> dict[str, float]:
     if state.standing.step == 0:
         judge.try_out(state.judged)
     run.begin(cfg, {**device.facts(), "parameters": count(state.model)[0], **system_facts()})
+    run.publish()
     _announce(cfg, plan, state, device, (len(training.images), len(validation.images)), origin)
     _fit(cfg, run, plan, state, judge, TrainStep(cfg, state, loss, device), batches)
-    return finish(cfg, run, state, judge, classes)
+    values = finish(cfg, run, state, judge, classes)
+    run.publish()
+    return values
 
 
 def _fit(
@@ -83,6 +94,7 @@ def _fit(
         return
     recorder = Recorder(cfg, run, plan, standing.step)
     with (
+        closing(Saver(cfg, run)) as saver,
         closing(recorder),
         StopSignals() as signals,
         closing(_ahead(cfg, plan, standing, batches)) as ahead,
@@ -96,11 +108,11 @@ def _fit(
                 recorder.evaluation(step, judged)
                 standing.judge(judged, cfg.train)
                 state.after_evaluation(judged[cfg.train.monitor])
-            if plan.checkpoints_at(step) or signals.received:
+            if plan.checkpoints_at(step) or saver.is_due() or signals.received:
                 recorder.write()
-                checkpoint.save(run.checkpoints, step, state.state_dict())
-                checkpoint.prune(run.checkpoints, cfg.train.keep_checkpoints, standing.best_step)
+                saver.save(state)
             if signals.received:
+                saver.wait()
                 raise StoppedError(
                     f"stopped at step {step} of {plan.total_steps} with a checkpoint; "
                     "the same command continues from there.",
@@ -108,7 +120,8 @@ def _fit(
                 )
             if standing.gives_up(cfg.train):
                 log.info("stopped early: %s has not improved", cfg.train.monitor)
-                return
+                break
+        saver.wait()
 
 
 def _record(values: StepValues, standing: Standing, plan: Plan, recorder: Recorder) -> None:
@@ -153,7 +166,7 @@ def _restore(cfg: CFG, run: RunDirectory, state: TrainState) -> str:
             state.load_state_dict(saved)
         except ValueError as error:
             raise UserError(
-                f"the checkpoint in {storage.shown(str(run.path))} does not fit the model or the "
+                f"the checkpoint in {run.address} does not fit the model or the "
                 f"optimizer; has the code changed? Choose another run.dir to start anew.\n{error}"
             ) from error
         return f"continues after step {state.standing.step}"

@@ -1,10 +1,11 @@
 """Weights that come from or go to other runs, without the rest of a run's state."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from executor import checkpoint
-from executor.run_directory import RunDirectory
+from executor.run_directory import RunDirectory, opened_existing
 from executor.tensors import Model, Tensor, put_tensors, read_tensors, tensors_of
 from utils import storage
 from utils.errors import UserError
@@ -36,9 +37,7 @@ def best_weights(run: RunDirectory) -> tuple[dict[str, Tensor], int | None]:
             raise UserError(f"the best checkpoint, of step {best}, is damaged: {error}") from error
     if run.weights.is_file():
         return _read(run.weights), None
-    raise UserError(
-        f"{storage.shown(str(run.path))} holds no checkpoint yet; let it train until the first."
-    )
+    raise UserError(f"{run.address} holds no checkpoint yet; let it train until the first.")
 
 
 def load_strictly(model: Model, weights: dict[str, Tensor], origin: str) -> None:
@@ -75,8 +74,7 @@ def start_from(model: Model, path: str) -> None:
     Raises:
         UserError: If there is nothing to load from, or nothing of it fits.
     """
-    file = Path(path)
-    weights = _read(file) if file.suffix == ".safetensors" else _of_run(path)
+    weights = _of_file(path) if path.endswith(".safetensors") else _of_run(path)
     own = tensors_of(model)
     fitting = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
     if not fitting:
@@ -96,8 +94,18 @@ def start_from(model: Model, path: str) -> None:
             log.info("          %d %s: %s", len(names), label, _few(names))
 
 
+def _of_file(path: str) -> dict[str, Tensor]:
+    if not storage.is_remote(path):
+        return _read(Path(path))
+    with tempfile.TemporaryDirectory(prefix="weights-") as folder:
+        copy = Path(folder, "weights.safetensors")
+        storage.download(path, str(copy))
+        return _read(copy)
+
+
 def _of_run(path: str) -> dict[str, Tensor]:
-    return best_weights(RunDirectory.existing(path))[0]
+    with opened_existing(path) as run:
+        return best_weights(run)[0]
 
 
 def _read(path: Path) -> dict[str, Tensor]:

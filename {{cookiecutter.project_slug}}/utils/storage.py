@@ -9,6 +9,8 @@ from typing import Any
 
 from utils.errors import UserError
 
+# Storage without folders, where making one means to make the bucket: that is its owner's to do.
+_FLAT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
 _WEB_SECONDS = 60  # without a byte after which a connection counts as broken
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -44,6 +46,7 @@ def exists(path: str) -> bool:
     if not is_remote(path):
         return os.path.exists(path)
     filesystem, inner = _filesystem(path)
+    filesystem.invalidate_cache()  # other processes write there too
     return bool(filesystem.exists(inner))
 
 
@@ -86,7 +89,7 @@ def write_bytes(path: str, content: bytes) -> None:
     try:
         if is_remote(path):
             filesystem, inner = _filesystem(path)
-            filesystem.makedirs(os.path.dirname(inner), exist_ok=True)
+            _make_folder(filesystem, inner)
             filesystem.pipe_file(inner, content)
             return
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
@@ -126,6 +129,35 @@ def replace(temporary: str, path: str) -> None:
             os.close(folder)
 
 
+def download(url: str, path: str) -> None:
+    """Copy a remote file to a local one.
+
+    Raises:
+        UserError: If it cannot be read, or there is no room for it.
+    """
+    filesystem, inner = _filesystem(url)
+    try:
+        filesystem.get_file(inner, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"{url}: the file cannot be copied to {path} ({reason}).") from error
+
+
+def upload(path: str, url: str) -> None:
+    """Copy a local file to a remote one; readers see the old one or the new one, whole.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    filesystem, inner = _filesystem(url)
+    try:
+        _make_folder(filesystem, inner)
+        filesystem.put_file(path, inner)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"{url}: the file cannot be written ({reason}).") from error
+
+
 def list_files(path: str) -> list[str]:
     """Return the sorted names (no folders before them) of the files in a folder.
 
@@ -136,6 +168,7 @@ def list_files(path: str) -> list[str]:
         if not is_remote(path):
             return sorted(entry.name for entry in os.scandir(path) if entry.is_file())
         filesystem, inner = _filesystem(path)
+        filesystem.invalidate_cache()
         entries = filesystem.ls(inner, detail=True)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -167,6 +200,13 @@ def _read_web(url: str) -> bytes:
             return bytes(answer.read())
     except HTTPException as error:
         raise OSError(str(error) or type(error).__name__) from error
+
+
+def _make_folder(filesystem: Any, inner: str) -> None:
+    """Make the folder of a remote file where there is such a thing."""
+    protocols = filesystem.protocol
+    if _FLAT.isdisjoint([protocols] if isinstance(protocols, str) else protocols):
+        filesystem.makedirs(os.path.dirname(inner), exist_ok=True)
 
 
 def _filesystem(path: str) -> tuple[Any, str]:

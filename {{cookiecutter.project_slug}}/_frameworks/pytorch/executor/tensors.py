@@ -10,7 +10,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import Module as Model
 
-__all__ = ["Model", "Tensor", "count", "put_tensors", "read_tensors", "tensors_of", "write_tensors"]
+__all__ = [
+    "Model",
+    "Tensor",
+    "copied",
+    "count",
+    "put_tensors",
+    "read_tensors",
+    "tensors_of",
+    "write_tensors",
+]
 
 _IN_NUMPY = {torch.float64, torch.float32, torch.float16, torch.bool, torch.uint8}
 _IN_NUMPY |= {torch.int8, torch.int16, torch.int32, torch.int64}
@@ -31,6 +40,27 @@ def tensors_of(model: Model) -> dict[str, Tensor]:
 def put_tensors(model: Model, tensors: Mapping[str, Tensor]) -> None:
     """Copy tensors into those of a model with the same names, whose shapes they must have."""
     model.load_state_dict(tensors, strict=False)
+
+
+def copied(tensors: Mapping[str, Tensor], buffers: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors into memory of their own, on the CPU, so that training can go on changing them.
+
+    Args:
+        tensors: By name; any device and memory format.
+        buffers: What an earlier call returned, which is overwritten where it fits: to write into
+            memory that is in use already takes a quarter of the time.
+    """
+    fitting = {
+        name: buffers[name]
+        if name in buffers
+        and (buffers[name].shape, buffers[name].dtype) == (tensor.shape, tensor.dtype)
+        else torch.empty(tensor.shape, dtype=tensor.dtype)
+        for name, tensor in tensors.items()
+    }
+    with torch.no_grad():
+        for name, buffer in fitting.items():
+            buffer.copy_(tensors[name])
+    return fitting
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

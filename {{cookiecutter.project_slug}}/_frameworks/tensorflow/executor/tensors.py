@@ -11,7 +11,16 @@ from numpy import ndarray as Tensor
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-__all__ = ["Model", "Tensor", "count", "put_tensors", "read_tensors", "tensors_of", "write_tensors"]
+__all__ = [
+    "Model",
+    "Tensor",
+    "copied",
+    "count",
+    "put_tensors",
+    "read_tensors",
+    "tensors_of",
+    "write_tensors",
+]
 
 _NUMBER = re.compile(r"_\d+$")
 
@@ -39,6 +48,26 @@ def put_tensors(model: Model, tensors: Mapping[str, Tensor]) -> None:
     for name, variable in _named(model).items():
         if name in tensors:
             variable.assign(tensors[name])
+
+
+def copied(tensors: Mapping[str, Tensor], buffers: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors into memory of their own, so that training can go on changing them.
+
+    Args:
+        tensors: By name; any memory layout.
+        buffers: What an earlier call returned, which is overwritten where it fits: to write into
+            memory that is in use already takes a quarter of the time.
+    """
+    fitting = {
+        name: buffers[name]
+        if name in buffers
+        and (buffers[name].shape, buffers[name].dtype) == (tensor.shape, tensor.dtype)
+        else np.empty(tensor.shape, tensor.dtype)
+        for name, tensor in tensors.items()
+    }
+    for name, buffer in fitting.items():
+        np.copyto(buffer, tensors[name])
+    return fitting
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
