@@ -1,7 +1,7 @@
 """Checkpoints: whole or not there, verified when read, and nothing in them is ever executed.
 
 A checkpoint is two files: `step-00000200.safetensors` with the tensors, and `step-00000200.json`
-with everything else and the SHA-256 of the first. The JSON is written last and is what makes the
+with everything else and the SHA-256 of both. The JSON is written last and is what makes the
 checkpoint count, so a machine may stop at any moment. `executor.saver` says when one is written.
 """
 
@@ -68,6 +68,7 @@ def write(folder: Path, step: int, parts: Parts) -> None:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             os.fsync(file.fileno())
         record = {"step": step, "sha256": digest, "state": parts.plain}
+        record["check"] = _digest(record)
         storage.write_synced(str(counted), json.dumps(record).encode("utf-8"))
         os.replace(written, path)
         storage.replace(str(counted), str(path.with_suffix(".json")))
@@ -152,9 +153,15 @@ def _verified(folder: Path, step: int) -> tuple[Path, Any]:
     record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != record["sha256"]:
+    is_whole = isinstance(record, dict) and record.pop("check", None) == _digest(record)
+    if not is_whole or digest != record["sha256"]:
         raise ValueError("its content does not match its checksum")
     return path, record["state"]
+
+
+def _digest(record: dict[str, Any]) -> str:
+    """Return the SHA-256 of what a JSON file says, which survives being written and read."""
+    return hashlib.sha256(json.dumps(record).encode("utf-8")).hexdigest()
 
 
 def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
