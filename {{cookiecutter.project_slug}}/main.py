@@ -1,4 +1,4 @@
-"""The only entry to this project: python main.py train | evaluate | predict | config."""
+"""The only entry: python main.py train | evaluate | predict | runs | config."""
 
 import argparse
 import gc
@@ -36,6 +36,19 @@ def predict_command(arguments: argparse.Namespace) -> None:
 
     for path in predict(arguments.run, arguments.images, arguments.output):
         print(path)
+
+
+def runs_command(arguments: argparse.Namespace) -> None:
+    """List runs."""
+    from evaluation.runs import as_json, as_table, find_runs
+    from utils.storage import exists, resolve, shown
+
+    folder = arguments.folder or resolve("runs")
+    runs = find_runs(folder) if arguments.folder or exists(folder) else []
+    if arguments.json:
+        print(as_json(runs))
+    else:
+        print(as_table(runs) if runs else f"There is no run in {shown(folder)} yet.")
 
 
 def config_command(arguments: argparse.Namespace) -> None:
@@ -80,6 +93,11 @@ def parser() -> argparse.ArgumentParser:
         "images", metavar="IMAGE", nargs="+", help="image files or folders of them"
     )
     predict.add_argument("--output", metavar="DIR", required=True, help="folder to write to")
+    runs = command("runs", runs_command, "list runs: status, step, best value, age")
+    runs.add_argument(
+        "folder", metavar="FOLDER", nargs="?", help="where to look; default: the project's runs"
+    )
+    runs.add_argument("--json", action="store_true", help="print JSON for other programs")
     config = command("config", config_command, "print the resolved configuration and its origins")
     configuration(config)
     config.add_argument("--schema", action="store_true", help="print the JSON schema for editors")
