@@ -1,4 +1,4 @@
-"""The only entry: python main.py train | evaluate | predict | runs | config."""
+"""The only entry: python main.py train | evaluate | predict | runs | check | config."""
 
 import argparse
 import gc
@@ -51,6 +51,27 @@ def runs_command(arguments: argparse.Namespace) -> None:
         print(as_table(runs) if runs else f"There is no run in {shown(folder)} yet.")
 
 
+def check_command(arguments: argparse.Namespace) -> None:
+    """Tell whether environment, data and configuration are sound."""
+    from utils.checks import Checks, check_installed
+
+    checks = Checks()
+    check_installed(checks)
+    if not checks.bad:  # what comes next imports the packages
+        from configs.loading import load_config
+
+        cfg = checks.make(
+            "configuration",
+            lambda: load_config(arguments.config, arguments.overrides),
+            lambda _: arguments.config or "configs/default.yaml",
+        )
+        if cfg is not None:
+            from executor.check import check
+
+            check(cfg, checks)
+    checks.conclude()
+
+
 def config_command(arguments: argparse.Namespace) -> None:
     """Print the configuration, and where each value came from; or the schema."""
     from configs.show import resolved, schema
@@ -98,6 +119,8 @@ def parser() -> argparse.ArgumentParser:
         "folder", metavar="FOLDER", nargs="?", help="where to look; default: the project's runs"
     )
     runs.add_argument("--json", action="store_true", help="print JSON for other programs")
+    text = "try out environment, data and configuration; write nothing into run.dir"
+    configuration(command("check", check_command, text))
     config = command("config", config_command, "print the resolved configuration and its origins")
     configuration(config)
     config.add_argument("--schema", action="store_true", help="print the JSON schema for editors")

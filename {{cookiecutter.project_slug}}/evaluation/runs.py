@@ -121,9 +121,8 @@ def _derived(folder: Path, name: str) -> Run:
     step, values = _history(folder / "metrics.jsonl", monitor)
     final = _object(_text(folder / "metrics.json"))
     if final and isinstance(final.get(monitor), int | float):
-        best = float(final[monitor])
-    else:
-        best = (min if mode == "min" else max)(values, default=None)  # type: ignore[type-var]
+        values = [float(final[monitor])]
+    best = min(values, default=None) if mode == "min" else max(values, default=None)
     return Run(
         name,
         "finished" if final else "stopped",
