@@ -1,4 +1,4 @@
-"""The only entry to this project: python main.py train | evaluate | predict | config."""
+"""The only entry: python main.py train | evaluate | predict | runs | check | config."""
 
 import argparse
 import gc
@@ -36,6 +36,40 @@ def predict_command(arguments: argparse.Namespace) -> None:
 
     for path in predict(arguments.run, arguments.images, arguments.output):
         print(path)
+
+
+def runs_command(arguments: argparse.Namespace) -> None:
+    """List runs."""
+    from evaluation.runs import as_json, as_table, find_runs
+    from utils.storage import exists, resolve, shown
+
+    folder = arguments.folder or resolve("runs")
+    runs = find_runs(folder) if arguments.folder or exists(folder) else []
+    if arguments.json:
+        print(as_json(runs))
+    else:
+        print(as_table(runs) if runs else f"There is no run in {shown(folder)} yet.")
+
+
+def check_command(arguments: argparse.Namespace) -> None:
+    """Tell whether environment, data and configuration are sound."""
+    from utils.checks import Checks, check_installed
+
+    checks = Checks()
+    check_installed(checks)
+    if not checks.bad:  # what comes next imports the packages
+        from configs.loading import load_config
+
+        cfg = checks.make(
+            "configuration",
+            lambda: load_config(arguments.config, arguments.overrides),
+            lambda _: arguments.config or "configs/default.yaml",
+        )
+        if cfg is not None:
+            from executor.check import check
+
+            check(cfg, checks)
+    checks.conclude()
 
 
 def config_command(arguments: argparse.Namespace) -> None:
@@ -83,6 +117,13 @@ def parser() -> argparse.ArgumentParser:
         "images", metavar="IMAGE", nargs="+", help="image files or folders of them"
     )
     predict.add_argument("--output", metavar="DIR", required=True, help="folder to write to")
+    runs = command("runs", runs_command, "list runs: status, step, best value, age")
+    runs.add_argument(
+        "folder", metavar="FOLDER", nargs="?", help="where to look; default: the project's runs"
+    )
+    runs.add_argument("--json", action="store_true", help="print JSON for other programs")
+    text = "try out environment, data and configuration; write nothing into run.dir"
+    configuration(command("check", check_command, text))
     config = command("config", config_command, "print the resolved configuration and its origins")
     configuration(config)
     config.add_argument("--schema", action="store_true", help="print the JSON schema for editors")

@@ -94,6 +94,10 @@ class Data(Section):
     """Where decoded samples are kept; auto: in memory where they fit into half of it."""
     cache_dir: Text = "cache"
     """Folder of the cache on disk; a relative one lies in the project's folder."""
+    on_bad_sample: Literal["raise", "skip"] = "raise"
+    """raise: a damaged or missing file or an unknown label is an error; skip: leave samples out."""
+    bad_sample_limit: PositiveInt = 10
+    """How many samples of a split `skip` may leave out; one more is an error."""
     workers: Annotated[int, Field(ge=0, le=256)] = 2
     """Threads that decode files; 0: none, and no batches are made ahead of the training."""
 

@@ -87,7 +87,7 @@ class Folder:
         """Return "train", "validation" or "test".
 
         Raises:
-            UserError: If a mask is missing, or the split is empty.
+            UserError: If the split is empty. A mask that is missing is told when it is read.
         """
         check_split_name(name)
         pairs = self._pairs[name]
@@ -121,16 +121,17 @@ class Folder:
                 f"{shown(image_folder)}: there are no images here. "
                 f"Files that count end in: {' '.join(IMAGE_ENDINGS)}"
             )
-        missing = [stem for stem in images if stem + self._mask_suffix not in masks]
-        if missing:
-            raise UserError(_missing_masks(missing, images, mask_folder, self._mask_suffix))
-        if len(masks) > len(images):
-            unused = len(masks) - len(images)
-            log.warning("%s: %d masks have no image and are left out.", shown(mask_folder), unused)
-        return [
-            Pair(stem, join(image_folder, file), join(mask_folder, masks[stem + self._mask_suffix]))
-            for stem, file in images.items()
-        ]
+        wanted = {stem: stem + self._mask_suffix for stem in images}
+        missing = [stem for stem, mask in wanted.items() if mask not in masks]
+        _warn_of_unused(sorted(masks.keys() - set(wanted.values())), masks, mask_folder)
+        count = f"{len(missing)} of {len(images)} images here have none"
+        pairs = []
+        for stem, file in images.items():
+            image = join(image_folder, file)
+            mask = join(mask_folder, masks.get(wanted[stem], wanted[stem] + MASK_ENDINGS[0]))
+            said = _no_mask(image, mask, count) if wanted[stem] not in masks else None
+            pairs.append(Pair(stem, image, mask, said))
+        return pairs
 
     def _check_folders(self, *folders: str) -> None:
         for folder in folders:
@@ -162,13 +163,21 @@ def _by_stem(folder: str, endings: tuple[str, ...]) -> dict[str, str]:
     return files
 
 
-def _missing_masks(missing: list[str], images: dict[str, str], folder: str, suffix: str) -> str:
-    expected = [f"{stem}{suffix}.png for {images[stem]}" for stem in missing[:_MOST_SHOWN]]
-    more = f", and {len(missing) - _MOST_SHOWN} more" if len(missing) > _MOST_SHOWN else ""
+def _no_mask(image: str, mask: str, count: str) -> str:
     return (
-        f"{shown(folder)}: {len(missing)} of {len(images)} images have no mask: "
-        f"{', '.join(expected)}{more}. Masks may end in: {' '.join(MASK_ENDINGS)} "
-        "(JPEG would blur the labels). Add the masks or remove the images."
+        f"{shown(image)}: this image has no mask ({count}). Expected: {shown(mask)}; masks may end "
+        f"in {' '.join(MASK_ENDINGS)} (JPEG would blur the labels). Add the mask or remove the "
+        "image."
+    )
+
+
+def _warn_of_unused(stems: list[str], masks: dict[str, str], folder: str) -> None:
+    if not stems:
+        return
+    listed = ", ".join(masks[stem] for stem in stems[:_MOST_SHOWN])
+    more = f" and {len(stems) - _MOST_SHOWN} more" if len(stems) > _MOST_SHOWN else ""
+    log.warning(
+        "%s: %d masks have no image and are not used: %s%s", shown(folder), len(stems), listed, more
     )
 
 

@@ -11,6 +11,10 @@ from utils.errors import UserError
 
 Colour = str | Sequence[int]
 _MOST_SHOWN = 5  # unknown labels listed in a message
+_SET_VALUES = (
+    "Set mask_values to the value of each class, in the order of class_names, and ignore_value to "
+    "that of pixels that shall not count."
+)
 
 
 class LabelMap:
@@ -21,6 +25,7 @@ class LabelMap:
         class_names: Sequence[str],
         mask_values: Sequence[int] | Sequence[Colour] | None = None,
         ignore_value: int | Colour | None = None,
+        remedy: str = _SET_VALUES,
     ) -> None:
         """Check the values.
 
@@ -29,11 +34,13 @@ class LabelMap:
             mask_values: For each class its grey level or palette index, or its colour as [r, g, b]
                 or "#rrggbb". None: the class index itself.
             ignore_value: The value (same kind) of pixels that count nowhere; None: there are none.
+            remedy: What to do about a mask with other values, for the message.
 
         Raises:
             UserError: If the values do not fit the classes or each other.
         """
         self.class_names = tuple(class_names)
+        self._remedy = remedy
         values: list[object] = list(range(len(class_names)) if mask_values is None else mask_values)
         if len(values) != len(class_names):
             raise UserError(
@@ -114,8 +121,7 @@ class LabelMap:
         what = "colours" if self.in_colour else "labels"
         return UserError(
             f"{name}: the mask holds unknown {what}: {'; '.join(shown)}. Known: {known}. "
-            "Set mask_values to the value of each class, in the order of class_names, and "
-            "ignore_value to that of pixels that shall not count."
+            f"{self._remedy}"
         )
 
     def _shown(self, code: int) -> str:

@@ -31,12 +31,13 @@ def load_split(cfg: CFG, source: Source, name: str) -> Decoded:
     """Decode a split, or take it from the cache.
 
     Args:
-        cfg: Image size, cache and workers are used.
+        cfg: Image size, cache, workers and what is done about bad samples are used.
         source: What `open_source` returned.
         name: "train", "validation" or "test".
 
     Raises:
-        UserError: If a sample cannot be read; the message names its file.
+        UserError: If the split is empty, or samples are bad and may not be left out; the message
+            names their files.
     """
     return decode(
         source.split(name),
@@ -47,6 +48,8 @@ def load_split(cfg: CFG, source: Source, name: str) -> Decoded:
         key=lambda: f"{source.fingerprint}-{name}",
         progress=_logged(name),
         num_classes=len(source.class_names),
+        may_skip=cfg.data.bad_sample_limit if cfg.data.on_bad_sample == "skip" else 0,
+        title=f"split {name!r}",
     )
 
 

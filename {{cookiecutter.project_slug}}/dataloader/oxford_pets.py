@@ -68,7 +68,11 @@ class OxfordPets:
         self._validation = validation
         self._url = url.rstrip("/")
         self._progress = progress
-        self._labels = LabelMap(self.class_names, _TRIMAP_VALUES)
+        self._labels = LabelMap(
+            self.class_names,
+            _TRIMAP_VALUES,
+            remedy="Replace the file by the one in annotations.tar.gz.",
+        )
 
     @cached_property
     def fingerprint(self) -> str:

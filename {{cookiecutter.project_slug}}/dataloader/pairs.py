@@ -21,6 +21,9 @@ class Pair:
     name: str
     image: str
     mask: str
+    """Where it is, or should be."""
+    missing: str | None = None
+    """What is said of a mask that is known not to be there."""
 
 
 class PairedFiles:
@@ -59,40 +62,60 @@ class PairedFiles:
             uint8 [height, width, 3] and uint8 [height, width].
 
         Raises:
-            UserError: If a file is unreadable, the sizes differ, or the mask has unknown labels.
+            UserError: If a file is missing or unreadable, the sizes differ, or the mask has unknown
+                labels.
         """
         pair = self.pairs[index]
-        picture = open_picture(read_bytes(pair.image), shown(pair.image))
-        mask = load_picture(open_picture(read_bytes(pair.mask), shown(pair.mask)), shown(pair.mask))
+        if pair.missing is not None:
+            raise UserError(pair.missing)
+        picture = open_picture(_content(pair.image, f"mask {shown(pair.mask)}"), shown(pair.image))
+        mask = open_picture(_content(pair.mask, f"image {shown(pair.image)}"), shown(pair.mask))
+        load_picture(mask, shown(pair.mask))
         classes = self._labels.read(_fitted(mask, picture, pair), shown(pair.mask), size)
         return picture_to_rgb(picture, shown(pair.image), size), classes
 
 
+def _content(path: str, belongs_to: str) -> bytes:
+    """Return one file of a pair; where it cannot be read, say what it belongs to."""
+    try:
+        return read_bytes(path)
+    except UserError as error:
+        raise UserError(
+            f"{error} It belongs to the {belongs_to}: put it there, or remove both."
+        ) from error
+
+
 def _fitted(mask: Image.Image, picture: Image.Image, pair: Pair) -> Image.Image:
-    height, width = seen_size(picture)
+    height, width = seen_size(picture, shown(pair.image))
     if mask.size == (width, height):
         return mask
     if mask.size == picture.size:
         return turn_like(mask, picture)
     raise UserError(
         f"{shown(pair.mask)}: the mask is {mask.width} x {mask.height} pixels, but its image "
-        f"{shown(pair.image)} is {width} x {height} (width x height). Both must be the same."
+        f"{shown(pair.image)} is {width} x {height} (width x height). Both must be the same: "
+        "replace one of them."
     )
 
 
 def stamp_of_files(paths: Sequence[str], *settings: object) -> str:
-    """Return a text that changes when a file is replaced or a setting differs.
+    """Return a text that changes when a file is replaced, comes or goes, or a setting differs.
 
     Local files count by size and time of change, others by what their storage says about them.
     """
     digest = hashlib.sha256(repr(settings).encode())
     for path in paths:
-        if is_remote(path):
-            digest.update(f"{path}|{_remote_stamp(path)}".encode())
-        else:
-            status = os.stat(path)
-            digest.update(f"{path}|{status.st_size}|{status.st_mtime_ns}".encode())
+        try:
+            stamp = _remote_stamp(path) if is_remote(path) else _local_stamp(path)
+        except FileNotFoundError:  # whether a sample may lack a file is decided when it is read
+            stamp = "missing"
+        digest.update(f"{path}|{stamp}".encode())
     return digest.hexdigest()
+
+
+def _local_stamp(path: str) -> str:
+    status = os.stat(path)
+    return f"{status.st_size}|{status.st_mtime_ns}"
 
 
 def _remote_stamp(path: str) -> str:

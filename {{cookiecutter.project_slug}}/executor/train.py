@@ -1,6 +1,6 @@
 """Trains: from a configuration to a run directory that holds everything."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from itertools import chain
 
@@ -22,6 +22,7 @@ from executor.signals import StopSignals
 from executor.standing import Standing
 from executor.state import TrainState
 from executor.step import TrainStep
+from executor.telling import told
 from executor.tensors import count
 from executor.values import StepValues
 from executor.weights import start_from
@@ -70,10 +71,16 @@ def _train(cfg: CFG, run: RunDirectory) -> dict[str, float]:
     if state.standing.step == 0:
         judge.try_out(state.judged)
     run.begin(cfg, {**device.facts(), "parameters": count(state.model)[0], **system_facts()})
-    run.publish()
     _announce(cfg, plan, state, device, (len(training.images), len(validation.images)), origin)
-    _fit(cfg, run, plan, state, judge, TrainStep(cfg, state, loss, device), batches)
-    values = finish(cfg, run, state, judge, classes)
+    is_complete = state.standing.step >= plan.total_steps or state.standing.gives_up(cfg.train)
+    with told(cfg, run, plan, state) as tell:
+        run.publish()
+        if is_complete:
+            log.info("complete  nothing is left to train; raise train.epochs to go on")
+        else:
+            train_step = TrainStep(cfg, state, loss, device)
+            _fit(cfg, run, plan, state, judge, train_step, batches, tell)
+        values = finish(cfg, run, state, judge, classes)
     run.publish()
     return values
 
@@ -86,12 +93,10 @@ def _fit(
     judge: Judge,
     train_step: TrainStep,
     batches: TrainingBatches,
+    tell: Callable[[], None],
 ) -> None:
     """Take steps until the plan is fulfilled, early stopping ends it or a signal arrives."""
     standing = state.standing
-    if standing.step >= plan.total_steps or standing.gives_up(cfg.train):
-        log.info("complete  nothing is left to train; raise train.epochs to go on")
-        return
     recorder = Recorder(cfg, run, plan, standing.step)
     with (
         closing(Saver(cfg, run)) as saver,
@@ -110,6 +115,7 @@ def _fit(
                 state.after_evaluation(judged[cfg.train.monitor])
             if plan.checkpoints_at(step) or saver.is_due() or signals.received:
                 recorder.write()
+                tell()
                 saver.save(state)
             if signals.received:
                 saver.wait()

@@ -1,6 +1,8 @@
 """Images and masks as arrays: decoding, resizing, and colouring masks for people to see."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -9,6 +11,7 @@ from utils.errors import UserError
 
 _ORIENTATION = 0x0112  # the EXIF tag: 1 = as stored, 5 to 8 = turned by a quarter
 _QUARTER_TURNS = (5, 6, 7, 8)
+_DAMAGED = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -76,13 +79,13 @@ def open_picture(content: bytes, name: str) -> Image.Image:
     """
     try:
         return Image.open(io.BytesIO(content))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except _DAMAGED as error:
         # Pillow's own text shows the buffer's address where the format is unknown.
         unknown = isinstance(error, UnidentifiedImageError)
         reason = "its format is unknown" if unknown else str(error)
         raise UserError(
-            f"{name}: not a readable image ({reason}, {len(content)} bytes). "
-            "Replace or remove the file."
+            f"{name}: not a readable image ({reason}, {len(content)} bytes). Expected: a whole "
+            "image file, such as PNG or JPEG. Replace or remove the file."
         ) from error
 
 
@@ -96,20 +99,37 @@ def load_picture(picture: Image.Image, name: str) -> Image.Image:
     Raises:
         UserError: If they cannot be decoded.
     """
-    try:
+    with _decoding(name):
         picture.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(
-            f"{name}: the image cannot be decoded ({error}). Replace or remove the file."
-        ) from error
     return picture
 
 
-def seen_size(picture: Image.Image) -> tuple[int, int]:
-    """Return (height, width) of a picture as people see it, its EXIF orientation applied."""
+def seen_size(picture: Image.Image, name: str) -> tuple[int, int]:
+    """Return (height, width) of a picture as people see it, its EXIF orientation applied.
+
+    Args:
+        picture: From `open_picture`.
+        name: The file's name, for the message.
+
+    Raises:
+        UserError: If the orientation cannot be read; a PNG holds it behind the pixels.
+    """
     width, height = picture.size
-    turned = picture.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS
+    with _decoding(name):
+        turned = picture.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS
     return (width, height) if turned else (height, width)
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Tell what Pillow found to be damaged in a file."""
+    try:
+        yield
+    except _DAMAGED as error:
+        raise UserError(
+            f"{name}: the image cannot be decoded ({error}). Expected: a whole image file. "
+            "Replace or remove the file."
+        ) from error
 
 
 def turn_like(mask: Image.Image, picture: Image.Image) -> Image.Image:
@@ -144,7 +164,7 @@ def picture_to_rgb(
             "Convert the file, for example with ImageMagick: magick IN -depth 8 OUT"
         )
     if size is not None:
-        turned = seen_size(picture) != picture.size[::-1]
+        turned = seen_size(picture, name) != picture.size[::-1]
         picture.draft("RGB", size if turned else size[::-1])
     upright = ImageOps.exif_transpose(load_picture(picture, name)).convert("RGB")
     if size is not None and upright.size != size[::-1]:

@@ -82,7 +82,7 @@ def test_a_damaged_cache_is_made_again(tmp_path, damage):
     if damage == "remove":
         file.unlink()
     elif damage == "foreign":
-        (folder / "checksums.json").write_text("[")
+        (folder / "record.json").write_text("[")
     else:
         file.write_bytes(content[:-100] if damage == "truncate" else content)
     split = Numbers()
