@@ -21,10 +21,12 @@ _MAY_CHANGE = (
     "run.log_every",
     "run.tensorboard",
     "train.checkpoint_every",
+    "train.divergence_limit",
     "train.early_stopping",
     "train.epochs",
     "train.keep_checkpoints",
     "train.max_steps",
+    "train.on_divergence",
 )
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Generator
 from contextlib import closing
-from itertools import chain
 
 from configs.schema import CFG
 from dataloader.batches import Batch, TrainingBatches, prefetched
@@ -13,6 +12,7 @@ from executor.device import Device
 from executor.facts import system_facts
 from executor.finish import finish
 from executor.judge import Judge
+from executor.mishaps import WatchedSteps
 from executor.plan import Plan
 from executor.recorder import Recorder
 from executor.run_directory import RunDirectory, without_initial_weights
@@ -42,7 +42,8 @@ def train(cfg: CFG) -> dict[str, float]:
 
     Raises:
         UserError: If data, model or run directory are not what the configuration says.
-        DivergedError: If loss or gradient became NaN or infinite.
+        DivergedError: If loss or gradient became NaN or infinite, and `train.on_divergence` or
+            `divergence_limit` lets the run end there.
         StoppedError: If a signal asked to stop; a checkpoint was written.
     """
     run = RunDirectory(storage.resolve(cfg.run.dir))
@@ -63,7 +64,8 @@ def train(cfg: CFG) -> dict[str, float]:
         judge.try_out(state.judged)
     run.begin(cfg, {**device.facts(), "parameters": count(state.model)[0], **system_facts()})
     _announce(cfg, plan, state, device, (len(training.images), len(validation.images)), origin)
-    _fit(cfg, run, plan, state, judge, TrainStep(cfg, state, loss, device), batches)
+    take_steps = WatchedSteps(cfg, run, state, TrainStep(cfg, state, loss, device))
+    _fit(cfg, run, plan, state, judge, take_steps, batches)
     return finish(cfg, run, state, judge, classes)
 
 
@@ -73,21 +75,38 @@ def _fit(
     plan: Plan,
     state: TrainState,
     judge: Judge,
-    train_step: TrainStep,
+    take_steps: WatchedSteps,
     batches: TrainingBatches,
 ) -> None:
     """Take steps until the plan is fulfilled, early stopping ends it or a signal arrives."""
-    standing = state.standing
-    if standing.step >= plan.total_steps or standing.gives_up(cfg.train):
+    if _is_over(cfg, plan, state.standing):
         log.info("complete  nothing is left to train; raise train.epochs to go on")
         return
+    with StopSignals() as signals:
+        while not _is_over(cfg, plan, state.standing):  # again after the state has gone back
+            _go_on(cfg, run, plan, state, judge, take_steps, batches, signals)
+
+
+def _is_over(cfg: CFG, plan: Plan, standing: Standing) -> bool:
+    """Tell whether nothing is left to train."""
+    return standing.step >= plan.total_steps or standing.gives_up(cfg.train)
+
+
+def _go_on(
+    cfg: CFG,
+    run: RunDirectory,
+    plan: Plan,
+    state: TrainState,
+    judge: Judge,
+    take_steps: WatchedSteps,
+    batches: TrainingBatches,
+    signals: StopSignals,
+) -> None:
+    """Take steps from where the state is to the end, or to where it goes back to a checkpoint."""
+    standing = state.standing
     recorder = Recorder(cfg, run, plan, standing.step)
-    with (
-        closing(recorder),
-        StopSignals() as signals,
-        closing(_ahead(cfg, plan, standing, batches)) as ahead,
-    ):
-        for taken in chain.from_iterable(map(train_step, ahead)):
+    with closing(recorder), closing(_ahead(cfg, plan, standing, batches)) as ahead:
+        for taken in take_steps(ahead):
             for values in taken:
                 _record(values, standing, plan, recorder)
             step = standing.step
@@ -113,8 +132,9 @@ def _fit(
 
 def _record(values: StepValues, standing: Standing, plan: Plan, recorder: Recorder) -> None:
     """Show one step, and write a row of the mean since the last one where one is due."""
-    standing.loss_sum += values.loss
-    standing.loss_count += 1
+    if values.left_out is None:
+        standing.loss_sum += values.loss
+        standing.loss_count += 1
     recorder.step(values.step, values.loss)
     if plan.logs_at(values.step):
         row = {"loss": standing.take_mean_loss(), "grad_norm": values.grad_norm}
@@ -129,13 +149,9 @@ def _ahead(cfg: CFG, plan: Plan, standing: Standing, batches: TrainingBatches) -
     height, width = cfg.data.image_size
     batch_bytes = plan.batch_size * height * width * 4  # three channels and a mask
     most = min(max(_GROUP_BYTES // batch_bytes, 1), _GROUP_STEPS)
-    groups = plan.groups(standing.step, most)
-    position, done = standing.position, standing.step
     return prefetched(
-        lambda steps: batches.at(
-            position + (steps.start - done) * plan.batch_size, len(steps) * plan.batch_size
-        ),
-        groups,
+        lambda positions: batches.at(positions.start, len(positions)),
+        plan.groups(standing, most),
         cfg.data.workers,
     )
 
