@@ -150,6 +150,10 @@ class Train(Section):
     """Evaluate on one of this many parts of the validation split while training (the end: all)."""
     early_stopping: EarlyStopping | None = None
     """Stop when `monitor` no longer improves; null: never."""
+    on_divergence: Literal["stop", "skip", "rewind"] = "stop"
+    """After NaN or infinity: end, skip the update, or go back and leave out the batch."""
+    divergence_limit: PositiveInt = 10
+    """How many batches `skip` and `rewind` may leave out of a run; one more ends it."""
     checkpoint_every: PositiveInt = 200
     """Steps between two checkpoints; evaluations and the end write one too."""
     checkpoint_minutes: PositiveFloat | None = None

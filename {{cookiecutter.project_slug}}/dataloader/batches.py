@@ -27,6 +27,8 @@ class Batch:
     """uint8 [B, h, w]: class indices and IGNORE_INDEX."""
     indices: np.ndarray
     """int64 [B]: which samples of the split these are."""
+    position: int
+    """Where the first of them stands among the samples that are gone through, from 0."""
 
 
 class TrainingBatches:
@@ -73,7 +75,7 @@ class TrainingBatches:
                 start = number * DRAWS_PER_TRANSFORM
                 own = draws[:, start : start + DRAWS_PER_TRANSFORM]
                 images, masks = transform(images, masks, own)
-        return Batch(images, masks, indices)
+        return Batch(images, masks, indices, position)
 
 
 def evaluation_batches(
@@ -100,7 +102,7 @@ def evaluation_batches(
     for start in range(0, len(indices), batch_size):
         chosen = indices[start : start + batch_size]
         images = np.take(decoded.images, chosen, axis=0)
-        yield Batch(images, np.take(decoded.masks, chosen, axis=0), chosen)
+        yield Batch(images, np.take(decoded.masks, chosen, axis=0), chosen, start)
 
 
 def prefetched(

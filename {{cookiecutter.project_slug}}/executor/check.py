@@ -22,6 +22,7 @@ from executor import checkpoint
 from executor.building import build_loss, build_state
 from executor.device import Device
 from executor.judge import Judge
+from executor.mishaps import diverged
 from executor.plan import Plan
 from executor.run_directory import RunDirectory, opened, without_initial_weights
 from executor.state import TrainState
@@ -174,10 +175,18 @@ class _Trial:
         return step, self.take(state, step, 1)
 
     def take(self, state: TrainState, step: TrainStep, steps: int) -> list[StepValues]:
-        """Take some steps and return what each measured."""
+        """Take some steps and return what each measured.
+
+        Raises:
+            DivergedError: If a loss or gradient is not finite.
+        """
         size = self._cfg.train.batch_size
         groups = (step(self._batches.at(state.standing.position, size)) for _ in range(steps))
-        return [values for taken in chain.from_iterable(groups) for values in taken]
+        measured = [values for taken in chain.from_iterable(groups) for values in taken]
+        for values in measured:
+            if values.left_out is not None:
+                raise diverged(values, values.left_out)
+        return measured
 
     def judge(self, state: TrainState) -> dict[str, float]:
         """Evaluate a state and let it take note of that, as training does."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from configs.schema import CFG
+from executor.standing import Standing
 
 
 @dataclass(frozen=True)
@@ -40,21 +41,30 @@ class Plan:
             evaluate_every=train.evaluate_every,
         )
 
-    def groups(self, step: int, most: int) -> Iterator[range]:
-        """Yield the steps after `step` in groups, as ranges.
+    def groups(self, standing: Standing, most: int) -> Iterator[range]:
+        """Yield the steps that are still to do in groups: the positions of each group's samples.
 
-        A group ends where the state is needed: at every evaluation and checkpoint.
+        A group ends where the state is needed, at every evaluation and checkpoint, and before a
+        batch that is left out. The next one begins behind that.
 
         Args:
-            step: Updates done so far.
+            standing: Where the run is, and what it leaves out.
             most: Steps in a group, at least 1.
         """
+        step, position, left_out = standing.step, standing.position, set(standing.left_out)
         while step < self.total_steps:
-            last = step + 1
-            while last - step < most and not self.checkpoints_at(last):
-                last += 1
-            yield range(step, last)
-            step = last
+            while position in left_out:
+                position += self.batch_size
+            start = position
+            is_whole = False
+            while not is_whole:
+                step, position = step + 1, position + self.batch_size
+                is_whole = (
+                    position - start == most * self.batch_size
+                    or self.checkpoints_at(step)
+                    or position in left_out
+                )
+            yield range(start, position)
 
     def epoch(self, step: int) -> float:
         """Return how many times the training split has been seen after a step."""

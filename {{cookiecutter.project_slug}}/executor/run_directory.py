@@ -27,10 +27,12 @@ _MAY_CHANGE = (
     "run.tensorboard",
     "train.checkpoint_every",
     "train.checkpoint_minutes",
+    "train.divergence_limit",
     "train.early_stopping",
     "train.epochs",
     "train.keep_checkpoints",
     "train.max_steps",
+    "train.on_divergence",
 )
 
 

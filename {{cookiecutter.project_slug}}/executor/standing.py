@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from configs.schema import Train
 from utils.errors import UserError
@@ -13,9 +13,9 @@ class Standing:
     """What a run has done and reached so far."""
 
     step: int = 0
-    """Updates done."""
+    """Steps done, those without an update among them."""
     position: int = 0
-    """Training samples consumed."""
+    """Where the next batch begins in the stream of samples, unless it is left out."""
     best_value: float | None = None
     """The best value of `train.monitor` so far."""
     best_step: int | None = None
@@ -24,6 +24,8 @@ class Standing:
     loss_sum: float = 0.0
     """Sum of the losses since the last row of training metrics."""
     loss_count: int = 0
+    left_out: list[int] = field(default_factory=list)
+    """Where the batches begin that nothing is learned from (`train.on_divergence`)."""
 
     def judge(self, values: Mapping[str, float], train: Train) -> None:
         """Take note of an evaluation: whether it is the best, and how long that is ago.
@@ -54,7 +56,7 @@ class Standing:
         return train.early_stopping is not None and self.waited >= train.early_stopping.patience
 
     def take_mean_loss(self) -> float:
-        """Return the mean loss since the last call, and begin the next mean."""
-        mean = self.loss_sum / self.loss_count
+        """Return the mean loss since the last call, NaN without any, and begin the next mean."""
+        mean = self.loss_sum / self.loss_count if self.loss_count else math.nan
         self.loss_sum, self.loss_count = 0.0, 0
         return mean

@@ -1,37 +1,29 @@
 """Trains: from a configuration to a run directory that holds everything."""
 
-from collections.abc import Callable, Generator
 from contextlib import closing
-from itertools import chain
 
 from configs.schema import CFG
-from dataloader.batches import Batch, TrainingBatches, prefetched
 from dataloader.loading import load_split, open_source, training_batches
 from executor import checkpoint
 from executor.building import build_loss, build_state
 from executor.device import Device
 from executor.facts import system_facts
 from executor.finish import finish
+from executor.fitting import Fitting
 from executor.judge import Judge
 from executor.lock import claimed, locked
+from executor.mishaps import WatchedSteps
 from executor.plan import Plan
-from executor.recorder import Recorder
 from executor.run_directory import RunDirectory, opened, without_initial_weights
 from executor.saver import Saver
-from executor.signals import StopSignals
-from executor.standing import Standing
 from executor.state import TrainState
 from executor.step import TrainStep
 from executor.telling import told
 from executor.tensors import count
-from executor.values import StepValues
 from executor.weights import start_from
 from utils import storage
-from utils.errors import StoppedError, UserError
+from utils.errors import UserError
 from utils.logs import log
-
-# Small batches are made several at once: each alone is quicker made than handed over.
-_GROUP_BYTES, _GROUP_STEPS = 1 << 20, 32
 
 
 def train(cfg: CFG, force: bool = False) -> dict[str, float]:
@@ -46,7 +38,8 @@ def train(cfg: CFG, force: bool = False) -> dict[str, float]:
 
     Raises:
         UserError: If data, model or run directory are not what the configuration says.
-        DivergedError: If loss or gradient became NaN or infinite.
+        DivergedError: If loss or gradient became NaN or infinite, and `train.on_divergence` or
+            `divergence_limit` lets the run end there.
         StoppedError: If a signal asked to stop; a checkpoint was written.
     """
     address = storage.resolve(cfg.run.dir)
@@ -72,91 +65,16 @@ def _train(cfg: CFG, run: RunDirectory) -> dict[str, float]:
         judge.try_out(state.judged)
     run.begin(cfg, {**device.facts(), "parameters": count(state.model)[0], **system_facts()})
     _announce(cfg, plan, state, device, (len(training.images), len(validation.images)), origin)
-    is_complete = state.standing.step >= plan.total_steps or state.standing.gives_up(cfg.train)
-    with told(cfg, run, plan, state) as tell:
+    with told(cfg, run, plan, state) as tell, closing(Saver(cfg, run)) as saver:
         run.publish()
-        if is_complete:
+        take_steps = WatchedSteps(cfg, run, state, TrainStep(cfg, state, loss, device), saver)
+        fitting = Fitting(cfg, run, plan, state, judge, take_steps, batches, saver, tell)
+        if fitting.is_over():
             log.info("complete  nothing is left to train; raise train.epochs to go on")
-        else:
-            train_step = TrainStep(cfg, state, loss, device)
-            _fit(cfg, run, plan, state, judge, train_step, batches, tell)
+        fitting.fit()
         values = finish(cfg, run, state, judge, classes)
     run.publish()
     return values
-
-
-def _fit(
-    cfg: CFG,
-    run: RunDirectory,
-    plan: Plan,
-    state: TrainState,
-    judge: Judge,
-    train_step: TrainStep,
-    batches: TrainingBatches,
-    tell: Callable[[], None],
-) -> None:
-    """Take steps until the plan is fulfilled, early stopping ends it or a signal arrives."""
-    standing = state.standing
-    recorder = Recorder(cfg, run, plan, standing.step)
-    with (
-        closing(Saver(cfg, run)) as saver,
-        closing(recorder),
-        StopSignals() as signals,
-        closing(_ahead(cfg, plan, standing, batches)) as ahead,
-    ):
-        for taken in chain.from_iterable(map(train_step, ahead)):
-            for values in taken:
-                _record(values, standing, plan, recorder)
-            step = standing.step
-            if plan.evaluates_at(step):
-                judged = judge.evaluate_part(state.judged)
-                recorder.evaluation(step, judged)
-                standing.judge(judged, cfg.train)
-                state.after_evaluation(judged[cfg.train.monitor])
-            if plan.checkpoints_at(step) or saver.is_due() or signals.received:
-                recorder.write()
-                tell()
-                saver.save(state)
-            if signals.received:
-                saver.wait()
-                raise StoppedError(
-                    f"stopped at step {step} of {plan.total_steps} with a checkpoint; "
-                    "the same command continues from there.",
-                    signals.received,
-                )
-            if standing.gives_up(cfg.train):
-                log.info("stopped early: %s has not improved", cfg.train.monitor)
-                break
-        saver.wait()
-
-
-def _record(values: StepValues, standing: Standing, plan: Plan, recorder: Recorder) -> None:
-    """Show one step, and write a row of the mean since the last one where one is due."""
-    standing.loss_sum += values.loss
-    standing.loss_count += 1
-    recorder.step(values.step, values.loss)
-    if plan.logs_at(values.step):
-        row = {"loss": standing.take_mean_loss(), "grad_norm": values.grad_norm}
-        recorder.training(values.step, {**row, "learning_rate": values.learning_rate})
-
-
-def _ahead(cfg: CFG, plan: Plan, standing: Standing, batches: TrainingBatches) -> Generator[Batch]:
-    """Yield the remaining samples, made ahead by threads where there are workers.
-
-    Each item holds those of one step, or of several steps where they are small.
-    """
-    height, width = cfg.data.image_size
-    batch_bytes = plan.batch_size * height * width * 4  # three channels and a mask
-    most = min(max(_GROUP_BYTES // batch_bytes, 1), _GROUP_STEPS)
-    groups = plan.groups(standing.step, most)
-    position, done = standing.position, standing.step
-    return prefetched(
-        lambda steps: batches.at(
-            position + (steps.start - done) * plan.batch_size, len(steps) * plan.batch_size
-        ),
-        groups,
-        cfg.data.workers,
-    )
 
 
 def _restore(cfg: CFG, run: RunDirectory, state: TrainState) -> str:

@@ -21,16 +21,34 @@ def test_plan_counts_epochs_in_samples() -> None:
 def test_plan_ends_a_group_of_steps_where_the_state_is_needed() -> None:
     cfg = load_config(None, ["train.epochs=3", "train.batch_size=4", "train.checkpoint_every=4"])
     plan = Plan.of(cfg, 10)  # evaluates after steps 3, 5 and 8
-    assert list(plan.groups(0, 9)) == [range(3), range(3, 4), range(4, 5), range(5, 8)]
-    assert list(plan.groups(1, 2)) == [
-        range(1, 3),
-        range(3, 4),
-        range(4, 5),
-        range(5, 7),
-        range(7, 8),
-    ]
-    assert list(plan.groups(7, 1)) == [range(7, 8)]
-    assert list(plan.groups(8, 9)) == []
+    assert groups(plan, Standing(), 9) == [(0, 12), (12, 16), (16, 20), (20, 32)]
+    assert groups(plan, Standing(1, 4), 2) == [(4, 12), (12, 16), (16, 20), (20, 28), (28, 32)]
+    assert groups(plan, Standing(7, 28), 1) == [(28, 32)]
+    assert groups(plan, Standing(8, 32), 9) == []
+
+
+@pytest.mark.parametrize(
+    ("step", "position", "left_out", "expected"),
+    [
+        (0, 0, [8], [(0, 8), (12, 16), (16, 20), (20, 24), (24, 36)]),  # ends before, begins behind
+        (0, 0, [0], [(4, 16), (16, 20), (20, 24), (24, 36)]),
+        (0, 0, [4, 8], [(0, 4), (12, 20), (20, 24), (24, 28), (28, 40)]),  # one behind the other
+        (3, 12, [12], [(16, 20), (20, 24), (24, 36)]),  # just ahead
+        (3, 16, [12], [(16, 20), (20, 24), (24, 36)]),  # just passed
+        (5, 20, [28, 0, 32], [(20, 28), (36, 40)]),  # in any order
+        (5, 20, [32], [(20, 32)]),  # behind the end
+    ],
+)
+def test_plan_ends_a_group_before_a_batch_that_is_left_out_and_begins_behind_it(
+    step: int, position: int, left_out: list[int], expected: list[tuple[int, int]]
+) -> None:
+    cfg = load_config(None, ["train.epochs=3", "train.batch_size=4", "train.checkpoint_every=4"])
+    standing = Standing(step=step, position=position, left_out=left_out)
+    assert groups(Plan.of(cfg, 10), standing, 9) == expected
+
+
+def groups(plan: Plan, standing: Standing, most: int) -> list[tuple[int, int]]:
+    return [(group.start, group.stop) for group in plan.groups(standing, most)]
 
 
 def test_early_stopping_and_the_best_value() -> None:

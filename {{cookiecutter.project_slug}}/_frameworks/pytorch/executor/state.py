@@ -29,10 +29,19 @@ class TrainState:
 
     def after_update(self) -> None:
         """Move on what changes with every update."""
-        if not isinstance(self.schedule, ReduceLROnPlateau):
-            self.schedule.step()
         if self.ema is not None:
             self.ema.update_parameters(self.model)
+
+    def after_step(self, position: int) -> None:
+        """Move on what changes with every step, whether it had an update or not.
+
+        Args:
+            position: Where the samples of the step ended in the stream of samples.
+        """
+        self.standing.step += 1
+        self.standing.position = position
+        if not isinstance(self.schedule, ReduceLROnPlateau):
+            self.schedule.step()
 
     def after_evaluation(self, value: float) -> None:
         """Move on what changes with every evaluation; `value` is that of `train.monitor`."""
@@ -100,6 +109,7 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, saved: list[dict[str, A
     for group, saved_group in zip(optimizer.param_groups, saved, strict=True):
         group.update(saved_group["settings"])
         for parameter, values in zip(group["params"], saved_group["state"], strict=True):
+            optimizer.state.pop(parameter, None)  # what no update has changed yet has none
             if values:
                 state = {name: _like(parameter, value) for name, value in values.items()}
                 optimizer.state[parameter] = state

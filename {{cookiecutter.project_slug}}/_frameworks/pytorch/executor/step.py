@@ -1,7 +1,8 @@
 """One optimizer step: forward, backward, checks, update."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -12,7 +13,7 @@ from configs.schema import CFG
 from dataloader.batches import Batch
 from executor.device import Device
 from executor.state import TrainState
-from executor.values import StepValues, divergence
+from executor.values import LeftOut, StepValues
 from utils import seeding
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -25,7 +26,8 @@ class TrainStep:
         """Prepare what all steps share.
 
         Args:
-            cfg: `train.batch_size`, `accumulate`, `clip_norm` and `run.seed` are used.
+            cfg: `train.batch_size`, `accumulate`, `clip_norm`, `on_divergence` and `run.seed` are
+                used.
             state: What each step changes.
             loss: Maps float logits [B, C, H, W] and int64 targets [B, H, W] to a scalar.
             device: Where it runs.
@@ -37,6 +39,9 @@ class TrainStep:
         self._parameters = [p for g in state.optimizer.param_groups for p in g["params"]]
         kinds = {(parameter.device, parameter.dtype) for parameter in self._parameters}
         is_uniform = len(kinds) == 1 and hasattr(torch, "_foreach_norm")
+        # With another policy the state that such a step leaves is never used again.
+        keeps_statistics = cfg.train.on_divergence == "skip"
+        self._statistics = list(state.model.buffers()) if keeps_statistics else []
         self._total_norm = _uniform_norm if is_uniform else torch.nn.utils.get_total_norm
         self._batch_size = cfg.train.batch_size
         self._accumulate = cfg.train.accumulate
@@ -51,35 +56,49 @@ class TrainStep:
 
         Yields:
             What the next steps measured, when the state stands where the last of them ended. Here
-            they come one by one; a framework that runs several at once yields several.
-
-        Raises:
-            DivergedError: If loss or gradient is not finite; the weights are those before the step.
+            they come one by one; a framework that runs several at once yields several. Where loss
+            or gradient is not finite, the step comes alone and has changed no weight.
         """
         parts = self._parts(group)
         for start in range(0, len(group.indices), self._batch_size):
             indices = group.indices[start : start + self._batch_size]
-            yield [self._take(islice(parts, self._accumulate), indices)]
+            yield [self._take(islice(parts, self._accumulate), indices, group.position + start)]
 
-    def _take(self, parts: Iterable[tuple[Tensor, Tensor]], indices: np.ndarray) -> StepValues:
+    def _take(
+        self, parts: Iterable[tuple[Tensor, Tensor]], indices: np.ndarray, position: int
+    ) -> StepValues:
         """Do one step with its accumulation steps' images and masks."""
         state = self._state
         self._device.seed(self._seed + state.standing.step)
         for parameter in self._parameters:
             parameter.grad = None
+        before = [buffer.clone() for buffer in self._statistics]
         loss = self._backward(parts)
         state.scaler.unscale_(state.optimizer)
         norm = self._gradient_norm()
+        rate = float(state.optimizer.param_groups[0]["lr"])
+        end = position + len(indices)
         # A gradient scaler expects infinite gradients now and then, and skips their update itself.
         if not math.isfinite(loss if state.scaler.is_enabled() else loss + norm):
-            raise divergence(state.standing.step + 1, loss, norm, indices)
-        learning_rate = float(state.optimizer.param_groups[0]["lr"])
+            self._leave_out(before, end)
+            left_out = LeftOut(position, tuple(indices.tolist()))
+            return StepValues(state.standing.step, loss, norm, rate, left_out)
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.after_update()
-        state.standing.step += 1
-        state.standing.position += len(indices)
-        return StepValues(state.standing.step, loss, norm, learning_rate)
+        state.after_step(end)
+        return StepValues(state.standing.step, loss, norm, rate)
+
+    def _leave_out(self, before: Sequence[Tensor], end: int) -> None:
+        """End a step without an update: put the running statistics back and move on."""
+        state = self._state
+        for buffer, value in zip(self._statistics, before, strict=True):
+            buffer.copy_(value)
+        state.scaler.update(state.scaler.get_scale())  # forgets the step, keeps the factor
+        with warnings.catch_warnings():
+            # PyTorch suspects a mistake where the schedule moves on before the first update.
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+            state.after_step(end)
 
     def _backward(self, parts: Iterable[tuple[Tensor, Tensor]]) -> float:
         """Add up the gradient of a batch, a part at a time, and return the mean loss."""

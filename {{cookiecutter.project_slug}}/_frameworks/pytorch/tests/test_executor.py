@@ -1,5 +1,6 @@
 """The pieces of the executor: device, state, step, checkpoints and weights."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,9 @@ from executor.standing import Standing
 from executor.state import TrainState
 from executor.step import TrainStep
 from executor.tensors import read_tensors, write_tensors
-from executor.values import StepValues
+from executor.values import LeftOut, StepValues
 from executor.weights import judged_weights, start_from
-from utils.errors import DivergedError, UserError
+from utils.errors import UserError
 
 CLASSES = ("object", "background", "border")
 SMALL = (
@@ -60,7 +61,13 @@ def batch(seed: int, count: int = 8) -> Batch:
     random = np.random.default_rng(seed)
     images = random.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
     masks = random.integers(0, 3, (count, 16, 16), dtype=np.uint8)
-    return Batch(images, masks, np.arange(count))
+    return Batch(images, masks, np.arange(count), position=seed * count)
+
+
+def joined(*batches: Batch) -> Batch:
+    fields = ("images", "masks", "indices")
+    images, masks, indices = (np.concatenate([getattr(b, f) for b in batches]) for f in fields)
+    return Batch(images, masks, indices, batches[0].position)
 
 
 def vector(state: TrainState) -> torch.Tensor:
@@ -120,9 +127,7 @@ def test_steps_taken_together_are_those_taken_one_by_one(accumulate: int) -> Non
     single, step = parts(cfg)
     together, step_together = parts(cfg)
     batches = [batch(seed) for seed in range(3)]
-    fields = ("images", "masks", "indices")
-    group = Batch(*(np.concatenate([getattr(b, name) for b in batches]) for name in fields))
-    taken = [values for some in step_together.taken(group) for values in some]
+    taken = [values for some in step_together.taken(joined(*batches)) for values in some]
     assert taken == [step(b) for b in batches]
     assert [values.step for values in taken] == [1, 2, 3]
     assert torch.equal(vector(together), vector(single))
@@ -149,17 +154,77 @@ def test_the_norm_is_that_of_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert norm == other_step(batch(0)).grad_norm
 
 
-def test_a_step_that_is_not_finite_changes_no_weight(monkeypatch: pytest.MonkeyPatch) -> None:
-    state, step = parts(config())
-    before = vector(state)
+def everything(state: TrainState) -> list[torch.Tensor]:
+    """All tensors of a state and the number of averaged updates, as they are now."""
+    optimizer = [value for s in state.optimizer.state.values() for value in s.values()]
+    averaged = [] if state.ema is None else list(state.ema.state_dict().values())
+    tensors = [*state.model.state_dict().values(), *optimizer, *averaged]
+    return [tensor.clone() for tensor in tensors]
+
+
+def assert_equal(one: list[torch.Tensor], other: list[torch.Tensor]) -> None:
+    assert len(one) == len(other)
+    for left, right in zip(one, other, strict=True):
+        assert torch.equal(left, right)
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["at once", "after an update"])
+def test_a_step_that_is_not_finite_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    cfg = config("train.ema_decay=0.5", "train.on_divergence=skip", "train.schedule=linear")
+    state, step = parts(cfg)
     loss = step.taken._loss
-    monkeypatch.setattr(
-        step.taken, "_loss", lambda logits, target: loss(logits, target) * float("nan")
-    )
-    with pytest.raises(DivergedError, match="step 1 gave loss nan"):
-        step(batch(0))
-    assert torch.equal(vector(state), before)
-    assert state.standing == Standing()
+
+    def only_if_mixed(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return loss(logits, target) / (target.min() < 2).float()
+
+    monkeypatch.setattr(step.taken, "_loss", only_if_mixed)
+    for seed in range(first):
+        step(batch(seed))
+    before = everything(state)
+    bad = batch(first)
+    bad.masks[:] = 2
+    taken = step.taken(joined(bad, batch(first + 1)))
+    [values] = next(taken)
+    assert_equal(everything(state), before)
+    assert values.left_out == LeftOut(8 * first, tuple(range(8)))
+    assert values.loss == float("inf")
+    assert state.standing == Standing(step=first + 1, position=8 * (first + 1))
+    [after] = next(taken)
+    assert after.left_out is None
+    assert after.learning_rate < values.learning_rate  # the schedule goes by steps
+    assert not torch.equal(vector(state), before[0].flatten())
+
+
+def test_a_scaled_loss_that_is_not_finite_leaves_the_scaler_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cfg = config("executor.precision=fp32", "train.on_divergence=skip")
+    device = Device(cfg)
+    device.precision = "fp16"
+    state = build_state(cfg, CLASSES, 10, device)
+    step = OneStep(TrainStep(cfg, state, build_loss(cfg, CLASSES, device), device))
+    state.scaler.load_state_dict({**state.scaler.state_dict(), "scale": 8.0})
+    step(batch(0))
+    before, scaler = everything(state), state.scaler.state_dict()
+    loss = step.taken._loss
+    with monkeypatch.context() as patch:
+        patch.setattr(step.taken, "_loss", lambda logits, target: loss(logits, target) / 0)
+        assert step(batch(1)).left_out is not None
+    assert_equal(everything(state), before)
+    assert state.scaler.state_dict() == scaler
+    assert step(batch(2)).left_out is None
+    assert state.scaler.state_dict()["_growth_tracker"] == scaler["_growth_tracker"] + 1
+
+
+def test_going_back_to_before_the_first_update_forgets_what_the_optimizer_knows() -> None:
+    state, step = parts(config())
+    fresh = copy.deepcopy(state.state_dict())
+    once = step(batch(0))
+    state.load_state_dict(fresh)
+    assert not state.optimizer.state
+    assert step(batch(0)) == once
 
 
 def test_the_moving_average_is_what_is_judged() -> None:

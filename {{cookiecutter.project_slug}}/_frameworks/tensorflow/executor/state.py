@@ -113,12 +113,20 @@ class TrainState:
         return [variable for variable in self.model.variables if id(variable) not in weights]
 
     def after_update(self) -> None:
-        """Move on what changes with every update; part of the step's graph.
-
-        The schedule does not: it is a function of the number of the update.
-        """
+        """Move on what changes with every update; part of the step's graph."""
         if self.ema is not None:
             self.ema.update_parameters(self.model)
+
+    def after_step(self, position: int) -> None:
+        """Move on what changes with every step, whether it had an update or not.
+
+        The schedule does not: it is a function of the number of the step.
+
+        Args:
+            position: Where the samples of the step ended in the stream of samples.
+        """
+        self.standing.step += 1
+        self.standing.position = position
 
     def after_evaluation(self, value: float) -> None:
         """Move on what changes with every evaluation: nothing, in TensorFlow."""

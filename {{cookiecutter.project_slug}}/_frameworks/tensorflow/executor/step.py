@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import compress
 from typing import Any
 
@@ -13,7 +13,7 @@ from configs.schema import CFG
 from dataloader.batches import Batch
 from executor.device import Device
 from executor.state import TrainState
-from executor.values import StepValues, divergence
+from executor.values import LeftOut, StepValues
 from utils import seeding
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -71,37 +71,39 @@ class TrainStep:
             group: The samples of one or more steps, one step's after the other's.
 
         Yields:
-            What the next steps measured, when the state stands where the last of them ended.
-
-        Raises:
-            DivergedError: If loss or gradient is not finite; the weights are those before the step.
+            What the next steps measured, when the state stands where the last of them ended. Where
+            loss or gradient is not finite, the step comes alone and has changed no weight.
         """
         start = 0
         while start < len(group.indices):
             end = start + self._at_once * self._batch_size
-            part = Batch(group.images[start:end], group.masks[start:end], group.indices[start:end])
-            start = end
-            yield from self._take(part)
+            arrays = (group.images[start:end], group.masks[start:end], group.indices[start:end])
+            start += yield from self._take(Batch(*arrays, group.position + start))
 
-    def _take(self, part: Batch) -> Iterator[list[StepValues]]:
-        """Take some steps in one call."""
-        standing = self._state.standing
-        first, count = standing.step, len(part.indices) // self._batch_size
+    def _take(self, part: Batch) -> Generator[list[StepValues], None, int]:
+        """Take steps in one call, up to the first without an update; return their samples."""
+        first, size = self._state.standing.step, self._batch_size
+        count = len(part.indices) // size
         rates = [float(self._state.schedule(first + i)) for i in range(count)]
         begun = time.perf_counter()
         results = self._run(part.images, part.masks, np.array(rates, np.float32), np.int64(first))
         rows: list[tuple[float, float]] = results.numpy().tolist()  # waits for the call to end
-        seconds = (time.perf_counter() - begun) / count
-        self._at_once = max(int(_CALL_SECONDS / seconds), 1)
         good = next((i for i, row in enumerate(rows) if not self._is_good(*row)), count)
-        standing.step += good
-        standing.position += good * self._batch_size
+        taken = min(good + 1, count)
+        seconds = (time.perf_counter() - begun) / taken
+        self._at_once = max(int(_CALL_SECONDS / seconds), 1)
+        numbers = zip(rows, rates, strict=True)
+        values = [StepValues(first + i, *row, rate) for i, (row, rate) in enumerate(numbers, 1)]
+        for i in range(good):
+            self._state.after_step(part.position + (i + 1) * size)
         if good:
-            numbers = zip(rows[:good], rates, strict=False)
-            yield [StepValues(first + i, *row, rate) for i, (row, rate) in enumerate(numbers, 1)]
+            yield values[:good]
         if good < count:
-            indices = part.indices[good * self._batch_size : (good + 1) * self._batch_size]
-            raise divergence(first + good + 1, *rows[good], indices)
+            self._state.after_step(part.position + taken * size)
+            indices = part.indices[good * size : taken * size].tolist()
+            left_out = LeftOut(part.position + good * size, tuple(indices))
+            yield [values[good]._replace(left_out=left_out)]
+        return taken * size
 
     def _steps(
         self, images: tf.Tensor, masks: tf.Tensor, rates: tf.Tensor, first: tf.Tensor

@@ -24,10 +24,10 @@ from executor.standing import Standing
 from executor.state import TrainState
 from executor.step import TrainStep
 from executor.tensors import count, read_tensors, tensors_of, write_tensors
-from executor.values import StepValues
+from executor.values import LeftOut, StepValues
 from executor.weights import judged_weights, load_strictly, start_from
 from main import main
-from utils.errors import DivergedError, UserError
+from utils.errors import UserError
 from utils.storage import PROJECT
 
 CLASSES = ("object", "background", "border")
@@ -105,12 +105,13 @@ def batch(seed: int, count: int = 8) -> Batch:
     random = np.random.default_rng(seed)
     images = random.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
     masks = random.integers(0, 3, (count, 16, 16), dtype=np.uint8)
-    return Batch(images, masks, np.arange(count))
+    return Batch(images, masks, np.arange(count), position=seed * count)
 
 
 def joined(*batches: Batch) -> Batch:
     fields = ("images", "masks", "indices")
-    return Batch(*(np.concatenate([getattr(b, name) for b in batches]) for name in fields))
+    images, masks, indices = (np.concatenate([getattr(b, f) for b in batches]) for f in fields)
+    return Batch(images, masks, indices, batches[0].position)
 
 
 def vector(state: TrainState) -> np.ndarray:
@@ -246,10 +247,41 @@ def test_a_step_that_is_not_finite_changes_nothing(monkeypatch: pytest.MonkeyPat
     step.taken._at_once = 3
     taken = step.taken(joined(batch(0), bad, batch(2)))
     assert next(taken) == [other_step(batch(0))]
-    with pytest.raises(DivergedError, match=r"step 2 gave loss inf.* samples of the step: 0, 1, 2"):
-        next(taken)
-    assert_equal(state, other)
     assert state.standing == other.standing == Standing(step=1, position=8)
+    [values] = next(taken)
+    assert values.left_out == LeftOut(8, tuple(range(8)))
+    assert (values.step, values.loss) == (2, float("inf"))
+    assert_equal(state, other)
+    assert state.standing == Standing(step=2, position=16)
+    other.standing.step = 2
+    assert next(taken) == [other_step(batch(2))]
+    assert_equal(state, other)
+    assert state.standing == other.standing == Standing(step=3, position=24)
+    assert list(taken) == []
+
+
+def test_a_scaled_loss_that_is_not_finite_leaves_the_scaler_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cfg = config(f"model={PIXELWISE}", "executor.precision=fp32")
+    device = Device(cfg)
+    device.precision = "fp16"
+    state = build_state(cfg, CLASSES, 10, device)
+    step = OneStep(TrainStep(cfg, state, build_loss(cfg, CLASSES, device), device))
+    state.scaler.load_state_dict({"scale": 8.0, "good": 5})
+    loss = step.taken._loss
+    factor = tf.Variable(1.0)
+    monkeypatch.setattr(step.taken, "_loss", lambda logits, target: loss(logits, target) * factor)
+    step(batch(0))
+    before, scaler = everything(state), state.scaler.state_dict()
+    factor.assign(float("inf"))
+    assert step(batch(1)).left_out is not None
+    for left, right in zip(everything(state), before, strict=True):
+        np.testing.assert_array_equal(left, right)
+    assert state.scaler.state_dict() == scaler == {"scale": 8.0, "good": 6}
+    factor.assign(1.0)
+    assert step(batch(2)).left_out is None
+    assert state.scaler.state_dict() == {"scale": 8.0, "good": 7}
 
 
 def test_the_moving_average_is_what_is_judged() -> None:

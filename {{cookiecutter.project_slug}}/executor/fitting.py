@@ -1,0 +1,115 @@
+"""The loop: steps, evaluations and checkpoints, until the plan is fulfilled."""
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass
+
+from configs.schema import CFG
+from dataloader.batches import Batch, TrainingBatches, prefetched
+from executor.judge import Judge
+from executor.mishaps import WatchedSteps
+from executor.plan import Plan
+from executor.recorder import Recorder
+from executor.run_directory import RunDirectory
+from executor.saver import Saver
+from executor.signals import StopSignals
+from executor.state import TrainState
+from executor.values import StepValues
+from utils.errors import StoppedError
+from utils.logs import log
+
+# Small batches are made several at once: each alone is quicker made than handed over.
+_GROUP_BYTES, _GROUP_STEPS = 1 << 20, 32
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What the loop works with."""
+
+    cfg: CFG
+    run: RunDirectory
+    plan: Plan
+    state: TrainState
+    judge: Judge
+    take_steps: WatchedSteps
+    batches: TrainingBatches
+    saver: Saver
+    tell: Callable[[], None]
+    """Says how far the run is; see `executor.telling`."""
+
+    def fit(self) -> None:
+        """Take steps until the plan is fulfilled, early stopping ends it or a signal arrives.
+
+        Raises:
+            DivergedError: See `executor.mishaps`.
+            StoppedError: If a signal asked to stop; a checkpoint was written.
+            UserError: If something cannot be written.
+        """
+        with StopSignals() as signals:
+            while not self.is_over():  # again after the state has gone back
+                self._go_on(signals)
+        self.saver.wait()
+
+    def is_over(self) -> bool:
+        """Tell whether nothing is left to train."""
+        standing = self.state.standing
+        return standing.step >= self.plan.total_steps or standing.gives_up(self.cfg.train)
+
+    def _go_on(self, signals: StopSignals) -> None:
+        """Take steps from where the state is to the end, or to where it goes back."""
+        recorder = Recorder(self.cfg, self.run, self.plan, self.state.standing.step)
+        with closing(recorder), closing(self._ahead()) as ahead:
+            for taken in self.take_steps(ahead):
+                for values in taken:
+                    self._record(values, recorder)
+                if self.plan.evaluates_at(self.state.standing.step):
+                    self._evaluate(recorder)
+                self._save_where_due(recorder, signals)
+                if self.state.standing.gives_up(self.cfg.train):
+                    log.info("stopped early: %s has not improved", self.cfg.train.monitor)
+                    return
+
+    def _record(self, values: StepValues, recorder: Recorder) -> None:
+        """Show one step, and write a row of the mean since the last one where one is due."""
+        standing = self.state.standing
+        if values.left_out is None:
+            standing.loss_sum += values.loss
+            standing.loss_count += 1
+        recorder.step(values.step, values.loss)
+        if self.plan.logs_at(values.step):
+            row = {"loss": standing.take_mean_loss(), "grad_norm": values.grad_norm}
+            recorder.training(values.step, {**row, "learning_rate": values.learning_rate})
+
+    def _evaluate(self, recorder: Recorder) -> None:
+        judged = self.judge.evaluate_part(self.state.judged)
+        recorder.evaluation(self.state.standing.step, judged)
+        self.state.standing.judge(judged, self.cfg.train)
+        self.state.after_evaluation(judged[self.cfg.train.monitor])
+
+    def _save_where_due(self, recorder: Recorder, signals: StopSignals) -> None:
+        step = self.state.standing.step
+        if self.plan.checkpoints_at(step) or self.saver.is_due() or signals.received:
+            recorder.write()
+            self.tell()
+            self.saver.save(self.state)
+        if signals.received:
+            self.saver.wait()
+            raise StoppedError(
+                f"stopped at step {step} of {self.plan.total_steps} with a checkpoint; "
+                "the same command continues from there.",
+                signals.received,
+            )
+
+    def _ahead(self) -> Generator[Batch]:
+        """Yield the remaining samples, made ahead by threads where there are workers.
+
+        Each item holds those of one step, or of several steps where they are small.
+        """
+        height, width = self.cfg.data.image_size
+        batch_bytes = self.plan.batch_size * height * width * 4  # three channels and a mask
+        most = min(max(_GROUP_BYTES // batch_bytes, 1), _GROUP_STEPS)
+        return prefetched(
+            lambda positions: self.batches.at(positions.start, len(positions)),
+            self.plan.groups(self.state.standing, most),
+            self.cfg.data.workers,
+        )

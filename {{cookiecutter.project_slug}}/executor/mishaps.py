@@ -1,0 +1,134 @@
+"""What becomes of a run when loss or gradient is NaN or infinite: `train.on_divergence`."""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain
+
+from configs.schema import CFG
+from dataloader.batches import Batch
+from executor import checkpoint
+from executor.run_directory import RunDirectory
+from executor.saver import Saver
+from executor.standing import Standing
+from executor.state import TrainState
+from executor.step import TrainStep
+from executor.values import LeftOut, StepValues
+from utils.errors import DivergedError
+from utils.logs import log
+
+_SHOWN = 8
+_ADVICE = (
+    "Lower train.optimizer's learning rate, set train.clip_norm=1.0, try executor.precision=fp32, "
+    "or leave such batches out: train.on_divergence=skip."
+)
+
+
+class WatchedSteps:
+    """Takes steps, and does as `train.on_divergence` says about those without an update."""
+
+    def __init__(
+        self, cfg: CFG, run: RunDirectory, state: TrainState, train_step: TrainStep, saver: Saver
+    ) -> None:
+        """Prepare; with `rewind` there is a checkpoint from now on.
+
+        Args:
+            cfg: `train.on_divergence` and `divergence_limit` are used.
+            run: Where the checkpoints are.
+            state: That of the run.
+            train_step: Changes it.
+            saver: Writes the checkpoints.
+        """
+        policy, most = cfg.train.on_divergence, cfg.train.divergence_limit
+        remedies: dict[str, Callable[[StepValues, LeftOut], bool]] = {
+            "stop": _stop,
+            "skip": partial(_skip, state, most),
+            "rewind": partial(_go_back, state, most, run, saver),
+        }
+        self._goes_on_after = remedies[policy]
+        self._train_step = train_step
+        if policy == "rewind" and not checkpoint.steps(run.checkpoints):
+            saver.save(state)
+
+    def __call__(self, groups: Iterable[Batch]) -> Iterator[list[StepValues]]:
+        """Take the steps of groups of batches.
+
+        Yields:
+            What `train_step` yields. It ends early where the state has gone back to a checkpoint.
+
+        Raises:
+            DivergedError: If the run shall not go on.
+        """
+        for taken in chain.from_iterable(map(self._train_step, groups)):
+            batch = taken[0].left_out
+            if batch is not None and not self._goes_on_after(taken[0], batch):
+                return
+            yield taken
+
+
+def diverged(values: StepValues, batch: LeftOut) -> DivergedError:
+    """Return the error for a step without an update: what happened, and what to do."""
+    return DivergedError(f"{_told(values, batch)} {_ADVICE}")
+
+
+def _stop(values: StepValues, batch: LeftOut) -> bool:
+    """End the run."""
+    raise diverged(values, batch)
+
+
+def _skip(state: TrainState, most: int, values: StepValues, batch: LeftOut) -> bool:
+    """Take note of the batch; return that the steps go on."""
+    standing = state.standing
+    standing.left_out = _with_another(standing, most, values, batch)
+    count = len(standing.left_out)
+    log.warning("%s They are left out (%d of at most %d).", _told(values, batch), count, most)
+    return True
+
+
+def _go_back(
+    state: TrainState,
+    most: int,
+    run: RunDirectory,
+    saver: Saver,
+    values: StepValues,
+    batch: LeftOut,
+) -> bool:
+    """Go back to the newest checkpoint, to go on without the batch; return that steps end here."""
+    left_out = _with_another(state.standing, most, values, batch)
+    saver.wait()  # for one that is being written
+    saved = checkpoint.load_newest(run.checkpoints)
+    if saved is None:
+        raise DivergedError(f"{_told(values, batch)} There is no checkpoint any more. {_ADVICE}")
+    state.load_state_dict(saved)
+    state.standing.left_out = left_out
+    log.warning(
+        "%s They are left out (%d of at most %d); training goes back to step %d.",
+        _told(values, batch),
+        len(left_out),
+        most,
+        state.standing.step,
+    )
+    return False
+
+
+def _with_another(standing: Standing, most: int, values: StepValues, batch: LeftOut) -> list[int]:
+    """Return where the batches begin that are left out, this one among them.
+
+    Raises:
+        DivergedError: If these are more than `most`.
+    """
+    if len(standing.left_out) >= most:
+        raise DivergedError(
+            f"{_told(values, batch)} As many batches as train.divergence_limit={most} allows "
+            f"were left out before. {_ADVICE}"
+        )
+    return [*standing.left_out, batch.position]
+
+
+def _told(values: StepValues, batch: LeftOut) -> str:
+    """Return what happened, as two sentences."""
+    listed = ", ".join(str(index) for index in batch.indices[:_SHOWN])
+    more = ", ..." if len(batch.indices) > _SHOWN else ""
+    return (
+        f"step {values.step} gave loss {values.loss} and gradient norm {values.grad_norm}; the "
+        f"weights are unchanged. Training samples of the step: {listed}{more}."
+    )
