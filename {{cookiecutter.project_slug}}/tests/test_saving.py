@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -174,6 +175,27 @@ def test_a_second_process_on_a_url_is_refused(url: str, monkeypatch: pytest.Monk
             train(url)
         monkeypatch.undo()
     assert not storage.exists(f"{url}/owner.json")
+
+
+SIGNALLED = """
+import os, signal, sys, time
+from executor.signals import StopSignals
+
+with StopSignals() as signals:
+    for _ in range(int(sys.argv[1])):
+        os.kill(os.getpid(), signal.SIGTERM)
+        print(signals.received, flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere SIGTERM ends a process at once")
+@pytest.mark.parametrize(("signals", "code"), [(1, 0), (2, -signal.SIGTERM)])
+def test_the_first_signal_is_remembered_and_the_second_ends_at_once(
+    signals: int, code: int
+) -> None:
+    command = [sys.executable, "-c", SIGNALLED, str(signals)]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (code, f"{signal.SIGTERM.value}\n")
 
 
 def test_no_thread_is_left_when_a_run_has_ended(tmp_path: Path) -> None:
