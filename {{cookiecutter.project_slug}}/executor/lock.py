@@ -88,7 +88,10 @@ def claimed(url: str) -> Iterator[None]:
 
     def beat() -> None:
         while not ended.wait(_BEAT_SECONDS):
-            storage.write_text(address, json.dumps({**me, "time": time.time()}))
+            try:
+                storage.write_text(address, json.dumps({**me, "time": time.time()}))
+            except UserError as error:  # the next checkpoint will tell if it is serious
+                log.warning("%s", error)
 
     thread = threading.Thread(target=beat, name="owner", daemon=True)
     thread.start()
@@ -101,8 +104,13 @@ def claimed(url: str) -> Iterator[None]:
 
 
 def _is_alive(owner: Owner, me: Owner) -> bool:
-    if owner["host"] != me["host"]:
-        return time.time() - float(owner["time"]) < _LOST_SECONDS
+    """Tell whether the process that claimed a URL still writes, as far as that can be known.
+
+    A container that is started again may have the name of its predecessor, and the same numbers.
+    """
+    is_recent = time.time() - float(owner["time"]) < _LOST_SECONDS
+    if not is_recent or owner["host"] != me["host"]:
+        return is_recent
     try:
         os.kill(int(owner["pid"]), 0)
     except ProcessLookupError:
