@@ -1,7 +1,13 @@
-"""Lets SIGTERM and SIGINT finish the current step instead of ending the process in the middle."""
+"""What SIGTERM and SIGINT do to a training, instead of ending the process in the middle."""
 
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
+
+from utils.errors import StoppedError
+
+Handler = Callable[[int, FrameType | None], None]
 
 
 class StopSignals:
@@ -10,15 +16,11 @@ class StopSignals:
     def __init__(self) -> None:
         """Remember nothing yet."""
         self.received: int | None = None
-        self._before: dict[int, object] = {}
+        self._handled = _handled_by(self._remember)
 
     def __enter__(self) -> "StopSignals":
         """Take over both signals (only the main thread may; elsewhere nothing changes)."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            try:
-                self._before[number] = signal.signal(number, self._remember)
-            except ValueError:
-                return self
+        self._handled.__enter__()
         return self
 
     def __exit__(
@@ -28,9 +30,39 @@ class StopSignals:
         trace: TracebackType | None,
     ) -> None:
         """Give the signals back."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+        self._handled.__exit__(kind, error, trace)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.received = number
         signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def stopping_at_once() -> Iterator[None]:
+    """Before and after the steps, let a signal end the run where it is: nothing has to be saved.
+
+    Raises:
+        StoppedError: When a signal arrives.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise StoppedError("stopped; nothing is lost, the same command goes on from there.", number)
+
+    with _handled_by(stop):
+        yield
+
+
+@contextmanager
+def _handled_by(handler: Handler) -> Iterator[None]:
+    """Let a function handle both signals, and give them back in the end."""
+    before = {}
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            before[number] = signal.signal(number, handler)
+    except ValueError:  # not the main thread
+        pass
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)

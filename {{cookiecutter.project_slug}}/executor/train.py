@@ -16,6 +16,7 @@ from executor.mishaps import WatchedSteps
 from executor.plan import Plan
 from executor.run_directory import RunDirectory, opened, without_initial_weights
 from executor.saver import Saver
+from executor.signals import stopping_at_once
 from executor.state import TrainState
 from executor.step import TrainStep
 from executor.telling import told
@@ -40,10 +41,10 @@ def train(cfg: CFG, force: bool = False) -> dict[str, float]:
         UserError: If data, model or run directory are not what the configuration says.
         DivergedError: If loss or gradient became NaN or infinite, and `train.on_divergence` or
             `divergence_limit` lets the run end there.
-        StoppedError: If a signal asked to stop; a checkpoint was written.
+        StoppedError: If a signal asked to stop; what was trained is in a checkpoint.
     """
     address = storage.resolve(cfg.run.dir)
-    with claimed(address), opened(address) as run, locked(run.path):
+    with stopping_at_once(), claimed(address), opened(address) as run, locked(run.path):
         run.check(cfg, force)
         return _train(cfg, run)
 

@@ -198,6 +198,34 @@ def test_the_first_signal_is_remembered_and_the_second_ends_at_once(
     assert (done.returncode, done.stdout) == (code, f"{signal.SIGTERM.value}\n")
 
 
+AT_ONCE = """
+import os, signal, sys
+from executor import train as training
+from main import run
+
+def signalled(*arguments):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+setattr(training, sys.argv.pop(1), signalled)
+sys.exit(run())
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere SIGTERM ends a process at once")
+@pytest.mark.parametrize("moment", ["build_loss", "finish"])
+def test_a_signal_outside_of_the_steps_ends_the_run_in_order(
+    tmp_path: Path, local: Path, moment: str
+) -> None:
+    words = ["train", "--config", DEBUG, f"run.dir={tmp_path / 'run'}", *QUIET]
+    command = [sys.executable, "-c", AT_ONCE, moment, *words]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 143, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("stopped; nothing is lost")
+    assert "Traceback" not in done.stderr
+    train(tmp_path / "run")
+    assert contents(tmp_path / "run") == contents(local)
+
+
 def test_no_thread_is_left_when_a_run_has_ended(tmp_path: Path) -> None:
     before = threading.active_count()
     train(tmp_path / "run")
