@@ -1,7 +1,8 @@
 """Every combination of choices: the right tree, valid files, clean style and types.
 
 The tests that come with a project are not run once more for each: all that they and the program
-read is, byte for byte, what `test_generated_tests.py` runs them on. That is held here.
+read is, byte for byte, what `test_generated_tests.py` runs them on, but for the oldest Python in
+pyproject.toml. That is held here.
 """
 
 import itertools
