@@ -1,4 +1,4 @@
-"""Runs that are killed or damaged end with the same bits: ten of each.
+"""Runs that are killed, stopped or damaged end with the same bits: ten of each.
 
 `python tools/kill_runs.py --kills 50` does the same at length.
 """
@@ -17,6 +17,6 @@ def runs(project: Path, python: Path, tmp_path_factory: pytest.TempPathFactory) 
     return Runs(project, python, tmp_path_factory.mktemp("kills"))
 
 
-@pytest.mark.parametrize("disturb", [Runs.killed, Runs.damaged])
+@pytest.mark.parametrize("disturb", [Runs.killed, Runs.stopped, Runs.damaged])
 def test_ten_disturbed_runs_end_with_the_same_bits(runs: Runs, disturb):
     assert [disturb(runs, number) for number in range(10)] == [""] * 10

@@ -10,6 +10,7 @@ workers are 0 and 2 by turns. Every other kill waits until a checkpoint is being
 """
 
 import argparse
+import json
 import os
 import random
 import shutil
@@ -137,11 +138,11 @@ class Runs:
         for _ in range(20):
             process = begin()
             errors = process.communicate()[1]
-            if process.returncode == code:
+            if not is_finished(run):  # else it was quicker than the signal
                 break
-            if process.returncode != 0:  # 0: it was quicker than the signal
-                return f"ended with {process.returncode} in place of {code}: {errors}"
             shutil.rmtree(run)
+        if process.returncode != code:
+            return f"ended with {process.returncode} in place of {code}: {errors}"
         step = checkpoints(run)[-1].stem
         self.finish(self.start(run, workers))
         return self._difference(run, f"interrupted after {step}")
@@ -158,10 +159,21 @@ def checkpoints(run: Path) -> list[Path]:
     return sorted((run / "checkpoints").glob("step-*.json"))
 
 
+def is_finished(run: Path) -> bool:
+    """Tell whether a run says that nothing is left to do."""
+    file = run / "status.json"
+    return file.exists() and json.loads(file.read_text(encoding="utf-8"))["status"] == "finished"
+
+
 def results(run: Path) -> dict[str, bytes]:
-    """Return the files that must be the same to the last bit."""
+    """Return the files that must be the same to the last bit.
+
+    Of the checkpoints it is the newest, which holds the whole state: a stop adds a checkpoint, and
+    so another of the old ones is gone.
+    """
     names = ["metrics.json", "metrics.jsonl", "model.safetensors"]
-    files = [run / name for name in names] + sorted((run / "checkpoints").iterdir())
+    newest = checkpoints(run)[-1]
+    files = [*(run / name for name in names), newest, newest.with_suffix(".safetensors")]
     return {file.relative_to(run).as_posix(): file.read_bytes() for file in files}
 
 

@@ -16,8 +16,12 @@ class DivergedError(Exception):
     exit_code = 3
 
 
-class StoppedError(Exception):
-    """A signal asked the run to stop, and it did so after writing a checkpoint."""
+class StoppedError(BaseException):
+    """A signal asked the run to stop, and it did so after writing a checkpoint.
+
+    No Exception, as it may arrive anywhere and nobody's `except Exception` is meant for it: a
+    framework that is tracing a function would turn it into an error of its own.
+    """
 
     def __init__(self, message: str, signal_number: int) -> None:
         """Remember the signal; the exit code is 128 plus its number, as shells have it."""
