@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 import weakref
@@ -27,7 +28,7 @@ from executor.tensors import count, read_tensors, tensors_of, write_tensors
 from executor.values import LeftOut, StepValues
 from executor.weights import judged_weights, load_strictly, start_from
 from main import main
-from utils.errors import UserError
+from utils.errors import StoppedError, UserError
 from utils.storage import PROJECT
 
 CLASSES = ("object", "background", "border")
@@ -473,3 +474,16 @@ def test_fine_tuning_tells_what_fits(tmp_path: Path) -> None:
         start_from(other, str(path))
     with pytest.raises(UserError, match="cannot be read"):
         start_from(other, str(tmp_path / "missing.safetensors"))
+
+
+class Stopped(keras.layers.Layer):
+    """A layer in whose call a signal arrives."""
+
+    def call(self, images: tf.Tensor) -> tf.Tensor:
+        raise StoppedError("stopped", signal.SIGTERM)
+
+
+@pytest.mark.parametrize("function", [lambda images: Stopped()(images), Stopped()])
+def test_a_stop_is_not_turned_into_an_error_of_the_framework(function: Any) -> None:
+    with pytest.raises(StoppedError):
+        tf.function(function)(tf.zeros([1]))
