@@ -7,7 +7,8 @@ import numpy as np
 
 from configs.schema import CFG
 from dataloader.batches import TrainingBatches
-from dataloader.cache import Decoded, Progress, decode
+from dataloader.cache import Decoded, decode
+from dataloader.reading import Progress
 from dataloader.source import Source
 from ops.augment import DRAWS_PER_TRANSFORM, Transform
 from utils import storage
