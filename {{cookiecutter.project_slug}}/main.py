@@ -20,7 +20,8 @@ def train_command(arguments: argparse.Namespace) -> dict[str, float]:
     cfg = load_config(arguments.config, arguments.overrides)
     from executor.train import train
 
-    return _printed(train(cfg, force=arguments.force))
+    values = train(cfg, force=arguments.force)
+    return _printed(values) if values else values  # the first of several processes prints
 
 
 def evaluate_command(arguments: argparse.Namespace) -> dict[str, float]:

@@ -169,8 +169,13 @@ class Executor(Section):
     """auto: a GPU if there is one."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Numbers in the forward and backward pass; auto: bf16 where the hardware computes in it."""
-    strategy: Literal["single"] = "single"
-    """How the work is spread; single: one process on one device."""
+    strategy: Literal["auto", "single", "ddp", "fsdp"] = "auto"
+    """How the work is spread over processes; auto: ddp under torchrun, else single.
+
+    single: one process on one device; ddp: each process has the whole model and a share of every
+    batch; fsdp: each has a part of the model, too (FSDP2)."""
+    timeout_minutes: PositiveFloat = 10.0
+    """How long processes wait for each other before they count as lost."""
     channels_last: bool = True
     """Images lie in memory as [batch, height, width, channel]; with TensorFlow they always do."""
     compile: bool = False

@@ -26,9 +26,29 @@ class Batch:
     masks: np.ndarray
     """uint8 [B, h, w]: class indices and IGNORE_INDEX."""
     indices: np.ndarray
-    """int64 [B]: which samples of the split these are."""
+    """int64 [B]: which samples of the split these are. In training, where other processes take
+    their shares of a batch, it names the samples of the whole batch."""
     position: int
     """Where the first of them stands among the samples that are gone through, from 0."""
+    counts: bool = True
+    """Whether it counts; else it is only there for all processes to take equally many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one of several processes takes of every batch: an equal run of neighbours."""
+
+    rank: int = 0
+    """Which process, from 0."""
+    size: int = 1
+    """How many processes."""
+
+    def of(self, count: int, batch_size: int) -> np.ndarray | slice:
+        """Return which of the samples of some whole batches belong to it."""
+        if self.size == 1:
+            return slice(None)
+        places = np.arange(count).reshape(-1, self.size, batch_size // self.size)
+        return places[:, self.rank].ravel()
 
 
 class TrainingBatches:
@@ -40,6 +60,8 @@ class TrainingBatches:
         transforms: Sequence[Transform],
         seed: int,
         buffer: int | None = None,
+        batch_size: int = 1,
+        share: Share | None = None,
     ) -> None:
         """Keep the parts.
 
@@ -48,11 +70,15 @@ class TrainingBatches:
             transforms: Applied in this order; see `ops.augment`.
             seed: The run's seed.
             buffer: See `dataloader.order.epoch_order`.
+            batch_size: Samples in a batch of all processes together.
+            share: What this process takes of each batch; None: all of it.
         """
         self._decoded = decoded
         self._transforms = tuple(transforms)
         self._seed = seed
         self._buffer = buffer
+        self._batch_size = batch_size
+        self._share = share or Share()
 
     def at(self, position: int, count: int) -> Batch:
         """Return the samples at `count` positions, a function of nothing else.
@@ -62,15 +88,16 @@ class TrainingBatches:
 
         Args:
             position: The first position in the stream of samples, 0 or greater.
-            count: How many, at least 1.
+            count: How many; where batches are shared, those of whole batches.
         """
         positions = range(position, position + count)
         indices = sample_indices(positions, len(self._decoded), self._seed, self._buffer)
-        images = np.take(self._decoded.images, indices, axis=0)
-        masks = np.take(self._decoded.masks, indices, axis=0)
+        mine = self._share.of(count, self._batch_size)
+        images = np.take(self._decoded.images, indices[mine], axis=0)
+        masks = np.take(self._decoded.masks, indices[mine], axis=0)
         if self._transforms:
             width = DRAWS_PER_TRANSFORM * len(self._transforms)
-            draws = uniform_draws(self._seed, AUGMENTATION, position, count, width)
+            draws = uniform_draws(self._seed, AUGMENTATION, position, count, width)[mine]
             for number, transform in enumerate(self._transforms):
                 start = number * DRAWS_PER_TRANSFORM
                 own = draws[:, start : start + DRAWS_PER_TRANSFORM]
@@ -79,15 +106,20 @@ class TrainingBatches:
 
 
 def evaluation_batches(
-    decoded: Decoded, batch_size: int, part: tuple[int, int] = (0, 1)
+    decoded: Decoded, batch_size: int, part: tuple[int, int] = (0, 1), share: Share | None = None
 ) -> Iterator[Batch]:
     """Yield a split in order and unchanged; the last batch may be smaller.
+
+    Each sample is in the share of one process. All processes are given equally many batches, since
+    a model that lies on all of them is run by all of them: where there is no sample left for one,
+    it repeats one, in a batch that does not count.
 
     Args:
         decoded: The split.
         batch_size: Samples in a batch, at least 1.
         part: (k, n) yields every n-th sample from the k-th on, k from 0: lists are often sorted by
             class, so a part that lay together would not stand for the whole.
+        share: What this process takes of each batch; None: all of it.
 
     Raises:
         ValueError: If there is no such part, or the batch size is less than 1.
@@ -98,11 +130,15 @@ def evaluation_batches(
             "Arguments `part` must be (k, n) with 0 <= k < n, `batch_size` 1 or greater. "
             f"Received: {part}, {batch_size}"
         )
+    share = share or Share()
     indices = np.arange(number, len(decoded), parts, dtype=np.int64)
     for start in range(0, len(indices), batch_size):
-        chosen = indices[start : start + batch_size]
+        batch = indices[start : start + batch_size]
+        mine = batch[share.rank :: share.size]
+        chosen = mine if len(mine) else batch[:1]
         images = np.take(decoded.images, chosen, axis=0)
-        yield Batch(images, np.take(decoded.masks, chosen, axis=0), chosen, start)
+        masks = np.take(decoded.masks, chosen, axis=0)
+        yield Batch(images, masks, chosen, start, counts=len(mine) > 0)
 
 
 def prefetched(

@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from configs.schema import CFG
-from dataloader.batches import TrainingBatches
+from dataloader.batches import Share, TrainingBatches
 from dataloader.cache import Decoded, decode
 from dataloader.reading import Progress
 from dataloader.source import Source
@@ -84,8 +84,19 @@ def build_transforms(cfg: CFG) -> list[Transform]:
     return transforms
 
 
-def training_batches(cfg: CFG, decoded: Decoded) -> TrainingBatches:
-    """Return the training samples as batches that depend on seed and position alone."""
+def training_batches(cfg: CFG, decoded: Decoded, share: Share | None = None) -> TrainingBatches:
+    """Return the training samples as batches that depend on seed and position alone.
+
+    Args:
+        cfg: Transforms, shuffle buffer, batch size and seed are used.
+        decoded: The training split.
+        share: What this process takes of each batch; None: all of it.
+    """
     return TrainingBatches(
-        decoded, build_transforms(cfg), cfg.run.seed, buffer=cfg.data.shuffle_buffer
+        decoded,
+        build_transforms(cfg),
+        cfg.run.seed,
+        buffer=cfg.data.shuffle_buffer,
+        batch_size=cfg.train.batch_size,
+        share=share,
     )

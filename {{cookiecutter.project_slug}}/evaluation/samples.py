@@ -1,8 +1,9 @@
 """Keeps the most telling samples of an evaluation: the best, the worst and some at random."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 import numpy as np
 
@@ -96,6 +97,29 @@ class SamplePicker:
             for place in chosen
         ]
 
+    def packed(self) -> bytes:
+        """Return what is kept, for `join`."""
+        file = io.BytesIO()
+        kept = self._kept
+        np.savez(
+            file,
+            **{f"{i}/{name}": getattr(one, name) for i, one in enumerate(kept) for name in _FIELDS},
+        )
+        return file.getvalue()
+
+    def join(self, parts: Iterable[bytes]) -> None:
+        """Keep the most telling of what pickers of disjoint parts have kept.
+
+        Args:
+            parts: What `packed` returned in each.
+        """
+        self._kept = [candidate for part in parts for candidate in _unpacked(part)]
+        scores, draws, indices = (
+            np.array([getattr(one, name) for one in self._kept])
+            for name in ("score", "draw", "index")
+        )
+        self._kept = [self._kept[place] for place in self._choose(scores, draws, indices)]
+
     def samples(self) -> list[Sample]:
         """Return the best (best first), the worst (worst first) and the random ones.
 
@@ -156,3 +180,17 @@ class _Candidate:
     image: np.ndarray
     truth: np.ndarray
     prediction: np.ndarray
+
+
+_FIELDS = tuple(field.name for field in fields(_Candidate))
+
+
+def _unpacked(content: bytes) -> list[_Candidate]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        count = len(file.files) // len(_FIELDS)
+        return [_Candidate(**{n: _plain(file[f"{i}/{n}"]) for n in _FIELDS}) for i in range(count)]
+
+
+def _plain(array: np.ndarray) -> Any:
+    """Return a number or a text as such, and an image as it is."""
+    return array if array.ndim else array.item()

@@ -17,6 +17,7 @@ from executor.parts import (
     loss_argument,
     make_optimizer,
     moving_average,
+    spread,
     trained_parameters,
 )
 from executor.run_directory import without_initial_weights
@@ -82,17 +83,19 @@ def build_state(
         UserError: If something cannot be built, or no parameter can be trained.
     """
     model = build_model(cfg, class_names, device)
+    build_twin = partial(build_model, without_initial_weights(cfg), class_names, device)
+    ema = moving_average(model, cfg.train.ema_decay, build_twin)
+    spread(model, ema, device)
     parameters = trained_parameters(model)
     if not parameters:
         raise UserError(f"model.target={cfg.model.target} has no parameter that can be trained.")
     optimizer = _build_optimizer(cfg, parameters)
-    build_twin = partial(build_model, without_initial_weights(cfg), class_names, device)
     return TrainState(
         model=model,
         optimizer=optimizer,
         schedule=_build_schedule(cfg, optimizer, total_steps),
         scaler=gradient_scaler(device),
-        ema=moving_average(model, cfg.train.ema_decay, build_twin),
+        ema=ema,
     )
 
 

@@ -34,7 +34,7 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> None:
     write(folder, step, take_apart(state))
 
 
-def take_apart(state: dict[str, Any]) -> Parts:
+def take_apart(state: Any) -> Parts:
     """Separate the tensors of a state, which are not copied, from the rest.
 
     Args:
@@ -100,7 +100,7 @@ def load(folder: Path, step: int) -> dict[str, Any]:
         OSError: If a file is missing or cannot be read.
     """
     path, plain = _verified(folder, step)
-    state: dict[str, Any] = _join(plain, read_tensors(path))
+    state: dict[str, Any] = join(plain, read_tensors(path))
     return state
 
 
@@ -181,12 +181,12 @@ def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     )
 
 
-def _join(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """Undo `_split`."""
+def join(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """Put a state together again from what `take_apart` made of it."""
     if not isinstance(value, dict):
         return value
     if "tensor" in value:
         return tensors[value["tensor"]]
     if "items" in value:
-        return {key: _join(inner, tensors) for key, inner in value["items"]}
-    return [_join(inner, tensors) for inner in value["list"]]
+        return {key: join(inner, tensors) for key, inner in value["items"]}
+    return [join(inner, tensors) for inner in value["list"]]

@@ -8,24 +8,41 @@ from dataloader.source import IGNORE_INDEX
 from evaluation.report import Report, write_report
 from executor.judge import Judge
 from executor.run_directory import RunDirectory
+from executor.sharing import shared
 from executor.state import TrainState
 from executor.tensors import write_tensors
 from executor.weights import best_weights, load_strictly
+from executor.world import World
 from utils import storage
 from utils.logs import log
 
 
 def finish(
-    cfg: CFG, run: RunDirectory, state: TrainState, judge: Judge, class_names: tuple[str, ...]
+    cfg: CFG,
+    run: RunDirectory | None,
+    state: TrainState,
+    judge: Judge,
+    class_names: tuple[str, ...],
+    world: World,
 ) -> dict[str, float]:
     """Evaluate the best weights on the whole validation split, and write what remains of a run.
+
+    Args:
+        cfg: The configuration.
+        run: The run's folder; None in the processes that only help to evaluate.
+        state: Its judged model is given the best weights.
+        judge: Evaluates it.
+        class_names: One for each class.
+        world: The processes.
 
     Returns:
         The values, which also stand in `metrics.json`.
     """
-    weights, step = best_weights(run)
+    weights, step = shared(world, run and best_weights(run))
     load_strictly(state.judged, weights, f"step {step}")
     values, confusion, picker = judge.evaluate_whole(state.judged)
+    if run is None:
+        return values
     temporary = run.weights.with_suffix(".tmp")
     write_tensors(temporary, weights)
     storage.replace(str(temporary), str(run.weights))

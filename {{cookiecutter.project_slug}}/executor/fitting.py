@@ -1,6 +1,6 @@
 """The loop: steps, evaluations and checkpoints, until the plan is fulfilled."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -8,13 +8,12 @@ from configs.schema import CFG
 from dataloader.batches import Batch, TrainingBatches, prefetched
 from executor.judge import Judge
 from executor.mishaps import WatchedSteps
+from executor.outputs import Outputs, Records
 from executor.plan import Plan
-from executor.recorder import Recorder
-from executor.run_directory import RunDirectory
-from executor.saver import Saver
 from executor.signals import StopSignals
 from executor.state import TrainState
 from executor.values import StepValues
+from executor.world import World
 from utils.errors import StoppedError
 from utils.logs import log
 
@@ -27,15 +26,13 @@ class Fitting:
     """What the loop works with."""
 
     cfg: CFG
-    run: RunDirectory
     plan: Plan
     state: TrainState
     judge: Judge
     take_steps: WatchedSteps
     batches: TrainingBatches
-    saver: Saver
-    tell: Callable[[], None]
-    """Says how far the run is; see `executor.telling`."""
+    outputs: Outputs
+    world: World
 
     def fit(self) -> None:
         """Take steps until the plan is fulfilled, early stopping ends it or a signal arrives.
@@ -48,7 +45,7 @@ class Fitting:
         with StopSignals() as signals:
             while not self.is_over():  # again after the state has gone back
                 self._go_on(signals)
-        self.saver.wait()
+        self.outputs.saver.wait()
 
     def is_over(self) -> bool:
         """Tell whether nothing is left to train."""
@@ -57,47 +54,49 @@ class Fitting:
 
     def _go_on(self, signals: StopSignals) -> None:
         """Take steps from where the state is to the end, or to where it goes back."""
-        recorder = Recorder(self.cfg, self.run, self.plan, self.state.standing.step)
-        with closing(recorder), closing(self._ahead()) as ahead:
+        records = self.outputs.records(self.state.standing.step)
+        with closing(records), closing(self._ahead()) as ahead:
             for taken in self.take_steps(ahead):
                 for values in taken:
-                    self._record(values, recorder)
+                    self._record(values, records)
                 if self.plan.evaluates_at(self.state.standing.step):
-                    self._evaluate(recorder)
-                self._save_where_due(recorder, signals)
+                    self._evaluate(records)
+                self._save_where_due(records, signals)
                 if self.state.standing.gives_up(self.cfg.train):
                     log.info("stopped early: %s has not improved", self.cfg.train.monitor)
                     return
 
-    def _record(self, values: StepValues, recorder: Recorder) -> None:
+    def _record(self, values: StepValues, records: Records) -> None:
         """Show one step, and write a row of the mean since the last one where one is due."""
         standing = self.state.standing
         if values.left_out is None:
             standing.loss_sum += values.loss
             standing.loss_count += 1
-        recorder.step(values.step, values.loss)
+        records.step(values.step, values.loss)
         if self.plan.logs_at(values.step):
             row = {"loss": standing.take_mean_loss(), "grad_norm": values.grad_norm}
-            recorder.training(values.step, {**row, "learning_rate": values.learning_rate})
+            records.training(values.step, {**row, "learning_rate": values.learning_rate})
 
-    def _evaluate(self, recorder: Recorder) -> None:
+    def _evaluate(self, records: Records) -> None:
         judged = self.judge.evaluate_part(self.state.judged)
-        recorder.evaluation(self.state.standing.step, judged)
+        records.evaluation(self.state.standing.step, judged)
         self.state.standing.judge(judged, self.cfg.train)
         self.state.after_evaluation(judged[self.cfg.train.monitor])
 
-    def _save_where_due(self, recorder: Recorder, signals: StopSignals) -> None:
-        step = self.state.standing.step
-        if self.plan.checkpoints_at(step) or self.saver.is_due() or signals.received:
-            recorder.write()
-            self.tell()
-            self.saver.save(self.state)
-        if signals.received:
-            self.saver.wait()
+    def _save_where_due(self, records: Records, signals: StopSignals) -> None:
+        step, saver = self.state.standing.step, self.outputs.saver
+        # A signal reaches some processes a step before the others; they stop together.
+        received, is_due = self.world.largest(signals.received or 0, saver.is_due())
+        if self.plan.checkpoints_at(step) or is_due or received:
+            records.write()
+            self.outputs.tell()
+            saver.save(self.state)
+        if received:
+            saver.wait()
             raise StoppedError(
                 f"stopped at step {step} of {self.plan.total_steps} with a checkpoint; "
                 "the same command continues from there.",
-                signals.received,
+                received,
             )
 
     def _ahead(self) -> Generator[Batch]:

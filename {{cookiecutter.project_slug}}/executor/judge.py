@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 
 from configs.schema import CFG
-from dataloader.batches import Batch, evaluation_batches
+from dataloader.batches import Batch, Share, evaluation_batches
 from dataloader.cache import Decoded
 from dataloader.source import IGNORE_INDEX
 from evaluation.building import build_evaluators
@@ -79,4 +79,5 @@ class Judge:
         return evaluate_batches(model, self._loss, batches, self._device, evaluators)
 
     def _batches(self, parts: int) -> Iterator[Batch]:
-        return evaluation_batches(self._decoded, self._cfg.train.batch_size, part=(0, parts))
+        share = Share(self._device.world.rank, self._device.world.size)
+        return evaluation_batches(self._decoded, self._cfg.train.batch_size, (0, parts), share)

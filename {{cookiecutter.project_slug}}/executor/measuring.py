@@ -47,14 +47,14 @@ def evaluate_batches(
     picker: SamplePicker | None = None,
     names: Sequence[str] = (),
 ) -> dict[str, float]:
-    """Measure a model.
+    """Measure a model; each process on its share, the values are those of all.
 
     Args:
         model: Evaluated in evaluation mode.
         loss: As in training.
         batches: What to measure it on.
         device: Where the model is.
-        evaluators: Fresh ones; they see every batch.
+        evaluators: Fresh ones; they see every batch, and their totals are added up.
         picker: Collects samples for the report.
         names: The samples' names by index; needed with a picker.
 
@@ -65,6 +65,8 @@ def evaluate_batches(
     with measuring(model, loss, device) as measure:
         for batch in batches:
             value, prediction = measure(batch)
+            if not batch.counts:
+                continue
             total += value * len(batch.masks)
             count += len(batch.masks)
             for evaluator in evaluators:
@@ -72,7 +74,12 @@ def evaluate_batches(
             if picker is not None:
                 shown = [names[index] for index in batch.indices]
                 picker.update(batch.images, batch.masks, prediction, shown, batch.indices)
+    world = device.world
+    total, count = world.sum(np.array([total, count])).tolist()
     values = {"loss": total / count}
     for evaluator in evaluators:
+        evaluator.totals = world.sum(evaluator.totals)
         values.update(evaluator.results())
+    if picker is not None and world.size > 1:
+        picker.join(world.gather(picker.packed()))
     return values

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
+from typing import Any
 
 from configs.schema import CFG
 from dataloader.batches import Batch
-from executor import checkpoint
-from executor.run_directory import RunDirectory
-from executor.saver import Saver
+from executor.outputs import Saves
 from executor.standing import Standing
 from executor.state import TrainState
 from executor.step import TrainStep
@@ -27,26 +26,31 @@ class WatchedSteps:
     """Takes steps, and does as `train.on_divergence` says about those without an update."""
 
     def __init__(
-        self, cfg: CFG, run: RunDirectory, state: TrainState, train_step: TrainStep, saver: Saver
+        self,
+        cfg: CFG,
+        state: TrainState,
+        train_step: TrainStep,
+        saver: Saves,
+        newest: Callable[[], dict[str, Any] | None],
     ) -> None:
         """Prepare; with `rewind` there is a checkpoint from now on.
 
         Args:
             cfg: `train.on_divergence` and `divergence_limit` are used.
-            run: Where the checkpoints are.
             state: That of the run.
             train_step: Changes it.
             saver: Writes the checkpoints.
+            newest: Returns the newest state that was saved, if there is one.
         """
         policy, most = cfg.train.on_divergence, cfg.train.divergence_limit
         remedies: dict[str, Callable[[StepValues, LeftOut], bool]] = {
             "stop": _stop,
             "skip": partial(_skip, state, most),
-            "rewind": partial(_go_back, state, most, run, saver),
+            "rewind": partial(_go_back, state, most, saver, newest),
         }
         self._goes_on_after = remedies[policy]
         self._train_step = train_step
-        if policy == "rewind" and not checkpoint.steps(run.checkpoints):
+        if policy == "rewind" and state.standing.step == 0:
             saver.save(state)
 
     def __call__(self, groups: Iterable[Batch]) -> Iterator[list[StepValues]]:
@@ -87,15 +91,15 @@ def _skip(state: TrainState, most: int, values: StepValues, batch: LeftOut) -> b
 def _go_back(
     state: TrainState,
     most: int,
-    run: RunDirectory,
-    saver: Saver,
+    saver: Saves,
+    newest: Callable[[], dict[str, Any] | None],
     values: StepValues,
     batch: LeftOut,
 ) -> bool:
     """Go back to the newest checkpoint, to go on without the batch; return that steps end here."""
     left_out = _with_another(state.standing, most, values, batch)
     saver.wait()  # for one that is being written
-    saved = checkpoint.load_newest(run.checkpoints)
+    saved = newest()
     if saved is None:
         raise DivergedError(f"{_told(values, batch)} There is no checkpoint any more. {_ADVICE}")
     state.load_state_dict(saved)

@@ -1,8 +1,12 @@
 """Trains: from a configuration to a run directory that holds everything."""
 
-from contextlib import closing
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 from configs.schema import CFG
+from dataloader.batches import Share
 from dataloader.loading import load_split, open_source, training_batches
 from executor import checkpoint
 from executor.building import build_loss, build_state
@@ -13,15 +17,16 @@ from executor.fitting import Fitting
 from executor.judge import Judge
 from executor.lock import claimed, locked
 from executor.mishaps import WatchedSteps
+from executor.outputs import outputs
 from executor.plan import Plan
 from executor.run_directory import RunDirectory, opened, without_initial_weights
-from executor.saver import Saver
+from executor.sharing import shared
 from executor.signals import stopping_at_once
 from executor.state import TrainState
 from executor.step import TrainStep
-from executor.telling import told
 from executor.tensors import count
 from executor.weights import start_from
+from executor.world import World, joined, listening
 from utils import storage
 from utils.errors import UserError
 from utils.logs import log
@@ -35,7 +40,8 @@ def train(cfg: CFG, force: bool = False) -> dict[str, float]:
         force: Continue a run even with settings that make it another experiment.
 
     Returns:
-        The values of the best weights on the validation split, as in `metrics.json`.
+        The values of the best weights on the validation split, as in `metrics.json`; nothing in a
+        process that is not the first of several.
 
     Raises:
         UserError: If data, model or run directory are not what the configuration says.
@@ -44,62 +50,81 @@ def train(cfg: CFG, force: bool = False) -> dict[str, float]:
         StoppedError: If a signal asked to stop; what was trained is in a checkpoint.
     """
     address = storage.resolve(cfg.run.dir)
-    with stopping_at_once(), claimed(address), opened(address) as run, locked(run.path):
-        run.check(cfg, force)
-        return _train(cfg, run)
+    with stopping_at_once(), joined(cfg) as world:
+        if not world.is_first:
+            log.setLevel(logging.WARNING)
+            _train(cfg, world, None)
+            return {}
+        with claimed(address), opened(address) as run, locked(run.path):
+            run.check(cfg, force)
+            return _train(cfg, world, run)
 
 
-def _train(cfg: CFG, run: RunDirectory) -> dict[str, float]:
-    device = Device(cfg)
+def _train(cfg: CFG, world: World, run: RunDirectory | None) -> dict[str, float]:
+    """Train in one process; only the first has a folder."""
+    device = Device(cfg, world)
     source = open_source(cfg)
     classes = source.class_names
     training, validation = (load_split(cfg, source, name) for name in ("train", "validation"))
     plan = Plan.of(cfg, len(training.images))
-    restarted = bool(checkpoint.steps(run.checkpoints))
-    built = without_initial_weights(cfg) if restarted else cfg
-    state = build_state(built, classes, plan.total_steps, device)
-    batches = training_batches(cfg, training)
+    newest = partial(_newest, world, run)
+    state, origin = _begun(cfg, classes, plan, device, newest())
+    batches = training_batches(cfg, training, Share(world.rank, world.size))
     loss = build_loss(cfg, classes, device)
     judge = Judge(cfg, loss, validation, classes, device)
-    origin = _restore(cfg, run, state)
     if state.standing.step == 0:
         judge.try_out(state.judged)
-    run.begin(cfg, {**device.facts(), "parameters": count(state.model)[0], **system_facts()})
+    if run is not None:
+        run.begin(cfg, {**device.facts(), "parameters": count(state.model)[0], **system_facts()})
     _announce(cfg, plan, state, device, (len(training.images), len(validation.images)), origin)
-    with told(cfg, run, plan, state) as tell, closing(Saver(cfg, run)) as saver:
-        run.publish()
-        take_steps = WatchedSteps(cfg, run, state, TrainStep(cfg, state, loss, device), saver)
-        fitting = Fitting(cfg, run, plan, state, judge, take_steps, batches, saver, tell)
+    with outputs(cfg, run, plan, state) as opened_outputs:
+        train_step = TrainStep(cfg, state, loss, device)
+        steps = WatchedSteps(cfg, state, train_step, opened_outputs.saver, newest)
+        fitting = Fitting(cfg, plan, state, judge, steps, batches, opened_outputs, world)
         if fitting.is_over():
             log.info("complete  nothing is left to train; raise train.epochs to go on")
-        fitting.fit()
-        values = finish(cfg, run, state, judge, classes)
-    run.publish()
-    return values
+        with listening(world, lambda: state.standing.step):
+            fitting.fit()
+            return finish(cfg, run, state, judge, classes, world)
 
 
-def _restore(cfg: CFG, run: RunDirectory, state: TrainState) -> str:
-    """Bring the state to where the run begins and say where that is.
+def _newest(world: World, run: RunDirectory | None) -> dict[str, Any] | None:
+    """Return the newest checkpoint of a run that is whole, read by the first process."""
+    saved = checkpoint.load_newest(run.checkpoints) if run is not None else None
+    state: dict[str, Any] | None = shared(world, saved)
+    return state
+
+
+def _begun(
+    cfg: CFG,
+    classes: Sequence[str],
+    plan: Plan,
+    device: Device,
+    saved: dict[str, Any] | None,
+) -> tuple[TrainState, str]:
+    """Return the state where the run begins, and say where that is.
 
     1. A run that has checkpoints continues from the newest that is whole.
     2. `train.init_from` gives the weights of another run.
     3. Otherwise the model starts as it was built: from its `weights` argument, or from scratch.
     """
-    saved = checkpoint.load_newest(run.checkpoints)
+    built = cfg if saved is None else without_initial_weights(cfg)
+    state = build_state(built, classes, plan.total_steps, device)
     if saved is not None:
         try:
             state.load_state_dict(saved)
         except ValueError as error:
             raise UserError(
-                f"the checkpoint in {run.address} does not fit the model or the "
-                f"optimizer; has the code changed? Choose another run.dir to start anew.\n{error}"
+                f"the checkpoint in {storage.shown(storage.resolve(cfg.run.dir))} does not fit the "
+                "model or the optimizer; has the code changed? Choose another run.dir to start "
+                f"anew.\n{error}"
             ) from error
-        return f"continues after step {state.standing.step}"
+        return state, f"continues after step {state.standing.step}"
     if cfg.train.init_from is not None:
         start_from(state.model, storage.resolve(cfg.train.init_from))
         state.restart_average()
-        return f"weights of {cfg.train.init_from}"
-    return "new weights"
+        return state, f"weights of {cfg.train.init_from}"
+    return state, "new weights"
 
 
 def _announce(
@@ -113,8 +138,10 @@ def _announce(
     """Say what was decided."""
     height, width = cfg.data.image_size
     total, trained = count(state.model)
-    micro = cfg.train.batch_size // cfg.train.accumulate
+    processes = device.world.size
+    micro = cfg.train.batch_size // cfg.train.accumulate // processes
     log.info("device    %s", device)
+    log.info("spread    %s", device.world)
     log.info(
         "data      %s: %d training, %d validation samples at %dx%d",
         cfg.data.source.target,
@@ -126,10 +153,12 @@ def _announce(
         "model     %s: %s parameters, %s trained", cfg.model.target, f"{total:,}", f"{trained:,}"
     )
     log.info(
-        "batch     %d = %d samples x %d accumulated x 1 device; %d steps",
+        "batch     %d = %d samples x %d accumulated x %d process%s; %d steps",
         cfg.train.batch_size,
         micro,
         cfg.train.accumulate,
+        processes,
+        "es" if processes > 1 else "",
         plan.total_steps,
     )
     log.info("start     %s, seed %d", origin, cfg.run.seed)

@@ -27,3 +27,12 @@ class StoppedError(BaseException):
         """Remember the signal; the exit code is 128 plus its number, as shells have it."""
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+class LostError(Exception):
+    """The other processes of a training do not answer; ends the program with exit code 1.
+
+    What started them starts them again, and they go on from the last checkpoint.
+    """
+
+    exit_code = 1

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from configs.schema import CFG
 from executor.choices import Precision, choose_device, choose_precision
+from executor.world import World
+from utils.errors import UserError
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -22,13 +24,18 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEEP_BYTES = -1, -3, 1 << 30
 class Device:
     """Where tensors live and in which precision the model computes."""
 
-    def __init__(self, cfg: CFG) -> None:
+    def __init__(self, cfg: CFG, world: World | None = None) -> None:
         """Choose the device and the precision that the configuration asks for.
+
+        Args:
+            cfg: The `executor` section and the normalisation of the images are used.
+            world: The processes that train together; None: this one works alone.
 
         Raises:
             UserError: If the machine does not have them.
         """
-        self.torch_device = torch.device(_available(cfg.executor.device))
+        self.world = world or World()
+        self.torch_device = _device(cfg.executor.device, self.world.local_rank)
         self.precision, self.reason = _precision(cfg.executor.precision, self.torch_device.type)
         self._channels_last = cfg.executor.channels_last
         self._compile = cfg.executor.compile
@@ -43,7 +50,8 @@ class Device:
 
     def place(self, model: nn.Module) -> nn.Module:
         """Move a model to the device, in the memory format that the configuration asks for."""
-        if self._channels_last:
+        # FSDP2 splits contiguous parameters only; the images' format decides about the rest.
+        if self._channels_last and self.world.strategy != "fsdp":
             return model.to(self.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
         return model.to(self.torch_device)
 
@@ -112,6 +120,20 @@ class Device:
         if self.torch_device.type == "cpu":
             return f"cpu ({torch.get_num_threads()} threads)"
         return self.torch_device.type
+
+
+def _device(wanted: str, local_rank: int) -> torch.device:
+    """Return the device of this process, its own one where a machine has several GPUs."""
+    kind = _available(wanted)
+    if kind != "cuda":
+        return torch.device(kind)
+    if local_rank >= torch.cuda.device_count():
+        raise UserError(
+            f"process {local_rank} of this machine has no GPU: there are "
+            f"{torch.cuda.device_count()}. Start one process for each."
+        )
+    torch.cuda.set_device(local_rank)
+    return torch.device(kind, local_rank)
 
 
 def _available(wanted: str) -> str:

@@ -63,8 +63,10 @@ def measuring(model: Model, loss: Loss, device: Device) -> Iterator[Measure]:
 def _evaluating(model: Model) -> Iterator[None]:
     was_training = model.training
     model.eval()
+    # What FSDP2 collects parameters into is used again in training, so it must be ordinary memory.
+    is_sharded = hasattr(model, "unshard")
     try:
-        with torch.inference_mode():
+        with torch.no_grad() if is_sharded else torch.inference_mode():
             yield
     finally:
         model.train(was_training)

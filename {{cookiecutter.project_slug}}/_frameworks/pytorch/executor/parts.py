@@ -63,6 +63,13 @@ def moving_average(
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
+def spread(model: Model, ema: AveragedModel | None, device: Device) -> None:
+    """Leave each of several processes a part of the model and of its average, with `fsdp`."""
+    device.world.sharded(model)
+    if ema is not None:
+        device.world.sharded(ema.module)
+
+
 def loss_argument(value: object, target: str) -> object:
     """Let a list of numbers in YAML serve PyTorch's own losses, whose weights are tensors."""
     is_numbers = isinstance(value, list) and all(isinstance(v, int | float) for v in value)

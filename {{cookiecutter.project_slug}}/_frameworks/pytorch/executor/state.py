@@ -1,5 +1,6 @@
 """The one state of a run: everything that a step changes, saved and restored whole."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel
 
 from executor.standing import Standing
+from executor.tensors import laid_out, like, whole
 
 
 @dataclass
@@ -52,7 +54,7 @@ class TrainState:
         """Return everything as nested dictionaries of tensors and plain values."""
         return {
             "standing": dict(vars(self.standing)),
-            "model": self.model.state_dict(),
+            "model": _whole(self.model.state_dict()),
             "optimizer": _optimizer_state(self.optimizer),
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -76,18 +78,18 @@ class TrainState:
             self.ema.module.load_state_dict(self.model.state_dict())
 
     def _load(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
+        self.model.load_state_dict(laid_out(self.model, state["model"]))
         _restore_optimizer(self.optimizer, state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])
         if self.ema is not None:
-            self.ema.module.load_state_dict(state["ema"]["model"])
+            self.ema.module.load_state_dict(laid_out(self.ema.module, state["ema"]["model"]))
             self.ema.n_averaged.fill_(state["ema"]["updates"])
         self.standing = Standing(**state["standing"])
 
 
 def _average_state(ema: AveragedModel) -> dict[str, Any]:
-    return {"model": ema.module.state_dict(), "updates": int(ema.n_averaged)}
+    return {"model": _whole(ema.module.state_dict()), "updates": int(ema.n_averaged)}
 
 
 def _optimizer_state(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
@@ -99,7 +101,7 @@ def _optimizer_state(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
     return [
         {
             "settings": {name: value for name, value in group.items() if name != "params"},
-            "state": [dict(optimizer.state.get(p, {})) for p in group["params"]],
+            "state": [_whole(optimizer.state.get(p, {})) for p in group["params"]],
         }
         for group in optimizer.param_groups
     ]
@@ -121,4 +123,12 @@ def _like(parameter: Tensor, value: Any) -> Any:
         return value
     if value.shape != parameter.shape:  # a counter, which PyTorch keeps on the CPU unless fused
         return value
-    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(like(parameter, value))
+
+
+def _whole(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a state with tensors of which each process has a part collected, on the CPU."""
+    return {
+        name: whole(value).cpu() if hasattr(value, "full_tensor") else value
+        for name, value in values.items()
+    }

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 import numpy as np
@@ -13,10 +13,12 @@ from configs.schema import CFG
 from dataloader.batches import Batch
 from executor.device import Device
 from executor.state import TrainState
+from executor.tensors import whole
 from executor.values import LeftOut, StepValues
 from utils import seeding
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Forward = Callable[[Tensor], Tensor]
 
 
 class TrainStep:
@@ -35,7 +37,12 @@ class TrainStep:
         self._state = state
         self._loss = loss
         self._device = device
-        self._forward = device.compiled(state.model)
+        self._world = device.world
+        self._is_prepared = False  # for which it takes samples
+        self._wrapped = state.model
+        self._forward: Forward = state.model
+        # Each process sees other samples; with averaged statistics all have the same model.
+        self._averaged = [b for b in state.model.buffers() if b.is_floating_point()]
         self._parameters = [p for g in state.optimizer.param_groups for p in g["params"]]
         kinds = {(parameter.device, parameter.dtype) for parameter in self._parameters}
         is_uniform = len(kinds) == 1 and hasattr(torch, "_foreach_norm")
@@ -59,6 +66,8 @@ class TrainStep:
             they come one by one; a framework that runs several at once yields several. Where loss
             or gradient is not finite, the step comes alone and has changed no weight.
         """
+        if not self._is_prepared:
+            self._prepare(group)
         parts = self._parts(group)
         for start in range(0, len(group.indices), self._batch_size):
             indices = group.indices[start : start + self._batch_size]
@@ -73,7 +82,7 @@ class TrainStep:
         for parameter in self._parameters:
             parameter.grad = None
         before = [buffer.clone() for buffer in self._statistics]
-        loss = self._backward(parts)
+        loss = self._agreed(self._backward(parts))
         state.scaler.unscale_(state.optimizer)
         norm = self._gradient_norm()
         rate = float(state.optimizer.param_groups[0]["lr"])
@@ -89,11 +98,25 @@ class TrainStep:
         state.after_step(end)
         return StepValues(state.standing.step, loss, norm, rate)
 
-    def _leave_out(self, before: Sequence[Tensor], end: int) -> None:
+    def _prepare(self, group: Batch) -> None:
+        """Prepare the model for training, knowing whether all of its parameters take part in it.
+
+        With several processes a pass over the first samples tells; it leaves no trace.
+        """
+        model, leaves_some = self._state.model, False
+        if self._world.strategy == "ddp":
+            before = [buffer.clone() for buffer in model.buffers()]
+            self._loss_of(model, *next(self._parts(group))).backward()
+            _put_back(model.buffers(), before)
+            leaves_some = any(parameter.grad is None for parameter in self._parameters)
+        self._wrapped = self._world.wrapped(model, leaves_some=leaves_some)
+        self._forward = self._device.compiled(self._wrapped)
+        self._is_prepared = True
+
+    def _leave_out(self, before: Iterable[Tensor], end: int) -> None:
         """End a step without an update: put the running statistics back and move on."""
         state = self._state
-        for buffer, value in zip(self._statistics, before, strict=True):
-            buffer.copy_(value)
+        _put_back(self._statistics, before)
         state.scaler.update(state.scaler.get_scale())  # forgets the step, keeps the factor
         with warnings.catch_warnings():
             # PyTorch suspects a mistake where the schedule moves on before the first update.
@@ -103,24 +126,37 @@ class TrainStep:
     def _backward(self, parts: Iterable[tuple[Tensor, Tensor]]) -> float:
         """Add up the gradient of a batch, a part at a time, and return the mean loss."""
         total = 0.0
-        for images, masks in parts:
-            with self._device.autocast():
-                logits = self._forward(images)
-            loss = self._loss(logits.float(), masks)
-            if self._accumulate > 1:
-                loss = loss / self._accumulate
-            self._state.scaler.scale(loss).backward()
+        for number, (images, masks) in enumerate(parts, start=1):
+            is_last = number == self._accumulate
+            with self._world.accumulating(self._wrapped, is_last=is_last):
+                loss = self._loss_of(self._forward, images, masks)
+                if self._accumulate > 1:
+                    loss = loss / self._accumulate
+                self._state.scaler.scale(loss).backward()
             total += loss.item()
         return total
+
+    def _loss_of(self, forward: Forward, images: Tensor, masks: Tensor) -> Tensor:
+        with self._device.autocast():
+            logits = forward(images)
+        return self._loss(logits.float(), masks)
+
+    def _agreed(self, loss: float) -> float:
+        """Return the mean loss of all processes, and give all the mean of their statistics."""
+        if self._world.size == 1:
+            return loss
+        mean = torch.tensor([loss], device=self._device.torch_device)
+        self._world.average([mean, *self._averaged])
+        return mean.item()
 
     def _parts(self, group: Batch) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield what each accumulation step sees, on the device.
 
         A group of several steps is small and moves at once; of a single step only the part at hand.
         """
-        size = self._batch_size // self._accumulate
-        samples = len(group.indices)
-        moved = samples if samples > self._batch_size else size
+        size = self._batch_size // self._accumulate // self._world.size
+        samples = len(group.images)
+        moved = samples if samples > size * self._accumulate else size
         for start in range(0, samples, moved):
             images = self._device.images(group.images[start : start + moved])
             masks = self._device.masks(group.masks[start : start + moved])
@@ -128,10 +164,15 @@ class TrainStep:
 
     def _gradient_norm(self) -> float:
         gradients = [p.grad for p in self._parameters if p.grad is not None]
-        norm = self._total_norm(gradients)
+        norm = whole(self._total_norm(gradients))
         if self._clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self._parameters, self._clip_norm, norm)
         return norm.item()
+
+
+def _put_back(buffers: Iterable[Tensor], values: Iterable[Tensor]) -> None:
+    for buffer, value in zip(buffers, values, strict=True):
+        buffer.copy_(value)
 
 
 def _uniform_norm(gradients: list[Tensor]) -> Tensor:

@@ -15,9 +15,12 @@ __all__ = [
     "Tensor",
     "copied",
     "count",
+    "laid_out",
+    "like",
     "put_tensors",
     "read_tensors",
     "tensors_of",
+    "whole",
     "write_tensors",
 ]
 
@@ -39,7 +42,32 @@ def tensors_of(model: Model) -> dict[str, Tensor]:
 
 def put_tensors(model: Model, tensors: Mapping[str, Tensor]) -> None:
     """Copy tensors into those of a model with the same names, whose shapes they must have."""
-    model.load_state_dict(tensors, strict=False)
+    model.load_state_dict(laid_out(model, tensors), strict=False)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Return a tensor of which each process has a part, collected; any other as it is.
+
+    All processes must ask for it.
+    """
+    collected: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return collected
+
+
+def like(own: Tensor, value: Tensor) -> Tensor:
+    """Return this process's part of a tensor if the tensor whose place it takes lies on several."""
+    if not hasattr(own, "full_tensor"):
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    moved = value.to(own.device, own.dtype)
+    return distribute_tensor(moved, own.device_mesh, own.placements)  # type: ignore[attr-defined]
+
+
+def laid_out(model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors by name, spread over the processes where those of a model are."""
+    own = model.state_dict()
+    return {name: like(own[name], t) if name in own else t for name, t in tensors.items()}
 
 
 def copied(tensors: Mapping[str, Tensor], buffers: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from configs.schema import CFG
 from executor.choices import Precision, choose_device, choose_precision
+from executor.world import World
 from utils.errors import UserError
 from utils.logs import log
 
@@ -23,8 +24,12 @@ _FIRST_WITH_BF16 = (8, 0)  # CUDA's compute capability of Ampere
 class Device:
     """Where tensors live and in which precision the model computes."""
 
-    def __init__(self, cfg: CFG) -> None:
+    def __init__(self, cfg: CFG, world: World | None = None) -> None:
         """Choose the device and the precision that the configuration asks for.
+
+        Args:
+            cfg: The `executor` section and the normalisation of the images are used.
+            world: The processes that train together; None: this one works alone.
 
         Raises:
             UserError: If the machine does not have them.
@@ -39,6 +44,7 @@ class Device:
                 "executor.channels_last=false: with TensorFlow images are always [batch, height, "
                 "width, channel]. Remove the setting."
             )
+        self.world = world or World()
         self._kind = _available(cfg.executor.device)
         self.precision, self.reason = _precision(cfg.executor.precision, self._kind)
         self._compile = cfg.executor.compile

@@ -74,6 +74,10 @@ def moving_average(
     return None if decay is None else AveragedModel(model, build_twin(), decay)
 
 
+def spread(model: Model, ema: AveragedModel | None, device: Device) -> None:
+    """Leave the model and its average as they are: each process has them whole."""
+
+
 def loss_argument(value: object, target: str) -> object:
     """Return an argument of a loss as it stands in the YAML; Keras' losses take it so."""
     return value

@@ -1,0 +1,219 @@
+"""The processes that train one model together, and how they exchange what they must agree on."""
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from configs.schema import CFG
+from executor.strategy import choose_strategy
+from utils.errors import LostError, UserError
+
+STRATEGIES = ("single", "ddp", "fsdp")
+
+_LEAST_PART = 100_000  # parameters; to collect a smaller part takes longer than it saves memory
+
+
+class World:
+    """The processes of one training: their number, and which of them this is."""
+
+    def __init__(
+        self, strategy: str = "single", rank: int = 0, size: int = 1, local_rank: int = 0
+    ) -> None:
+        """Describe a process; without arguments, one that trains alone.
+
+        Args:
+            strategy: One of `STRATEGIES`.
+            rank: Which of the processes this is, from 0.
+            size: How many there are.
+            local_rank: Which of those of this machine this is, from 0.
+        """
+        self.strategy = strategy
+        self.rank = rank
+        self.size = size
+        self.local_rank = local_rank
+
+    def __str__(self) -> str:
+        """Return what is announced."""
+        return f"{self.strategy}, {self.size} processes" if self.size > 1 else self.strategy
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes and prints."""
+        return self.rank == 0
+
+    def sum(self, array: np.ndarray) -> np.ndarray:
+        """Return the sum of all processes' arrays, which all must have the same shape and type."""
+        if self.size == 1:
+            return array
+        total = torch.from_numpy(np.array(array))
+        torch.distributed.all_reduce(total)
+        return total.numpy()
+
+    def largest(self, *numbers: int) -> list[int]:
+        """Return for each number the largest that a process gave; 0 or greater."""
+        if self.size == 1:
+            return list(numbers)
+        most = torch.tensor(numbers, dtype=torch.int64)
+        torch.distributed.all_reduce(most, torch.distributed.ReduceOp.MAX)
+        return [int(number) for number in most]
+
+    def broadcast(self, content: bytes) -> bytes:
+        """Return what the first process gave; what the others give does not matter."""
+        return content if self.size == 1 else self._sent_by(0, content)
+
+    def gather(self, content: bytes) -> list[bytes]:
+        """Return what each process gave, in the order of their ranks."""
+        if self.size == 1:
+            return [content]
+        return [self._sent_by(rank, content) for rank in range(self.size)]
+
+    def _sent_by(self, rank: int, content: bytes) -> bytes:
+        length = self.largest(len(content) if rank == self.rank else 0)[0]
+        received = torch.empty(length, dtype=torch.uint8)
+        if rank == self.rank:
+            received.numpy()[:] = np.frombuffer(content, np.uint8)
+        torch.distributed.broadcast(received, rank)
+        return received.numpy().tobytes()
+
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Replace tensors of one device by their mean over the processes, in one exchange."""
+        if self.size == 1 or not tensors:
+            return
+        flat = torch.cat([tensor.detach().float().reshape(-1) for tensor in tensors])
+        torch.distributed.all_reduce(flat)
+        flat /= self.size
+        for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+            tensor.copy_(mean.view(tensor.shape))
+
+    def sharded(self, model: nn.Module) -> nn.Module:
+        """Leave each process a part of a model's parameters, if the strategy says so (FSDP2).
+
+        The larger of its modules are whole one at a time, when they are used; the rest of the model
+        is one more such part.
+        """
+        if self.strategy == "fsdp":
+            from torch.distributed.fsdp import fully_shard
+
+            # Nothing here changes what a model returns in place.
+            warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
+            for part in _parts(model):
+                if sum(p.numel() for p in part.parameters()) >= _LEAST_PART:
+                    fully_shard(part)
+            fully_shard(model)
+        return model
+
+    def wrapped(self, model: nn.Module, *, leaves_some: bool) -> nn.Module:
+        """Return what to call in training, so that gradients are averaged over the processes.
+
+        Args:
+            model: The model.
+            leaves_some: Whether there are parameters that do not take part: they are to be left
+                alone, as in a single process.
+        """
+        if self.strategy != "ddp":
+            return model
+        from torch.nn.parallel import DistributedDataParallel
+
+        # Statistics are averaged by `average`.
+        return DistributedDataParallel(
+            model,
+            forward_sync_buffers=False,
+            find_unused_parameters=bool(self.largest(leaves_some)[0]),
+            gradient_as_bucket_view=True,
+        )
+
+    def accumulating(self, wrapped: nn.Module, *, is_last: bool) -> AbstractContextManager[Any]:
+        """Return the context of a part's forward and backward pass.
+
+        Gradients are exchanged with the last part of a batch only.
+
+        Args:
+            wrapped: What `wrapped` returned.
+            is_last: Whether this is the last part.
+        """
+        if self.strategy == "fsdp":
+            wrapped.set_requires_gradient_sync(is_last)  # type: ignore[operator]
+        elif self.strategy == "ddp" and not is_last:
+            context: AbstractContextManager[Any] = wrapped.no_sync()  # type: ignore[operator]
+            return context
+        return nullcontext()
+
+
+def _parts(model: nn.Module) -> Iterator[nn.Module]:
+    """Yield the modules that a model consists of, lists of modules opened."""
+    for part in model.children():
+        if isinstance(part, nn.ModuleList | nn.ModuleDict):
+            yield from _parts(part)
+        else:
+            yield part
+
+
+@contextmanager
+def joined(cfg: CFG) -> Iterator[World]:
+    """Join the processes that torchrun started, if it did; leave them in the end.
+
+    Args:
+        cfg: The `executor` section, `train.batch_size` and `accumulate` are used.
+
+    Raises:
+        UserError: See `executor.strategy`.
+        LostError: If the other processes are not heard of any more.
+    """
+    launched = int(os.environ["WORLD_SIZE"]) if "WORLD_SIZE" in os.environ else None
+    strategy = choose_strategy(cfg, launched, "ddp", STRATEGIES)
+    if strategy == "single":
+        yield World()
+        return
+    has_gpu = torch.cuda.is_available() and cfg.executor.device in ("auto", "cuda")
+    torch.distributed.init_process_group(
+        "cpu:gloo,cuda:nccl" if has_gpu else "gloo",
+        timeout=timedelta(minutes=cfg.executor.timeout_minutes),
+    )
+    world = World(
+        strategy,
+        torch.distributed.get_rank(),
+        torch.distributed.get_world_size(),
+        int(os.environ.get("LOCAL_RANK", 0)),
+    )
+    try:
+        yield world
+    except UserError as error:
+        raise error if world.is_first else UserError(f"rank {world.rank}: {error}") from error
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def listening(world: World, step: Callable[[], int]) -> Iterator[None]:
+    """Turn the failure of an exchange with the others into a message.
+
+    Args:
+        world: The processes.
+        step: Returns how far this one is.
+
+    Raises:
+        LostError: If the others are not heard of any more.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if world.size == 1 or not _is_of_exchange(error):
+            raise
+        reason = str(error).strip().splitlines()[0]
+        raise LostError(
+            f"rank {world.rank} of {world.size} lost the others at step {step()}: {reason}"
+        ) from error
+
+
+def _is_of_exchange(error: RuntimeError) -> bool:
+    """Tell whether an error came from gloo or NCCL."""
+    if isinstance(error, torch.distributed.DistError):
+        return True
+    return any(word in str(error) for word in ("gloo", "Gloo", "NCCL", "Connection closed by peer"))
