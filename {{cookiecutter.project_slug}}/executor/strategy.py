@@ -32,13 +32,15 @@ def choose_strategy(cfg: CFG, launched: int | None, default: str, known: Collect
                 "alone. Start them with torchrun, or take auto."
             )
         return "single"
-    if wanted == "single" and launched > 1:
+    strategy = default if wanted == "auto" else wanted
+    if strategy == "single" and launched > 1:
+        others = [name for name in known if name != "single"]
         raise UserError(
-            f"executor.strategy=single, but {launched} processes were launched. "
-            f"Take auto or {default}, or start one process."
+            f"executor.strategy=single, but {launched} processes were launched: each would train "
+            f"the whole. Start one process{', or take ' + ' or '.join(others) if others else ''}."
         )
     _check_batch(cfg, launched)
-    return default if wanted == "auto" else wanted
+    return strategy
 
 
 def _check_batch(cfg: CFG, processes: int) -> None:

@@ -69,6 +69,8 @@ def _evaluating(model: Model) -> Iterator[None]:
         with torch.no_grad() if is_sharded else torch.inference_mode():
             yield
     finally:
+        if is_sharded:
+            model.reshard()  # type: ignore[operator]
         model.train(was_training)
 
 

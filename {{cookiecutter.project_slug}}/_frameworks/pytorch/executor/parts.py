@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from configs.schema import Component
@@ -65,9 +65,25 @@ def moving_average(
 
 def spread(model: Model, ema: AveragedModel | None, device: Device) -> None:
     """Leave each of several processes a part of the model and of its average, with `fsdp`."""
-    device.world.sharded(model)
+    if device.world.strategy != "fsdp":
+        return
+    device.world.shard(model)
     if ema is not None:
-        device.world.sharded(ema.module)
+        device.world.shard(ema.module)
+        ema.multi_avg_fn = _apart(ema.multi_avg_fn)
+
+
+def _apart(average: Callable[..., None]) -> Callable[..., None]:
+    """Let a function on lists of tensors see parameters, which are spread, apart from buffers."""
+
+    def average_apart(averages: Sequence[Tensor], tensors: Sequence[Tensor], updates: int) -> None:
+        pairs = list(zip(averages, tensors, strict=True))
+        for is_spread in (True, False):
+            chosen = [pair for pair in pairs if hasattr(pair[0], "full_tensor") is is_spread]
+            if chosen:
+                average(*map(list, zip(*chosen, strict=True)), updates)
+
+    return average_apart
 
 
 def loss_argument(value: object, target: str) -> object:

@@ -17,6 +17,8 @@ from executor.tensors import whole
 from executor.values import LeftOut, StepValues
 from utils import seeding
 
+_RANK_SEEDS = 1 << 48  # so far apart that no process draws the numbers of another
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 Forward = Callable[[Tensor], Tensor]
 
@@ -78,7 +80,7 @@ class TrainStep:
     ) -> StepValues:
         """Do one step with its accumulation steps' images and masks."""
         state = self._state
-        self._device.seed(self._seed + state.standing.step)
+        self._device.seed(self._seed + state.standing.step + self._world.rank * _RANK_SEEDS)
         for parameter in self._parameters:
             parameter.grad = None
         before = [buffer.clone() for buffer in self._statistics]

@@ -92,22 +92,20 @@ class World:
         for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(mean.view(tensor.shape))
 
-    def sharded(self, model: nn.Module) -> nn.Module:
-        """Leave each process a part of a model's parameters, if the strategy says so (FSDP2).
+    def shard(self, model: nn.Module) -> None:
+        """Leave each process a part of a model's parameters (FSDP2).
 
         The larger of its modules are whole one at a time, when they are used; the rest of the model
         is one more such part.
         """
-        if self.strategy == "fsdp":
-            from torch.distributed.fsdp import fully_shard
+        from torch.distributed.fsdp import fully_shard
 
-            # Nothing here changes what a model returns in place.
-            warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
-            for part in _parts(model):
-                if sum(p.numel() for p in part.parameters()) >= _LEAST_PART:
-                    fully_shard(part)
-            fully_shard(model)
-        return model
+        # Nothing here changes what a model returns in place.
+        warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
+        for part in _parts(model):
+            if sum(p.numel() for p in part.parameters()) >= _LEAST_PART:
+                fully_shard(part)
+        fully_shard(model)
 
     def wrapped(self, model: nn.Module, *, leaves_some: bool) -> nn.Module:
         """Return what to call in training, so that gradients are averaged over the processes.

@@ -1,0 +1,323 @@
+"""Several processes train one model on this machine's loopback, as a user would start them.
+
+PyTorch's only, started by torchrun.
+"""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import QUIET, Create, framework_python
+
+pytestmark = pytest.mark.slow
+
+STEPS = 50
+# Smooth, so that sums that are rounded otherwise stay close; and without normalisation, which would
+# see other batches.
+MODEL = '''
+from torch import nn
+
+
+class Smooth(nn.Sequential):
+    def __init__(self, num_classes, in_channels):
+        super().__init__(
+            nn.Conv2d(in_channels, 16, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(16, 16, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(16, num_classes, 1),
+        )
+
+
+class PartlyUsed(Smooth):
+    def __init__(self, num_classes, in_channels):
+        super().__init__(num_classes, in_channels)
+        self.unused = nn.Linear(3, 3)
+
+    def forward(self, images):
+        for layer in list(self)[:5]:
+            images = layer(images)
+        return images
+
+
+class BrokenOnce(Smooth):
+    """Its logits are infinite for one training sample only, which one rank sees."""
+
+    def forward(self, images):
+        logits = super().forward(images)
+        is_bright = images.mean(dim=(1, 2, 3), keepdim=True) > BRIGHTEST
+        return logits / (~is_bright).float() if self.training else logits
+
+
+BRIGHTEST = 1e9
+'''
+SETTINGS = [
+    "model.target=model.mine:Smooth",
+    *("executor.precision=fp32", f"train.max_steps={STEPS}", "train.epochs=1000"),
+    *("train.batch_size=12", "train.evaluate_every=10", "train.checkpoint_every=10"),
+    *("run.log_every=1", "run.tensorboard=false"),
+]
+CONSTANT = "train.schedule=constant"  # others depend on the number of steps
+
+Train = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def place(create: Create) -> Path:
+    project = create(framework="pytorch")
+    (project / "model" / "mine.py").write_text(MODEL, encoding="utf-8")
+    return project
+
+
+def started(project: Path, processes: int, *words: str, restarts: int = 0) -> list[str]:
+    """Return the command that trains with so many processes."""
+    python = str(framework_python("pytorch"))
+    settings = dict(word.split("=", 1) for word in (*SETTINGS, *words))  # the later one counts
+    given = [f"{name}={value}" for name, value in settings.items()]
+    training = ["main.py", "train", "--config", "configs/debug.yaml", *given]
+    if processes == 0:  # none but the one that trains alone
+        return [python, *training]
+    torchrun = [python, "-m", "torch.distributed.run", "--standalone"]
+    torchrun += [f"--nproc-per-node={processes}", f"--max-restarts={restarts}"]
+    return [*torchrun, *training]
+
+
+@pytest.fixture(scope="module")
+def train(place: Path) -> Train:
+    def train(
+        run: Path, processes: int, *words: str, restarts: int = 0
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            started(place, processes, f"run.dir={run}", *words, restarts=restarts),
+            cwd=place,
+            env={**os.environ, **QUIET},
+            capture_output=True,
+            text=True,
+        )
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def trained(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Train once with so many processes and a strategy."""
+    known: dict[tuple[int, str], Path] = {}
+
+    def trained(processes: int, strategy: str = "auto") -> Path:
+        if (processes, strategy) not in known:
+            run = tmp_path_factory.mktemp("runs") / f"{strategy}-{processes}"
+            done = train(run, processes, f"executor.strategy={strategy}")
+            assert done.returncode == 0, done.stderr
+            known[processes, strategy] = run
+        return known[processes, strategy]
+
+    return trained
+
+
+def losses(run: Path) -> list[float]:
+    rows = map(json.loads, (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    return [row["loss"] for row in rows if row["split"] == "train"]
+
+
+def values(run: Path) -> dict[str, float]:
+    content: dict[str, float] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    assert content.pop("split") == "validation"
+    return content
+
+
+def results(run: Path) -> dict[str, bytes]:
+    names = ["metrics.json", "metrics.jsonl", "model.safetensors"]
+    newest = saved(run)[-1]
+    files = [*(run / name for name in names), newest, newest.with_suffix(".safetensors")]
+    return {file.name: file.read_bytes() for file in files}
+
+
+def saved(run: Path) -> list[Path]:
+    return sorted((run / "checkpoints").glob("step-*.json"))
+
+
+@pytest.mark.parametrize(
+    ("processes", "strategy"), [(1, "ddp"), (2, "ddp"), (3, "ddp"), (2, "fsdp"), (3, "fsdp")]
+)
+def test_several_processes_compute_what_one_does(
+    trained: Callable[..., Path], processes: int, strategy: str
+):
+    alone, together = trained(0), trained(processes, strategy)
+    assert losses(together) == pytest.approx(losses(alone), rel=1e-5)
+    assert len(losses(together)) == STEPS
+    first, second = (values(run) for run in (alone, together))
+    assert second == pytest.approx(first, rel=1e-4)
+    assert losses(alone)[-1] < 0.8 * losses(alone)[0]
+
+
+def test_what_is_evaluated_by_several_is_counted_once(trained: Callable[..., Path], train: Train):
+    """Eight samples in batches of 12 are no multiple of 3: one process has fewer."""
+    run = trained(0)
+    before = values(run)
+    done = train(run, 3, "train.keep_checkpoints=3")  # nothing is left to train
+    assert done.returncode == 0, done.stderr
+    assert "nothing is left to train" in done.stderr
+    after = values(run)
+    assert after.pop("loss") == pytest.approx(before.pop("loss"), rel=1e-6)
+    assert after == before  # from whole numbers, so to the last bit
+
+
+def test_only_the_first_process_prints_and_writes(train: Train, tmp_path: Path):
+    done = train(tmp_path / "run", 2, "train.max_steps=2")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("device    cpu") == 1
+    assert "12 = 6 samples x 1 accumulated x 2 processes" in done.stderr
+    assert json.loads(done.stdout)["loss"]
+    assert not list((tmp_path / "run").rglob("*.tmp"))
+
+
+def test_a_run_goes_on_with_another_number_of_processes_and_another_strategy(
+    train: Train, tmp_path: Path
+):
+    run = tmp_path / "run"
+    assert train(tmp_path / "alone", 0, CONSTANT).returncode == 0
+    parts = [(2, "fsdp", 10), (0, "single", 20), (3, "fsdp", 30), (2, "ddp", 40), (2, "fsdp", 50)]
+    for processes, strategy, steps in parts:
+        words = (f"executor.strategy={strategy}", f"train.max_steps={steps}", CONSTANT)
+        done = train(run, processes, *words)
+        assert done.returncode == 0, done.stderr
+        assert steps == 10 or f"continues after step {steps - 10}" in done.stderr
+    assert losses(run) == pytest.approx(losses(tmp_path / "alone"), rel=1e-5)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_everything_at_once_goes_on_to_the_same_bits(train: Train, tmp_path: Path, strategy: str):
+    """Normalisation, average, dropout, accumulation, bf16 and workers; stopped in between."""
+    words = [
+        *(f"executor.strategy={strategy}", "model.target=model.unet:UNet", "model.dropout=0.1"),
+        *("executor.precision=bf16", "train.accumulate=2", "train.ema_decay=0.9"),
+        *("data.workers=2", "train.clip_norm=0.5", "train.max_steps=20"),
+    ]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert train(whole, 2, *words).returncode == 0
+    assert train(parts, 2, *words).returncode == 0
+    for name in ("metrics.json", "model.safetensors"):
+        (parts / name).unlink()
+    for file in [saved(parts)[-1], saved(parts)[-1].with_suffix(".safetensors")]:
+        file.unlink()
+    done = train(parts, 2, *words)
+    assert "continues after step" in done.stderr, done.stderr
+    assert results(parts) == results(whole)
+
+
+@pytest.mark.parametrize("policy", ["stop", "skip"])
+def test_all_processes_agree_that_a_loss_is_not_finite(
+    place: Path, train: Train, tmp_path: Path, policy: str
+):
+    """One sample breaks the logits of the process that sees it."""
+    find = (
+        "import json, numpy as np; from dataloader.digit_scenes import DigitScenes\n"
+        "scenes = DigitScenes(train=16, validation=8, test=8).split('train')\n"
+        "means = [float(scenes.read(i, (32, 32))[0].mean()) for i in range(16)]\n"
+        "print(json.dumps(sorted(means)))"
+    )
+    command = [str(framework_python("pytorch")), "-c", find]
+    means = json.loads(subprocess.check_output(command, cwd=place, env={**os.environ, **QUIET}))
+    normalised = ((means[-1] + means[-2]) / 2 / 255 - 0.5) / 0.5
+    module = MODEL.replace("BRIGHTEST = 1e9", f"BRIGHTEST = {normalised}")
+    (place / "model" / "broken.py").write_text(module, encoding="utf-8")
+    words = [
+        *("model.target=model.broken:BrokenOnce", "train.max_steps=6", "train.batch_size=4"),
+        *(f"train.on_divergence={policy}", "data.transforms=[]", "train.divergence_limit=100"),
+        *("data.mean=[0.5,0.5,0.5]", "data.std=[0.5,0.5,0.5]"),
+    ]
+    done = train(tmp_path / "run", 2, *words)
+    if policy == "skip":
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"gave loss nan.*left out \(1 of", done.stderr, re.DOTALL)
+        assert losses(tmp_path / "run")
+    else:
+        assert done.returncode != 0
+        assert re.search(r"error: step \d gave loss nan", done.stderr)
+
+
+def test_parameters_that_take_no_part_are_left_alone(train: Train, tmp_path: Path):
+    words = ["model.target=model.mine:PartlyUsed", "train.max_steps=4", "train.optimizer=adamw"]
+    for processes in (0, 2):
+        done = train(tmp_path / str(processes), processes, *words)
+        assert done.returncode == 0, done.stderr
+    alone, together = losses(tmp_path / "0"), losses(tmp_path / "2")
+    assert together == pytest.approx(alone, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("processes", "words", "message"),
+    [
+        (2, ["train.batch_size=3"], r"train.batch_size=3 cannot be split over 2 processes"),
+        (2, ["executor.strategy=single"], r"executor.strategy=single, but 2 processes"),
+        (0, ["executor.strategy=ddp"], r"executor.strategy=ddp needs several processes"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_starts(
+    train: Train, tmp_path: Path, processes: int, words: list[str], message: str
+):
+    done = train(tmp_path / "run", processes, *words)
+    assert done.returncode in (1, 2)  # torchrun's own is 1
+    assert re.search(rf"error: {message}", done.stderr)
+    assert not (tmp_path / "run").exists()
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """Return the processes that torchrun has started."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(child) for child in children]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("number", range(3))
+def test_a_rank_that_is_killed_is_restarted_and_the_run_ends_with_the_same_bits(
+    place: Path, trained: Callable[..., Path], tmp_path: Path, number: int
+):
+    run, chance = tmp_path / "run", random.Random(number)  # noqa: S311 -- a moment, no secret
+    command = started(place, 2, f"run.dir={run}", "executor.strategy=ddp", restarts=3)
+    process = subprocess.Popen(
+        command, cwd=place, env={**os.environ, **QUIET}, stderr=subprocess.PIPE, text=True
+    )
+    wait_until(lambda: bool(saved(run)), process)
+    time.sleep(chance.uniform(0, 0.1))
+    os.kill(chance.choice(workers_of(process)), signal.SIGKILL)
+    errors = process.communicate()[1]
+    assert process.returncode == 0, errors
+    assert "continues after step" in errors
+    assert results(run) == results(trained(2, "ddp"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_signal_stops_all_processes_at_one_step(
+    place: Path, train: Train, trained: Callable[..., Path], tmp_path: Path
+):
+    run = tmp_path / "run"
+    command = started(place, 2, f"run.dir={run}", "executor.strategy=ddp")
+    process = subprocess.Popen(
+        command, cwd=place, env={**os.environ, **QUIET}, stderr=subprocess.PIPE, text=True
+    )
+    wait_until(lambda: bool(saved(run)), process)
+    os.kill(workers_of(process)[1], signal.SIGTERM)  # the second one tells the first
+    errors = process.communicate()[1]
+    stopped = re.findall(rf"stopped at step (\d+) of {STEPS} with a checkpoint", errors)
+    assert len(set(stopped)) == 1, errors
+    assert saved(run)[-1].stem == f"step-{int(stopped[0]):08d}"
+    assert train(run, 2, "executor.strategy=ddp").returncode == 0
+    assert results(run) == results(trained(2, "ddp"))
