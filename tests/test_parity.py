@@ -16,6 +16,10 @@ ITS_OWN = {
     "pytorch": {
         *("executor/stepping.py", "executor/device.py:Device.autocast"),
         "model/mobilenet_unet.py:MobileNetUNet.train",
+        # Several processes, which TensorFlow does not have yet.
+        *(f"executor/world.py:World.{name}" for name in ("average", "shard", "wrapped")),
+        "executor/world.py:World.accumulating",
+        *(f"executor/tensors.py:{name}" for name in ("laid_out", "like", "whole")),
     },
     "tensorflow": {
         *("executor/state.py:AveragedModel", "executor/state.py:GradScaler"),

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from dataloader.batches import TrainingBatches, evaluation_batches, prefetched
+from dataloader.batches import Share, TrainingBatches, evaluation_batches, prefetched
 from dataloader.cache import Decoded
 from dataloader.order import epoch_order, sample_indices
 from ops.augment import brightness_contrast, flip, shift
@@ -64,6 +64,35 @@ def test_batches_do_not_depend_on_how_the_stream_is_cut():
         for field in ("images", "masks", "indices"):
             joined = np.concatenate([getattr(part, field) for part in parts])
             assert np.array_equal(joined, getattr(whole, field))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 6])
+def test_processes_see_together_what_one_sees(size):
+    transforms = (flip, shift, brightness_contrast)
+    data, batch = decoded(), 12
+    alone = TrainingBatches(data, transforms, seed=5).at(24, 3 * batch)
+    shared = [
+        TrainingBatches(data, transforms, 5, batch_size=batch, share=Share(r, size)).at(24, 36)
+        for r in range(size)
+    ]
+    for kind in ("images", "masks"):
+        # Each process has its part of the first batch, then that of the second, ...
+        parts = [
+            getattr(b, kind).reshape(3, batch // size, *data.images.shape[1:3], -1) for b in shared
+        ]
+        together = np.concatenate(parts, axis=1)
+        assert np.array_equal(together.reshape(getattr(alone, kind).shape), getattr(alone, kind))
+    assert all(np.array_equal(one.indices, alone.indices) for one in shared)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_processes_evaluate_each_sample_once_in_equally_many_batches(size):
+    data = decoded(count=13)
+    parts = [list(evaluation_batches(data, 5, share=Share(r, size))) for r in range(size)]
+    assert {len(part) for part in parts} == {3}
+    seen = [index for part in parts for batch in part if batch.counts for index in batch.indices]
+    assert sorted(seen) == list(range(13))
+    assert all(len(batch.images) for part in parts for batch in part)
 
 
 def test_the_cache_stays_as_it_is():

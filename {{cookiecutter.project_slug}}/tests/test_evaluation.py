@@ -164,3 +164,31 @@ def test_picker_shares_out_too_few_samples() -> None:
         ("worst", "sample 2"),
     ]
     assert SamplePicker().samples() == []
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_pickers_of_several_processes_pick_what_one_picks(processes: int) -> None:
+    rng = np.random.default_rng(0)
+    truth, prediction = rng.integers(0, 3, (2, 30, 5, 5), dtype=np.uint8)
+    images = rng.integers(0, 256, (30, 5, 5, 3), dtype=np.uint8)
+
+    def update(picker: SamplePicker, places: np.ndarray) -> None:
+        names = [f"sample {place}" for place in places]
+        picker.update(images[places], truth[places], prediction[places], names, places)
+
+    alone, pickers = SamplePicker(count=3), [SamplePicker(count=3) for _ in range(processes)]
+    update(alone, np.arange(30))
+    for rank, picker in enumerate(pickers):
+        update(picker, np.arange(rank, 30, processes))
+    joined = SamplePicker(count=3)
+    joined.join([picker.packed() for picker in pickers])
+    for one, other in zip(joined.samples(), alone.samples(), strict=True):
+        assert (one.name, one.group, one.score) == (other.name, other.group, other.score)
+        for kind in ("image", "truth", "prediction"):
+            assert np.array_equal(getattr(one, kind), getattr(other, kind))
+
+
+def test_a_picker_without_samples_can_join() -> None:
+    joined = SamplePicker()
+    joined.join([SamplePicker().packed()] * 2)
+    assert joined.samples() == []

@@ -68,7 +68,7 @@ def spread(model: Model, ema: AveragedModel | None, device: Device) -> None:
     if device.world.strategy != "fsdp":
         return
     device.world.shard(model)
-    if ema is not None:
+    if ema is not None and ema.multi_avg_fn is not None:
         device.world.shard(ema.module)
         ema.multi_avg_fn = _apart(ema.multi_avg_fn)
 

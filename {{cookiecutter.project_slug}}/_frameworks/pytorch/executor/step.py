@@ -20,7 +20,7 @@ from utils import seeding
 _RANK_SEEDS = 1 << 48  # so far apart that no process draws the numbers of another
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-Forward = Callable[[Tensor], Tensor]
+_Forward = Callable[[Tensor], Tensor]
 
 
 class TrainStep:
@@ -42,7 +42,7 @@ class TrainStep:
         self._world = device.world
         self._is_prepared = False  # for which it takes samples
         self._wrapped = state.model
-        self._forward: Forward = state.model
+        self._forward: _Forward = state.model
         # Each process sees other samples; with averaged statistics all have the same model.
         self._averaged = [b for b in state.model.buffers() if b.is_floating_point()]
         self._parameters = [p for g in state.optimizer.param_groups for p in g["params"]]
@@ -138,7 +138,7 @@ class TrainStep:
             total += loss.item()
         return total
 
-    def _loss_of(self, forward: Forward, images: Tensor, masks: Tensor) -> Tensor:
+    def _loss_of(self, forward: _Forward, images: Tensor, masks: Tensor) -> Tensor:
         with self._device.autocast():
             logits = forward(images)
         return self._loss(logits.float(), masks)

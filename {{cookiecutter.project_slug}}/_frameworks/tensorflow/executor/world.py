@@ -19,14 +19,30 @@ STRATEGIES = ("single",)
 class World:
     """The processes of one training: their number, and which of them this is."""
 
-    strategy = "single"
-    rank = 0
-    size = 1
-    is_first = True
+    def __init__(
+        self, strategy: str = "single", rank: int = 0, size: int = 1, local_rank: int = 0
+    ) -> None:
+        """Describe a process; without arguments, one that trains alone.
+
+        Args:
+            strategy: One of `STRATEGIES`.
+            rank: Which of the processes this is, from 0.
+            size: How many there are.
+            local_rank: Which of those of this machine this is, from 0.
+        """
+        self.strategy = strategy
+        self.rank = rank
+        self.size = size
+        self.local_rank = local_rank
 
     def __str__(self) -> str:
         """Return what is announced."""
         return self.strategy
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes and prints."""
+        return self.rank == 0
 
     def sum(self, array: np.ndarray) -> np.ndarray:
         """Return the sum of all processes' arrays, which all must have the same shape and type."""
