@@ -16,14 +16,14 @@ ITS_OWN = {
     "pytorch": {
         *("executor/stepping.py", "executor/device.py:Device.autocast"),
         "model/mobilenet_unet.py:MobileNetUNet.train",
-        # Several processes, which TensorFlow does not have yet.
-        *(f"executor/world.py:World.{name}" for name in ("average", "shard", "wrapped")),
-        "executor/world.py:World.accumulating",
+        # A model that lies on several processes, and gradients that are exchanged by PyTorch.
+        *(f"executor/world.py:World.{name}" for name in ("accumulating", "shard", "wrapped")),
         *(f"executor/tensors.py:{name}" for name in ("laid_out", "like", "whole")),
     },
     "tensorflow": {
         *("executor/state.py:AveragedModel", "executor/state.py:GradScaler"),
         "executor/state.py:TrainState.generators",
+        "executor/world.py:World.connect",
         "model/keras_layers.py",
     },
 }

@@ -169,11 +169,12 @@ class Executor(Section):
     """auto: a GPU if there is one."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Numbers in the forward and backward pass; auto: bf16 where the hardware computes in it."""
-    strategy: Literal["auto", "single", "ddp", "fsdp"] = "auto"
-    """How the work is spread over processes; auto: ddp under torchrun, else single.
+    strategy: Literal["auto", "single", "ddp", "fsdp", "multi_worker"] = "auto"
+    """How the work is spread; auto: over all processes that were launched together.
 
-    single: one process on one device; ddp: each process has the whole model and a share of every
-    batch; fsdp: each has a part of the model, too (FSDP2)."""
+    single: one process on one device; ddp (PyTorch) and multi_worker (TensorFlow): each process has
+    the whole model and takes a share of every batch; fsdp (PyTorch): each has a part of the model,
+    too (FSDP2)."""
     timeout_minutes: PositiveFloat = 10.0
     """How long processes wait for each other before they count as lost."""
     channels_last: bool = True

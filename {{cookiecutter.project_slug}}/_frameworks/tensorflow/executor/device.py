@@ -53,6 +53,7 @@ class Device:
         self._scale = np.array(cfg.data.std, np.float32) * np.float32(255)
         self._forward: dict[int, Any] = {}
         _set_up_process(cfg, self._kind)
+        self.world.connect(cfg.executor.timeout_minutes)
 
     def __str__(self) -> str:
         """Return the line that announces the choice."""

@@ -21,6 +21,7 @@ Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 # A call cannot be interrupted, so it takes as many steps as fit into this time, and at least one.
 _CALL_SECONDS = 0.25
 _SEEDS = (1 << 31) - 2  # Keras takes the states of its generators modulo this number
+_RANK_SEEDS = 1 << 26  # so far apart that no process draws the numbers of another
 _DRAWS_A_STEP = 1 << 16  # from one generator; more would repeat those of the next
 
 
@@ -47,10 +48,14 @@ class TrainStep:
         self._parameters = list(state.model.trainable_variables)
         self._statistics = list(state.model.non_trainable_weights)
         self._generators = state.generators
+        self._world = device.world
+        # Each process sees other samples; with averaged statistics all have the same model.
+        self._averaged = [v for v in self._statistics if v.dtype.startswith(("float", "bfloat"))]
         self._batch_size = cfg.train.batch_size
         self._accumulate = cfg.train.accumulate
         self._clip_norm = cfg.train.clip_norm
         self._seed = int(seeding.generator(cfg.run.seed, seeding.FRAMEWORK).integers(_SEEDS))
+        self._seed += device.world.rank * _RANK_SEEDS
         self._at_once = 1
         self._learning: list[bool] = []  # which parameters have a gradient; known once traced
         signature = [
@@ -74,10 +79,11 @@ class TrainStep:
             What the next steps measured, when the state stands where the last of them ended. Where
             loss or gradient is not finite, the step comes alone and has changed no weight.
         """
-        start = 0
+        start, processes = 0, self._world.size
         while start < len(group.indices):
             end = start + self._at_once * self._batch_size
-            arrays = (group.images[start:end], group.masks[start:end], group.indices[start:end])
+            mine = slice(start // processes, end // processes)
+            arrays = (group.images[mine], group.masks[mine], group.indices[start:end])
             start += yield from self._take(Batch(*arrays, group.position + start))
 
     def _take(self, part: Batch) -> Generator[list[StepValues], None, int]:
@@ -91,7 +97,8 @@ class TrainStep:
         good = next((i for i, row in enumerate(rows) if not self._is_good(*row)), count)
         taken = min(good + 1, count)
         seconds = (time.perf_counter() - begun) / taken
-        self._at_once = max(int(_CALL_SECONDS / seconds), 1)
+        # All processes must take equally many steps in a call.
+        self._at_once = self._world.largest(max(int(_CALL_SECONDS / seconds), 1))[0]
         numbers = zip(rows, rates, strict=True)
         values = [StepValues(first + i, *row, rate) for i, (row, rate) in enumerate(numbers, 1)]
         for i in range(good):
@@ -113,13 +120,14 @@ class TrainStep:
         Where they are not finite it ends; what follows is 0.
 
         Args:
-            images: uint8 [steps x batch size, H, W, 3].
-            masks: uint8 [steps x batch size, H, W].
+            images: uint8 [steps x share of the batch, H, W, 3].
+            masks: uint8 [steps x share of the batch, H, W].
             rates: float32 [steps], the learning rate of each.
             first: int64 [], the number of the first, counted from 0.
         """
         count = tf.size(rates)
-        parts = (-1, self._accumulate, self._batch_size // self._accumulate)
+        size = self._batch_size // self._accumulate // self._world.size
+        parts = (-1, self._accumulate, size)
         images = tf.reshape(images, (*parts, *images.shape[1:]))
         masks = tf.reshape(masks, (*parts, *masks.shape[1:]))
 
@@ -144,7 +152,7 @@ class TrainStep:
         """Do one step with its accumulation steps' images and masks [parts, B, ...]."""
         scaler = self._state.scaler
         before = [tf.identity(variable.value) for variable in self._statistics]
-        total, gradients = self._gradients(images, masks)
+        total, gradients = self._agreed(*self._gradients(images, masks))
         gradients = scaler.unscale(gradients)
         norm = tf.linalg.global_norm(gradients)
 
@@ -185,6 +193,18 @@ class TrainStep:
             parallel_iterations=1,
         )
         return total, sums
+
+    def _agreed(
+        self, total: tf.Tensor, gradients: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Return all processes' mean loss and gradient, and give all their mean statistics."""
+        if self._world.size == 1:
+            return total, list(gradients)
+        statistics = [variable.value for variable in self._averaged]
+        total, *rest = self._world.average([total, *gradients, *statistics])
+        for variable, value in zip(self._averaged, rest[len(gradients) :], strict=True):
+            variable.assign(value)
+        return total, rest[: len(gradients)]
 
     def _gradients_of_part(
         self, images: tf.Tensor, masks: tf.Tensor

@@ -1,19 +1,19 @@
-"""The processes that train one model together, and how they exchange what they must agree on.
-
-With TensorFlow it is one process so far.
-"""
+"""The processes that train one model together, and how they exchange what they must agree on."""
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from configs.schema import CFG
 from executor.strategy import choose_strategy
+from utils.errors import LostError, UserError
 
-STRATEGIES = ("single",)
+STRATEGIES = ("single", "multi_worker")
 
 
 class World:
@@ -34,50 +34,140 @@ class World:
         self.rank = rank
         self.size = size
         self.local_rank = local_rank
+        self._engine: Any = None
+        self._add: dict[str, Any] = {}
 
     def __str__(self) -> str:
         """Return what is announced."""
-        return self.strategy
+        return f"{self.strategy}, {self.size} processes" if self.size > 1 else self.strategy
 
     @property
     def is_first(self) -> bool:
         """Whether this is the process that writes and prints."""
         return self.rank == 0
 
+    def connect(self, timeout_minutes: float) -> None:
+        """Meet the others; TensorFlow wants it before it computes anything, but after its settings.
+
+        Args:
+            timeout_minutes: How long to wait for the others in an exchange.
+        """
+        if self.size > 1:
+            options = tf.distribute.experimental.CommunicationOptions(
+                implementation=tf.distribute.experimental.CommunicationImplementation.AUTO,
+                timeout_seconds=60.0 * timeout_minutes,
+            )
+            self._engine = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+            self._add = {
+                kind: tf.function(self._added, [tf.TensorSpec([None], kind)], autograph=False)
+                for kind in ("int64", "float64")
+            }
+
     def sum(self, array: np.ndarray) -> np.ndarray:
         """Return the sum of all processes' arrays, which all must have the same shape and type."""
-        return array
+        if self.size == 1:
+            return array
+        # Few types and one shape, for each of which the exchange is traced.
+        kind = "int64" if array.dtype.kind in "bui" else "float64"
+        total: np.ndarray = self._add[kind](array.reshape(-1).astype(kind)).numpy()
+        return total.reshape(array.shape).astype(array.dtype)
 
     def largest(self, *numbers: int) -> list[int]:
         """Return for each number the largest that a process gave; 0 or greater."""
-        return list(numbers)
+        if self.size == 1:
+            return list(numbers)
+        mine = np.zeros((self.size, len(numbers)), np.int64)
+        mine[self.rank] = numbers
+        return [int(number) for number in self.sum(mine).max(axis=0)]
 
     def broadcast(self, content: bytes) -> bytes:
         """Return what the first process gave; what the others give does not matter."""
-        return content
+        return content if self.size == 1 else self._sent_by(0, content)
 
     def gather(self, content: bytes) -> list[bytes]:
         """Return what each process gave, in the order of their ranks."""
-        return [content]
+        if self.size == 1:
+            return [content]
+        return [self._sent_by(rank, content) for rank in range(self.size)]
+
+    def average(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Return the means of tensors over the processes; inside of a traced function."""
+        if self.size == 1:
+            return list(tensors)
+
+        return list(self._exchanged(tf.distribute.ReduceOp.MEAN, tensors))
+
+    def _added(self, array: tf.Tensor) -> tf.Tensor:
+        return self._exchanged(tf.distribute.ReduceOp.SUM, [array])[0]
+
+    def _exchanged(self, operation: Any, tensors: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+        def exchange(*values: tf.Tensor) -> Any:
+            # A tensor that was made here has a device, which the exchange needs to know.
+            here = [tf.identity(value) for value in values]
+            return tf.distribute.get_replica_context().all_reduce(operation, here)
+
+        exchanged: Sequence[tf.Tensor] = self._engine.run(exchange, args=tuple(tensors))
+        return exchanged
+
+    def _sent_by(self, rank: int, content: bytes) -> bytes:
+        """Return what one process gives: a sum to which the others add zeros."""
+        is_mine = rank == self.rank
+        length = self.largest(len(content) if is_mine else 0)[0]
+        words = np.zeros(-(-length // 8), np.int64)
+        if is_mine:
+            words.view(np.uint8)[:length] = np.frombuffer(content, np.uint8)
+        return self.sum(words).tobytes()[:length]
 
 
 @contextmanager
 def joined(cfg: CFG) -> Iterator[World]:
-    """Join the processes that were launched together; leave them in the end.
+    """Join the processes that were launched together, as TF_CONFIG says; leave them in the end.
 
     Args:
         cfg: The `executor` section, `train.batch_size` and `accumulate` are used.
 
     Raises:
         UserError: See `executor.strategy`.
+        LostError: If the other processes are not heard of any more.
     """
-    cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {})
-    launched = len(cluster.get("worker", [])) or None
-    choose_strategy(cfg, launched, "single", STRATEGIES)
-    yield World()
+    place = json.loads(os.environ.get("TF_CONFIG", "{}"))
+    workers = place.get("cluster", {}).get("worker", [])
+    strategy = choose_strategy(cfg, len(workers) or None, "multi_worker", STRATEGIES)
+    if strategy == "single" or len(workers) == 1:
+        yield World()
+        return
+    rank = int(place["task"]["index"])
+    hosts = [worker.rpartition(":")[0] for worker in workers]
+    world = World(strategy, rank, len(workers), hosts[:rank].count(hosts[rank]))
+    try:
+        yield world
+    except UserError as error:
+        raise error if world.is_first else UserError(f"rank {world.rank}: {error}") from error
 
 
 @contextmanager
 def listening(world: World, step: Callable[[], int]) -> Iterator[None]:
-    """Turn the failure of an exchange with the others into a message; alone there is none."""
-    yield
+    """Turn the failure of an exchange with the others into a message.
+
+    Args:
+        world: The processes.
+        step: Returns how far this one is.
+
+    Raises:
+        LostError: If the others are not heard of any more.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if world.size == 1 or not _is_of_exchange(error):
+            raise
+        reason = str(error.message).strip().splitlines()[0]
+        raise LostError(
+            f"rank {world.rank} of {world.size} lost the others at step {step()}: {reason}"
+        ) from error
+
+
+def _is_of_exchange(error: tf.errors.OpError) -> bool:
+    """Tell whether an error came from an exchange between processes."""
+    kinds = (tf.errors.UnavailableError, tf.errors.DeadlineExceededError)
+    return isinstance(error, kinds) or "ollective" in str(error.message)
