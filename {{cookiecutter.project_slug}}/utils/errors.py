@@ -16,6 +16,12 @@ class DivergedError(Exception):
     exit_code = 3
 
 
+class FailedError(Exception):
+    """Something failed that has told its own story already; ends the program with exit code 1."""
+
+    exit_code = 1
+
+
 class StoppedError(BaseException):
     """A signal asked the run to stop, and it did so after writing a checkpoint.
 
