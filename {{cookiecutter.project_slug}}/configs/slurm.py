@@ -28,11 +28,12 @@ trap 'requeue=yes; scancel --signal=TERM "$SLURM_JOB_ID"' USR1
 trap : TERM"""
 _WAIT = """\
 step=$!
-while :; do
-    wait "$step"
-    code=$?
-    kill -0 "$step" 2>/dev/null || break # a signal interrupts wait as well
+while kill -0 "$step" 2>/dev/null; do
+    sleep 1 & # bash would see a signal that comes just before a long wait only after it
+    wait $!
 done
+wait "$step"
+code=$?
 if [ -n "$requeue" ] && [ "$code" -eq 143 ]; then
     scontrol requeue "$SLURM_JOB_ID"
 fi

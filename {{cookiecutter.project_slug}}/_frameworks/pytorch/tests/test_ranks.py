@@ -69,18 +69,43 @@ def test_notes_are_final_when_all_agree_or_one_refused(
     assert (tmp_path / "0.seen").exists()
     (tmp_path / "1.0.2").touch()
     assert notes.are_final()
-    assert notes.codes() == {2}
+    assert not notes.are_complete()
+    assert notes.codes() == [2]
     notes.answer()
     assert not notes.are_final()
+
+
+def test_notes_of_processes_that_are_done_end_nothing(tmp_path: Path) -> None:
+    notes = ranks._Notes(tmp_path, 2)
+    (tmp_path / "0.0.0").touch()
+    (tmp_path / "0.1.0").touch()
+    assert not notes.are_final()
+    assert notes.are_complete()
+
+
+@pytest.mark.parametrize(("seen", "expected"), [("seen", 0), ("3.seen", 143)])
+def test_a_process_waits_until_its_note_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: str, expected: int
+) -> None:
+    for name, value in {
+        "LAUNCH_NOTES": tmp_path,
+        "RANK": 1,
+        "TORCHELASTIC_RESTART_COUNT": 3,
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    (tmp_path / seen).touch()
+    assert ranks.ended(143) == expected
+    assert (tmp_path / "3.1.143").exists()
+    assert ranks.ended(0) == 0
 
 
 @pytest.mark.parametrize(
     ("code", "notes", "received", "expected"),
     [
-        *((0, set(), None, 0), (0, {143}, 15, 0), (1, set(), None, 1), (1, {143}, None, 143)),
-        *((1, {143}, 15, 143), (1, {130}, 2, 130), (1, {2}, 15, 2), (1, {3, 143}, None, 3)),
-        *((-15, set(), 15, 143), (-9, set(), None, 1)),
+        *((0, [], None, 0), (0, [0, 0], 15, 0), (1, [], None, 1), (0, [143, 143], None, 143)),
+        *((1, [143, 143], 15, 143), (1, [130], 2, 130), (1, [2], 15, 2), (0, [3, 143], None, 3)),
+        *((-15, [], 15, 143), (-9, [], None, 1), (0, [143, 0], None, 143)),
     ],
 )
-def test_the_result(code: int, notes: set[int], received: int | None, expected: int) -> None:
+def test_the_result(code: int, notes: list[int], received: int | None, expected: int) -> None:
     assert ranks._result(code, notes, received) == expected

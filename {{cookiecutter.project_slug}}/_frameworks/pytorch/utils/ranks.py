@@ -1,18 +1,20 @@
 """Starts the processes (ranks) of one machine with torchrun, and says how they ended.
 
 torchrun restarts all processes whenever one ends with anything but 0, and itself returns 1 then. So
-a process tells the launcher when it ended by intent (`ended`): an empty file in a folder that the
-launcher names in the environment. The launcher then stops torchrun and returns that exit code.
+a process tells the launcher how it ended (`ended`): an empty file in a folder that the launcher
+names in the environment. Where starting again makes no sense, the process waits until the launcher
+has read it, and then ends with 0: torchrun is content, and the launcher returns the exit code.
 """
 
 import argparse
+import math
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from utils.errors import UserError
@@ -34,6 +36,7 @@ BETWEEN_IN_BASH = '--rendezvous "${addresses[0]}"'
 _NOTES = "LAUNCH_NOTES"  # names the folder
 _SEEN = "seen"  # the file that says: the launcher has read the notes, go
 _TOGETHER_SECONDS = 20.0  # in which processes that end by intent do so together
+_SLOW_SECONDS = 20.0  # after which torchrun is not waited for: processes elsewhere go on
 _UNSEEN_SECONDS = 25.0  # after which a process waits no longer; at 30 torchrun would end it
 # A lost machine is noticed in 10 seconds; machines may arrive minutes after each other.
 _RENDEZVOUS = {
@@ -83,14 +86,18 @@ def start(launch: Launch) -> int:
         environment = {**os.environ, **settings, _NOTES: folder}
         # A session of its own, or a terminal's Ctrl-C would reach it twice.
         process = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603
+        patience = math.inf
         while process.poll() is None:
             number = signals.take()
             if number is not None:
                 notes.answer()
                 process.send_signal(number)
             elif notes.are_final():
-                process.send_signal(signal.SIGTERM)
                 notes.answer()
+                patience = time.monotonic() + (_SLOW_SECONDS if notes.are_complete() else 0.0)
+            elif time.monotonic() > patience:
+                process.send_signal(signal.SIGTERM)
+                patience = math.inf
             time.sleep(POLL_SECONDS)
         return _result(process.returncode, notes.codes(), signals.received)
 
@@ -102,23 +109,25 @@ def ended(code: int) -> int:
         code: The exit code.
 
     Returns:
-        The same exit code.
+        The exit code for whoever started this process.
     """
-    folder = Path(os.environ.get(_NOTES, ""))
-    if _NOTES not in os.environ or code not in REFUSED + STOPPED or not folder.is_dir():
+    if _NOTES not in os.environ or not Path(os.environ[_NOTES]).is_dir():
         return code
+    folder = Path(os.environ[_NOTES])
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     (folder / f"{attempt}.{os.environ.get('RANK', '0')}.{code}").touch()
     deadline = time.monotonic() + _UNSEEN_SECONDS
-    while folder.is_dir() and time.monotonic() < deadline:
-        if (folder / _SEEN).exists() or (folder / f"{attempt}.{_SEEN}").exists():
+    while code in REFUSED + STOPPED and folder.is_dir() and time.monotonic() < deadline:
+        if (folder / _SEEN).exists():
+            return 0
+        if (folder / f"{attempt}.{_SEEN}").exists():
             break
         time.sleep(POLL_SECONDS)
     return code
 
 
 class _Notes:
-    """The files by which processes say that they ended by intent: ATTEMPT.RANK.CODE."""
+    """The files by which processes say how they ended: ATTEMPT.RANK.CODE."""
 
     def __init__(self, folder: Path, processes: int) -> None:
         self._folder = folder
@@ -126,27 +135,30 @@ class _Notes:
         self._first: dict[int, float] = {}
         self._is_answered = False
 
-    def codes(self) -> set[int]:
+    def codes(self) -> list[int]:
         """Return what the processes of the last attempt said."""
-        attempts = self._attempts()
-        return set(attempts[max(attempts)]) if attempts else set()
+        return self._last()[1]
+
+    def are_complete(self) -> bool:
+        """Tell whether all processes of the last attempt said how they ended."""
+        return len(self.codes()) == self._processes
 
     def are_final(self) -> bool:
         """Tell, once, that starting again makes no sense.
 
         A process that only stops because another one died, as torchrun asks it to, is no reason.
         """
-        attempts = self._attempts()
-        if not attempts or self._is_answered:
+        attempt, codes = self._last()
+        if self._is_answered or not set(codes) & {*REFUSED, *STOPPED}:
             return False
-        attempt = max(attempts)
-        codes, now = attempts[attempt], time.monotonic()
+        now = time.monotonic()
         waited = now - self._first.setdefault(attempt, now)
-        if len(codes) < self._processes and waited < _TOGETHER_SECONDS:
-            return False
-        if len(codes) == self._processes or set(codes) & set(REFUSED):
+        if self.are_complete():
             return True
-        (self._folder / f"{attempt}.{_SEEN}").touch()
+        if waited >= _TOGETHER_SECONDS:
+            if set(codes) & set(REFUSED):
+                return True
+            (self._folder / f"{attempt}.{_SEEN}").touch()
         return False
 
     def answer(self) -> None:
@@ -154,14 +166,14 @@ class _Notes:
         self._is_answered = True
         (self._folder / _SEEN).touch()
 
-    def _attempts(self) -> dict[int, list[int]]:
-        """Return the exit codes of each attempt."""
-        found: dict[int, list[int]] = {}
+    def _last(self) -> tuple[int, list[int]]:
+        """Return the last attempt of which there are notes, and its exit codes."""
+        found: dict[int, list[int]] = {0: []}
         for path in self._folder.iterdir():
             attempt, _, code = path.name.rpartition(".")
             if code.isdecimal():
                 found.setdefault(int(attempt.partition(".")[0]), []).append(int(code))
-        return found
+        return max(found.items())
 
 
 def _torchrun(launch: Launch) -> list[str]:
@@ -196,13 +208,17 @@ def _settings(launch: Launch) -> dict[str, str]:
     return with_defaults(launch, defaults)
 
 
-def _result(code: int, notes: set[int], received: int | None) -> int:
-    """Return the exit code that stands for how the processes ended."""
+def _result(code: int, notes: Collection[int], received: int | None) -> int:
+    """Return the exit code that stands for how the processes ended.
+
+    Args:
+        code: That of torchrun.
+        notes: What the processes of the last attempt said, those that could.
+        received: The signal by which the launcher was asked to stop.
+    """
+    meant = [note for note in (*REFUSED, *STOPPED) if note in notes]
+    if meant and (meant[0] in REFUSED or set(notes) <= {0, *STOPPED}):
+        return meant[0]
     if code == 0:
         return 0
-    refused = notes & set(REFUSED)
-    if refused:
-        return min(refused)
-    if received is not None:
-        return 128 + received
-    return min(notes) if notes and notes <= set(STOPPED) else 1
+    return 1 if received is None else 128 + received
