@@ -21,11 +21,11 @@ _ADDRESSES = """\
 port=$((20000 + SLURM_JOB_ID % 20000))
 mapfile -t addresses < <(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed "s/\\$/:$port/")"""
 _TRAPS = """\
-# Slurm sends USR1 to this script before the time is up. A preemption reaches the step by itself; it
-# only must not end this script before the step.
+# Slurm sends USR1 to this script before the time is up. In a preemption it sends TERM to the step,
+# and perhaps to this script, which must not end before the step.
 requeue=
 trap 'requeue=yes; scancel --signal=TERM "$SLURM_JOB_ID"' USR1
-trap : TERM"""
+trap '' TERM"""
 _WAIT = """\
 step=$!
 while kill -0 "$step" 2>/dev/null; do
