@@ -1,6 +1,6 @@
-"""The files for schedulers are valid by the schedulers' own rules, from one process to four machines.
+"""The files for schedulers are valid by the schedulers' own rules, whatever was asked for.
 
-What they say is tested in the project (`tests/test_rendering.py`); the tools here are the template's.
+What they say is tested in the project (`tests/test_rendering.py`); the tools are the template's.
 """
 
 from pathlib import Path

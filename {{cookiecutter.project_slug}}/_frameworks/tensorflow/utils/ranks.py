@@ -36,7 +36,7 @@ BETWEEN_IN_BASH = '--hosts "$(IFS=,; echo "${addresses[*]}")"'
 _TOGETHER_SECONDS = 10.0  # in which processes that end by intent do so together
 _FORCE_SECONDS = 10.0  # from the signal to stop to the end by force, once another one died
 
-Process = subprocess.Popen[bytes]
+_Process = subprocess.Popen[bytes]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -88,7 +88,7 @@ def ended(code: int) -> int:
 
 def _attempt(launch: Launch, signals: Signals) -> int:
     """Start all processes once, and wait until all have ended."""
-    processes: list[Process] = []
+    processes: list[_Process] = []
     try:
         for settings in _settings(launch):
             command = [sys.executable, *launch.program]
@@ -103,7 +103,7 @@ def _attempt(launch: Launch, signals: Signals) -> int:
         _stop(processes, 0.0)
 
 
-def _watch(launch: Launch, processes: Sequence[Process], signals: Signals) -> int:
+def _watch(launch: Launch, processes: Sequence[_Process], signals: Signals) -> int:
     """Wait until all are done, one died, or they were asked to stop."""
     while any(process.poll() is None for process in processes):
         number = signals.take()
@@ -117,7 +117,7 @@ def _watch(launch: Launch, processes: Sequence[Process], signals: Signals) -> in
     return 0 if failed is None else _after_failure(failed, launch, processes)
 
 
-def _handed_on(number: int, launch: Launch, processes: Sequence[Process], signals: Signals) -> int:
+def _handed_on(number: int, launch: Launch, processes: Sequence[_Process], signals: Signals) -> int:
     """Ask all to stop and wait until they did; a second signal is handed on as well."""
     pending: int | None = number
     deadline = time.monotonic() + launch.grace_seconds
@@ -134,7 +134,7 @@ def _handed_on(number: int, launch: Launch, processes: Sequence[Process], signal
     return next((code for code in REFUSED if code in codes), 0 if codes == {0} else 128 + number)
 
 
-def _after_failure(failed: int, launch: Launch, processes: Sequence[Process]) -> int:
+def _after_failure(failed: int, launch: Launch, processes: Sequence[_Process]) -> int:
     """Say who died, stop the others, and return the exit code that stands for it."""
     code = processes[failed].returncode
     is_meant = code in REFUSED + STOPPED
@@ -150,14 +150,14 @@ def _after_failure(failed: int, launch: Launch, processes: Sequence[Process]) ->
     return code if is_meant else 1
 
 
-def _failed(processes: Sequence[Process]) -> int | None:
+def _failed(processes: Sequence[_Process]) -> int | None:
     """Return which process ended with an error; one that was killed, before those that noticed."""
     codes = [process.poll() for process in processes]
     ended = [index for index, code in enumerate(codes) if code]
     return min(ended, key=lambda index: codes[index] or 0, default=None)
 
 
-def _stop(processes: Sequence[Process], seconds: float) -> None:
+def _stop(processes: Sequence[_Process], seconds: float) -> None:
     """End what still runs: kindly, and after some seconds by force."""
     running = [process for process in processes if process.poll() is None]
     deadline = time.monotonic() + seconds
