@@ -123,7 +123,7 @@ def test_every_command_that_the_generated_readme_names_exists(page: str, project
     for line in commands(page):
         if found := re.search(r"\bmain\.py (\w+)(.*)", line):
             used.setdefault(found[1], set()).update(re.findall(r"--[\w-]+", found[2]))
-    assert set(used) == {"train", "evaluate", "predict", "runs", "check", "config"}
+    assert set(used) == {"train", "evaluate", "predict", "runs", "check", "config", "launch"}
     for command, options in used.items():
         result = run(project, "main.py", command, "--help")
         assert result.returncode == 0

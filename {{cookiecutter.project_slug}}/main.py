@@ -1,4 +1,4 @@
-"""The only entry: python main.py train | evaluate | predict | runs | check | config."""
+"""The only entry: python main.py train | evaluate | predict | runs | check | config | launch."""
 
 import argparse
 import gc
@@ -7,8 +7,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from utils.errors import UserError
 from utils.exits import exit_code
 from utils.logs import set_up
+from utils.ranks import add_options, ended
 
 # Each command imports what it needs: --help and mistakes in the YAML must not wait for a framework.
 
@@ -81,6 +83,43 @@ def config_command(arguments: argparse.Namespace) -> None:
     print(text)
 
 
+def launch_command(arguments: argparse.Namespace) -> None:
+    """Train in several processes here, or write the files by which a scheduler does."""
+    words = parser().parse_args(arguments.words)
+    if words.run_command is not train_command:
+        raise UserError(
+            f"launch: received {arguments.words[0]!r} behind --, expected train; "
+            "the other commands run in one process, without launch."
+        )
+    from configs.jobs import launch_of, render
+    from configs.loading import load_config
+    from utils.launching import conclude
+    from utils.ranks import start
+
+    # Checked once, here: otherwise each process would tell the same mistake.
+    cfg = load_config(words.config, _with_options(words.overrides, arguments))
+    if (arguments.on is None) is not (arguments.render is None):
+        raise UserError("launch: --on and --render belong together; give both or none.")
+    if arguments.on is None:
+        program = (__file__, *arguments.words)
+        conclude(start(launch_of(cfg, program, arguments.address, arguments.node_rank)))
+        return
+    for path in render(cfg, words, arguments.on, arguments.render, arguments.force):
+        print(path)
+
+
+def _with_options(overrides: Sequence[str], arguments: argparse.Namespace) -> list[str]:
+    """Return `key.path=value` words; the options of `launch` are further ones, and win."""
+    options = {
+        "executor.resources.nodes": arguments.nodes,
+        "executor.resources.processes_per_node": arguments.processes,
+        "executor.resources.max_restarts": arguments.restarts,
+    }
+    given = {key: value for key, value in options.items() if value is not None}
+    others = [word for word in overrides if word.partition("=")[0] not in given]
+    return [*others, *(f"{key}={value}" for key, value in given.items())]
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(description="Train and use the model of this project.")
@@ -128,7 +167,27 @@ def parser() -> argparse.ArgumentParser:
     config = command("config", config_command, "print the resolved configuration and its origins")
     configuration(config)
     config.add_argument("--schema", action="store_true", help="print the JSON schema for editors")
+    text = "train in several processes, on one machine or several; or write files for a scheduler"
+    _launch_options(command("launch", launch_command, text))
     return top
+
+
+def _launch_options(to: argparse.ArgumentParser) -> None:
+    """Add the options of `launch`; where there is a default, executor.resources has it."""
+    to.usage = "%(prog)s [OPTION ...] -- train [--config FILE] [key.path=value ...]"
+    to.add_argument("--nodes", type=int, metavar="N", help="machines")
+    to.add_argument("--processes", type=int, metavar="N", help="processes on each machine")
+    text = "how often all start again after one died"
+    to.add_argument("--restarts", type=int, metavar="N", help=text)
+    add_options(to)
+    text = "which of the machines this is, from 0; Slurm and Kubernetes say so themselves"
+    to.add_argument("--node-rank", type=int, metavar="N", help=text)
+    text = "start nothing; with --render: write files for this scheduler"
+    to.add_argument("--on", choices=("slurm", "kubernetes"), help=text)
+    to.add_argument("--render", metavar="DIR", help="folder to write the files to")
+    text = "write over files that differ"
+    to.add_argument("--force", action="store_true", help=text)
+    to.add_argument("words", nargs="+", metavar="train ...", help="what to start, behind --")
 
 
 def main(argv: Sequence[str] | None = None) -> Any:
@@ -148,7 +207,7 @@ def main(argv: Sequence[str] | None = None) -> Any:
 def run() -> int:
     """Run the command line; return its exit code, having told what went wrong in a message."""
     gc.set_threshold(50_000)  # importing leaves no garbage; looking for it takes a tenth of a start
-    return exit_code(main, debug="--debug" in sys.argv)
+    return ended(exit_code(main, debug="--debug" in sys.argv))
 
 
 def _printed(values: dict[str, float]) -> dict[str, float]:

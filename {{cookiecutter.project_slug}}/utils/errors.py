@@ -16,6 +16,15 @@ class DivergedError(Exception):
     exit_code = 3
 
 
+class FailedError(Exception):
+    """Processes of a training failed or do not answer; ends the program with exit code 1.
+
+    What started them starts them again, and they go on from the last checkpoint.
+    """
+
+    exit_code = 1
+
+
 class StoppedError(BaseException):
     """A signal asked the run to stop, and it did so after writing a checkpoint.
 
@@ -27,12 +36,3 @@ class StoppedError(BaseException):
         """Remember the signal; the exit code is 128 plus its number, as shells have it."""
         super().__init__(message)
         self.exit_code = 128 + signal_number
-
-
-class LostError(Exception):
-    """The other processes of a training do not answer; ends the program with exit code 1.
-
-    What started them starts them again, and they go on from the last checkpoint.
-    """
-
-    exit_code = 1

@@ -5,7 +5,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from utils.errors import DivergedError, LostError, StoppedError, UserError
+from utils.errors import DivergedError, FailedError, StoppedError, UserError
 
 
 def exit_code(command: Callable[[], object], *, debug: bool = False) -> int:
@@ -16,13 +16,13 @@ def exit_code(command: Callable[[], object], *, debug: bool = False) -> int:
         debug: Show the traceback of errors that are otherwise told in one message.
 
     Returns:
-        0 when it is done, 1 when the other processes of a training are lost, 2 for a mistake of the
-        user, 3 when training diverged, 128 + the signal's number when it was stopped.
+        0 when it is done, 1 when processes of a training failed, 2 for a mistake of the user, 3 when
+        training diverged, 128 + the signal's number when it was stopped.
     """
     try:
         command()
         sys.stdout.flush()
-    except (UserError, DivergedError, LostError, StoppedError) as error:
+    except (UserError, DivergedError, FailedError, StoppedError) as error:
         if debug:
             traceback.print_exc()
         print(f"{'' if isinstance(error, StoppedError) else 'error: '}{error}", file=sys.stderr)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from configs.schema import CFG
 from executor.strategy import choose_strategy
-from utils.errors import LostError, UserError
+from utils.errors import FailedError, UserError
 
 STRATEGIES = ("single", "ddp", "fsdp")
 
@@ -162,7 +162,7 @@ def joined(cfg: CFG) -> Iterator[World]:
 
     Raises:
         UserError: See `executor.strategy`.
-        LostError: If the other processes are not heard of any more.
+        FailedError: If the other processes are not heard of any more.
     """
     launched = int(os.environ["WORLD_SIZE"]) if "WORLD_SIZE" in os.environ else None
     strategy = choose_strategy(cfg, launched, "ddp", STRATEGIES)
@@ -197,7 +197,7 @@ def listening(world: World, step: Callable[[], int]) -> Iterator[None]:
         step: Returns how far this one is.
 
     Raises:
-        LostError: If the others are not heard of any more.
+        FailedError: If the others are not heard of any more.
     """
     try:
         yield
@@ -205,7 +205,7 @@ def listening(world: World, step: Callable[[], int]) -> Iterator[None]:
         if world.size == 1 or not _is_of_exchange(error):
             raise
         reason = str(error).strip().splitlines()[0]
-        raise LostError(
+        raise FailedError(
             f"rank {world.rank} of {world.size} lost the others at step {step()}: {reason}"
         ) from error
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from model.mobilenet_v2 import MobileNetV2
+from utils.launching import free_ports
 
 
 @pytest.fixture
@@ -24,3 +25,9 @@ def unrelated(tmp_path: Path) -> Path:
     path = tmp_path / "other.pth"
     torch.save({"fc.weight": torch.zeros(1)}, path)
     return path
+
+
+@pytest.fixture
+def addresses() -> str:
+    """Where two launchers on this machine find each other."""
+    return f"127.0.0.1:{free_ports(1)[0]}"

@@ -8,6 +8,7 @@ from safetensors.numpy import save_file
 
 from executor.tensors import tensors_of
 from model.mobilenet_v2 import MobileNetV2
+from utils.launching import free_ports
 
 
 @pytest.fixture
@@ -25,3 +26,9 @@ def unrelated(tmp_path: Path) -> Path:
     path = tmp_path / "other.safetensors"
     save_file({"fc/kernel": np.zeros(1, np.float32)}, path)
     return path
+
+
+@pytest.fixture
+def addresses() -> str:
+    """Where two launchers on this machine find each other."""
+    return ",".join(f"127.0.0.1:{port}" for port in free_ports(2))

@@ -1,0 +1,224 @@
+"""Starts the processes (ranks) of one machine with torchrun, and says how they ended.
+
+torchrun restarts all processes whenever one ends with anything but 0, and itself returns 1 then. So
+a process tells the launcher how it ended (`ended`): an empty file in a folder that the launcher
+names in the environment. Where starting again makes no sense, the process waits until the launcher
+has read it, and then ends with 0: torchrun is content, and the launcher returns the exit code.
+"""
+
+import argparse
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from utils.errors import UserError
+from utils.launching import (
+    POLL_SECONDS,
+    REFUSED,
+    STOPPED,
+    Launch,
+    Signals,
+    announce,
+    host_and_port,
+    threads,
+    with_defaults,
+)
+
+GPUS_PER_PROCESS: int | None = 1  # at most
+# What `between` returns, in a bash script with an array `addresses`.
+BETWEEN_IN_BASH = '--rendezvous "${addresses[0]}"'
+_NOTES = "LAUNCH_NOTES"  # names the folder
+_SEEN = "seen"  # the file that says: the launcher has read the notes, go
+_TOGETHER_SECONDS = 20.0  # in which processes that end by intent do so together
+_SLOW_SECONDS = 20.0  # after which torchrun is not waited for: processes elsewhere go on
+_UNSEEN_SECONDS = 25.0  # after which a process waits no longer; at 30 torchrun would end it
+# A lost machine is noticed in 10 seconds; machines may arrive minutes after each other.
+_RENDEZVOUS = {
+    "join_timeout": 1800,
+    "read_timeout": 600,
+    "keep_alive_interval": 2,
+    "keep_alive_max_attempt": 5,
+}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what names the machines."""
+    parser.add_argument(
+        "--rendezvous",
+        dest="address",
+        metavar="HOST:PORT",
+        help="where several machines meet: one of them and a free port; the same on each",
+    )
+
+
+def between(addresses: Sequence[str]) -> list[str]:
+    """Return the words that tell `launch` on each of several machines where the others are.
+
+    Args:
+        addresses: HOST:PORT of each machine.
+    """
+    return ["--rendezvous", addresses[0]]
+
+
+def start(launch: Launch) -> int:
+    """Start the processes of this machine, hand signals on and wait.
+
+    Args:
+        launch: What to start.
+
+    Returns:
+        0 when all are done; 2 or 3 when one refused or diverged; 128 plus a signal's number when
+        they were asked to stop, and did; otherwise 1.
+
+    Raises:
+        UserError: If the options do not go together.
+    """
+    command, settings = _torchrun(launch), _settings(launch)
+    announce(command, settings)
+    with tempfile.TemporaryDirectory(prefix="launch-") as folder, Signals() as signals:
+        notes = _Notes(Path(folder), launch.processes)
+        environment = {**os.environ, **settings, _NOTES: folder}
+        # A session of its own, or a terminal's Ctrl-C would reach it twice.
+        process = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603
+        patience = math.inf
+        while process.poll() is None:
+            number = signals.take()
+            if number is not None:
+                notes.answer()
+                process.send_signal(number)
+            elif notes.are_final():
+                notes.answer()
+                patience = time.monotonic() + (_SLOW_SECONDS if notes.are_complete() else 0.0)
+            elif time.monotonic() > patience:
+                process.send_signal(signal.SIGTERM)
+                patience = math.inf
+            time.sleep(POLL_SECONDS)
+        return _result(process.returncode, notes.codes(), signals.received)
+
+
+def ended(code: int) -> int:
+    """Tell the launcher, if there is one, how this process ended; then it may end.
+
+    Args:
+        code: The exit code.
+
+    Returns:
+        The exit code for whoever started this process.
+    """
+    if _NOTES not in os.environ or not Path(os.environ[_NOTES]).is_dir():
+        return code
+    folder = Path(os.environ[_NOTES])
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    (folder / f"{attempt}.{os.environ.get('RANK', '0')}.{code}").touch()
+    deadline = time.monotonic() + _UNSEEN_SECONDS
+    while code in REFUSED + STOPPED and folder.is_dir() and time.monotonic() < deadline:
+        if (folder / _SEEN).exists():
+            return 0
+        if (folder / f"{attempt}.{_SEEN}").exists():
+            break
+        time.sleep(POLL_SECONDS)
+    return code
+
+
+class _Notes:
+    """The files by which processes say how they ended: ATTEMPT.RANK.CODE."""
+
+    def __init__(self, folder: Path, processes: int) -> None:
+        self._folder = folder
+        self._processes = processes
+        self._first: dict[int, float] = {}
+        self._is_answered = False
+
+    def codes(self) -> list[int]:
+        """Return what the processes of the last attempt said."""
+        return self._last()[1]
+
+    def are_complete(self) -> bool:
+        """Tell whether all processes of the last attempt said how they ended."""
+        return len(self.codes()) == self._processes
+
+    def are_final(self) -> bool:
+        """Tell, once, that starting again makes no sense.
+
+        A process that only stops because another one died, as torchrun asks it to, is no reason.
+        """
+        attempt, codes = self._last()
+        if self._is_answered or not set(codes) & {*REFUSED, *STOPPED}:
+            return False
+        now = time.monotonic()
+        waited = now - self._first.setdefault(attempt, now)
+        if self.are_complete():
+            return True
+        if waited >= _TOGETHER_SECONDS:
+            if set(codes) & set(REFUSED):
+                return True
+            (self._folder / f"{attempt}.{_SEEN}").touch()
+        return False
+
+    def answer(self) -> None:
+        """Let processes that wait, or will, go on to their end."""
+        self._is_answered = True
+        (self._folder / _SEEN).touch()
+
+    def _last(self) -> tuple[int, list[int]]:
+        """Return the last attempt of which there are notes, and its exit codes."""
+        found: dict[int, list[int]] = {0: []}
+        for path in self._folder.iterdir():
+            attempt, _, code = path.name.rpartition(".")
+            if code.isdecimal():
+                found.setdefault(int(attempt.partition(".")[0]), []).append(int(code))
+        return max(found.items())
+
+
+def _torchrun(launch: Launch) -> list[str]:
+    """Return the command that starts the processes of this machine."""
+    rendezvous = dict(_RENDEZVOUS)
+    if launch.nodes == 1:
+        where = ["--standalone", "--local-addr", "127.0.0.1"]
+    elif launch.address is None:
+        raise UserError(
+            f"--nodes {launch.nodes} needs --rendezvous HOST:PORT, where the machines meet; "
+            "start the same command on each of them."
+        )
+    else:
+        host, port = host_and_port(launch.address, "--rendezvous")
+        where = ["--nnodes", str(launch.nodes), "--rdzv-backend", "c10d"]
+        where += ["--rdzv-endpoint", f"{host}:{port}", "--rdzv-id", "train"]
+        if launch.node_rank is not None:  # otherwise torchrun looks at the machine's name
+            rendezvous["is_host"] = int(launch.node_rank == 0)
+    where += ["--rdzv-conf", ",".join(f"{name}={value}" for name, value in rendezvous.items())]
+    how = ["--nproc-per-node", str(launch.processes), "--max-restarts", str(launch.restarts)]
+    return [sys.executable, "-m", "torch.distributed.run", *where, *how, *launch.program]
+
+
+def _settings(launch: Launch) -> dict[str, str]:
+    """Return the environment variables that torchrun and the processes need."""
+    defaults = {
+        "OMP_NUM_THREADS": str(threads(launch)),
+        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(launch.grace_seconds),
+    }
+    if launch.nodes > 1:  # otherwise a machine that comes in place of a lost one cannot join
+        defaults["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+    return with_defaults(launch, defaults)
+
+
+def _result(code: int, notes: Collection[int], received: int | None) -> int:
+    """Return the exit code that stands for how the processes ended.
+
+    Args:
+        code: That of torchrun.
+        notes: What the processes of the last attempt said, those that could.
+        received: The signal by which the launcher was asked to stop.
+    """
+    meant = [note for note in (*REFUSED, *STOPPED) if note in notes]
+    if meant and (meant[0] in REFUSED or set(notes) <= {0, *STOPPED}):
+        return meant[0]
+    if code == 0:
+        return 0
+    return 1 if received is None else 128 + received
