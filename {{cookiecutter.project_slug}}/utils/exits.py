@@ -16,8 +16,8 @@ def exit_code(command: Callable[[], object], *, debug: bool = False) -> int:
         debug: Show the traceback of errors that are otherwise told in one message.
 
     Returns:
-        0 when it is done, 1 when processes of a training failed, 2 for a mistake of the user, 3 when
-        training diverged, 128 + the signal's number when it was stopped.
+        0 when it is done, 1 when processes of a training failed, 2 for a mistake of the user, 3
+        when training diverged, 128 + the signal's number when it was stopped.
     """
     try:
         command()
