@@ -197,6 +197,7 @@ def test_a_preempted_trial_goes_on_to_the_same_bits(place: Place, run: Run):
     first, saved = split(told(place))
     assert [step for _, step, _ in saved] == sorted({step for _, step, _ in saved})
     stopped = saved[-1][1]
+    assert stopped < STEPS
     assert f"stopped at step {stopped} of {STEPS}" in said
     assert not (place.run / "report.html").exists()
     shutil.rmtree(place.run)  # the container is gone

@@ -16,6 +16,7 @@ ITS_OWN = {
     "pytorch": {
         *("executor/stepping.py", "executor/device.py:Device.autocast"),
         "model/mobilenet_unet.py:MobileNetUNet.train",
+        "components.py",
     },
     "tensorflow": {
         *("executor/state.py:AveragedModel", "executor/state.py:GradScaler"),
