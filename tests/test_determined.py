@@ -1,8 +1,7 @@
-"""A project trains as a trial of Determined, off a cluster: there is no master here.
+"""A project trains as a trial of Determined, with Determined's own client; the master is made here.
 
-Determined's own core context is used, which tells a master nothing when there is none. It is asked
-for what it was told, and for preemption and the description of a trial it is given stand-ins of
-Determined's own types. So what is not tried is the way between the core context and a master.
+There is no cluster. The master here takes what a trial sends, says when it is preempted, and knows
+the few addresses that the client asks for: what a true one thinks of it all is not tried.
 """
 
 import json
@@ -12,9 +11,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
@@ -36,67 +40,105 @@ OVERRIDES = [
     f"train.max_steps={STEPS}",
 ]
 
-# Runs the adapter as a trial: with the folder for notes, when it is preempted, from what checkpoint
-# it goes on, its hyperparameters, and then the words of the command line.
+# Runs the adapter as a trial, with what a cluster says in files: the master, where checkpoints lie,
+# from which the trial goes on, its hyperparameters; then the words of the command line.
 TRIAL = """
-import json, os, sys
-from pathlib import Path
-
+import json, sys
 import determined
-from determined import core
 from executor import determined_trial
 from utils.exits import exit_code
 
-folder, preempted_at, checkpoint, hyperparameters, *words = sys.argv[1:]
-told = Path(folder, "told.jsonl")
-saved = []
-
-def note(what, step, values):
-    with told.open("a") as file:
-        file.write(json.dumps([what, step, values]) + "\\n")
-
-class Train(core.DummyTrainContext):
-    def report_training_metrics(self, steps_completed, metrics, batch_metrics=None):
-        super().report_training_metrics(steps_completed, metrics, batch_metrics)
-        note("train", steps_completed, metrics)
-
-    def report_validation_metrics(self, steps_completed, metrics):
-        super().report_validation_metrics(steps_completed, metrics)
-        note("validation", steps_completed, metrics)
-
-class Checkpoints(core.DummyCheckpointContext):
-    def _report_checkpoint(self, storage_id, resources=None, metadata=None):
-        super()._report_checkpoint(storage_id, resources, metadata)
-        saved.append(metadata["steps_completed"])
-        note("checkpoint", metadata["steps_completed"], storage_id)
-
-class Preempt(core.DummyPreemptContext):
-    def should_preempt(self, auto_ack=True):
-        super().should_preempt(auto_ack)
-        return preempted_at != "never" and bool(saved) and saved[-1] >= int(preempted_at)
-
-def init(**options):
-    determined.get_cluster_info = lambda: None
-    context = real_init(checkpoint_storage=str(Path(folder, "storage")), **options)
-    context.train, context.preempt = Train(), Preempt(context.distributed)
-    context.checkpoint = Checkpoints(context.distributed, context.checkpoint._storage_manager)
-    return context
-
+master, storage, checkpoint, hyperparameters, *words = sys.argv[1:]
 info = determined.ClusterInfo(
-    master_url="http://127.0.0.1:1", cluster_id="c", agent_id="a", slot_ids=[0], task_id="t",
-    allocation_id="t.1", session_token="s", task_type="TRIAL", latest_checkpoint=checkpoint or None,
+    master_url=master, cluster_id="cluster", agent_id="agent", slot_ids=[0], task_id="7",
+    allocation_id="7.1", session_token="token", task_type="TRIAL",
+    latest_checkpoint=checkpoint or None,
+    rendezvous_info=determined.RendezvousInfo(["127.0.0.1"], 0, [1]),
     trial_info=determined.TrialInfo(
-        trial_id=7, experiment_id=1, trial_seed=0, hparams=json.loads(hyperparameters), config={},
+        trial_id=7, experiment_id=1, trial_seed=0, hparams=json.loads(hyperparameters),
+        config={"checkpoint_storage": {"type": "directory", "container_path": storage}},
         steps_completed=0, trial_run_id=1, debug=False, inter_node_network_interface=None,
     ),
 )
-real_init, core.init = core.init, init
 determined.get_cluster_info = lambda: info
 determined_trial._POLL_SECONDS = 0.05
 sys.exit(exit_code(lambda: determined_trial.main(words)))
 """
 
-Note = tuple[str, int, Any]
+Note = tuple[str, int, Any]  # group or "checkpoint", step, values or name
+
+
+class Master(ThreadingHTTPServer):
+    """Notes down what a trial reports."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.notes: list[Note] = []
+        self.preempts_at: int | None = None
+        self.refuses = ""
+        self.was_acknowledged = False
+        self.has_ended = False
+
+    def take_notes(self) -> tuple[list[Note], list[Note]]:
+        """Return and forget the rows and the checkpoints."""
+        notes, self.notes = self.notes, []
+        saved = [note for note in notes if note[0] == "checkpoint"]
+        return [note for note in notes if note[0] != "checkpoint"], saved
+
+    def preempts(self, seconds: float) -> bool:
+        """Wait until it is time to preempt, at most for so long."""
+        deadline = time.monotonic() + seconds
+        while True:
+            saved = [step for what, step, _ in self.notes if what == "checkpoint"]
+            if self.preempts_at is not None and saved and saved[-1] >= self.preempts_at:
+                return True
+            if self.has_ended or time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+
+
+class Answer(BaseHTTPRequestHandler):
+    """Knows what a trial asks for."""
+
+    protocol_version = "HTTP/1.1"
+    server: Master
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        assert url.path == "/api/v1/allocations/7.1/signals/preemption"
+        seconds = float(parse_qs(url.query)["timeout_seconds"][0])
+        with suppress(BrokenPipeError):  # the trial is over
+            self.say({"preempt": self.server.preempts(seconds)})
+
+    def do_POST(self) -> None:
+        text = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        sent = json.loads(text) if text else {}
+        if self.path == "/api/v1/trials/7/metrics":
+            row = sent["metrics"]
+            note = (sent["group"], row["stepsCompleted"], row["metrics"]["avgMetrics"])
+            self.server.notes.append(note)
+        elif self.path == "/api/v1/checkpoints":
+            if not self.server.refuses:
+                step = sent["metadata"]["steps_completed"]
+                self.server.notes.append(("checkpoint", step, sent["uuid"]))
+        elif self.path == "/api/v1/allocations/7.1/signals/ack_preemption":
+            self.server.was_acknowledged = True
+        else:
+            assert self.path == "/api/v1/runs/start"
+        self.say({}, 400 if self.path == self.server.refuses else 200)
+
+    def say(self, values: dict[str, Any], code: int = 200) -> None:
+        text = json.dumps(values).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
 
 
 class Place(NamedTuple):
@@ -106,6 +148,7 @@ class Place(NamedTuple):
     python: Path
     folder: Path
     run: Path
+    master: Master
 
 
 @pytest.fixture(scope="module")
@@ -126,16 +169,27 @@ def packages(python: Path) -> Path:
 
 
 @pytest.fixture
-def place(project: Path, with_determined: Path, tmp_path: Path) -> Place:
+def master() -> Iterator[Master]:
+    with Master() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.has_ended = True
+        server.shutdown()
+
+
+@pytest.fixture
+def place(project: Path, with_determined: Path, master: Master, tmp_path: Path) -> Place:
     copy = shutil.copytree(project, tmp_path / "project")
-    return Place(copy, with_determined, tmp_path, copy / "runs" / "trial-7")
+    return Place(copy, with_determined, tmp_path, copy / "runs" / "trial-7", master)
 
 
 def start(place: Place, *words: str) -> subprocess.Popen[str]:
+    homes = {"XDG_DATA_HOME": str(place.folder), "HOME": str(place.folder)}
+    cluster = {"DET_SESSION_TOKEN": "token", "DET_USER": "user", "NO_PROXY": "127.0.0.1"}
     return subprocess.Popen(
         [str(place.python), *words],
         cwd=place.project,
-        env={**os.environ, **QUIET, "XDG_DATA_HOME": str(place.folder), "HOME": str(place.folder)},
+        env={**os.environ, **QUIET, **homes, **cluster},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -144,11 +198,11 @@ def start(place: Place, *words: str) -> subprocess.Popen[str]:
 
 
 def start_trial(
-    place: Place, preempted_at: int | None = None, checkpoint: str = "", words: list[str] = WORDS
+    place: Place, checkpoint: str = "", words: list[str] = WORDS
 ) -> subprocess.Popen[str]:
-    at = "never" if preempted_at is None else str(preempted_at)
-    given = [str(place.folder), at, checkpoint, json.dumps(HYPERPARAMETERS), *words]
-    return start(place, "-c", TRIAL, *given)
+    address = f"http://127.0.0.1:{place.master.server_port}"
+    given = [address, str(place.folder / "storage"), checkpoint, json.dumps(HYPERPARAMETERS)]
+    return start(place, "-c", TRIAL, *given, *words)
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -160,19 +214,12 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, said
 
 
-def told(place: Place) -> list[Note]:
-    """Return everything that Determined was told, and forget it."""
-    path = place.folder / "told.jsonl"
-    notes = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    path.unlink()
-    return notes
-
-
 def rows(run: Path) -> list[Note]:
     """Return the rows of a run's metrics as Determined should hear of them."""
     text = (run / "metrics.jsonl").read_text(encoding="utf-8")
     found = [json.loads(line) for line in text.splitlines()]
-    return [[row.pop("split"), row.pop("step"), row] for row in found]
+    groups = {"train": "training", "validation": "validation"}
+    return [(groups[row.pop("split")], row.pop("step"), row) for row in found]
 
 
 def results(run: Path) -> dict[str, bytes]:
@@ -182,19 +229,15 @@ def results(run: Path) -> dict[str, bytes]:
     return {file.relative_to(run).as_posix(): file.read_bytes() for file in files}
 
 
-def split(notes: list[Note]) -> tuple[list[Note], list[Note]]:
-    """Part the rows from the checkpoints."""
-    saved = [note for note in notes if note[0] == "checkpoint"]
-    return [note for note in notes if note[0] != "checkpoint"], saved
-
-
 def test_a_preempted_trial_goes_on_to_the_same_bits(place: Place, run: Run):
     trained = run(place.project, "main.py", "train", *WORDS, *OVERRIDES, "run.dir=runs/whole")
     assert trained.returncode == 0, trained.stderr
 
-    code, said = ended(start_trial(place, preempted_at=10))
+    place.master.preempts_at = 10
+    code, said = ended(start_trial(place))
     assert code == 0, said
-    first, saved = split(told(place))
+    assert place.master.was_acknowledged
+    first, saved = place.master.take_notes()
     assert [step for _, step, _ in saved] == sorted({step for _, step, _ in saved})
     stopped = saved[-1][1]
     assert stopped < STEPS
@@ -202,10 +245,11 @@ def test_a_preempted_trial_goes_on_to_the_same_bits(place: Place, run: Run):
     assert not (place.run / "report.html").exists()
     shutil.rmtree(place.run)  # the container is gone
 
+    place.master.preempts_at = None
     code, said = ended(start_trial(place, checkpoint=saved[-1][2]))
     assert code == 0, said
     assert f"continues after step {stopped}" in said
-    second, saved = split(told(place))
+    second, saved = place.master.take_notes()
     assert saved[-1][1] == STEPS
     assert results(place.run) == results(place.project / "runs" / "whole")
     assert first + second == rows(place.run)
@@ -227,8 +271,16 @@ def test_another_signal_is_no_preemption(place: Place):
     process.send_signal(signal.SIGTERM)
     code, said = ended(process)
     assert code == 128 + signal.SIGTERM, said
-    _, saved = split(told(place))
+    _, saved = place.master.take_notes()
     assert f"stopped at step {saved[-1][1]} of" in said
+
+
+def test_what_cannot_be_told_fails_the_trial(place: Place):
+    place.master.refuses = "/api/v1/checkpoints"
+    code, said = ended(start_trial(place))
+    assert code == 1
+    assert "APIException" in said
+    assert not (place.run / "report.html").exists()
 
 
 def test_a_mistake_in_the_settings_is_told_in_one_message(place: Place):
@@ -239,7 +291,7 @@ def test_a_mistake_in_the_settings_is_told_in_one_message(place: Place):
     code, said = ended(start_trial(place, words=[*WORDS, "run.dir=memory://run"]))
     assert code == 2
     assert "give a local folder" in said
-    assert not (place.folder / "told.jsonl").exists()
+    assert place.master.notes == []
 
 
 def test_the_experiment_can_be_tried_where_no_cluster_is(place: Place):

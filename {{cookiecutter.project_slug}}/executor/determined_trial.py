@@ -47,6 +47,7 @@ class Watch:
         self._run = run
         self._saved = max(checkpoint.steps(run.checkpoints), default=-1)
         self._reported = {"train": self._saved, "validation": self._saved}
+        self._failure: Exception | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="determined", daemon=True)
 
@@ -61,9 +62,15 @@ class Watch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Report what is left; all of the folder when training came to its end."""
+        """Report what is left; all of the folder when training came to its end.
+
+        Raises:
+            Exception: What kept Determined from being told.
+        """
         self._ended.set()
         self._thread.join()
+        if self._failure is not None:
+            raise self._failure
         self.report(everything=error is None)
 
     def report(self, *, everything: bool = False) -> None:
@@ -77,8 +84,10 @@ class Watch:
             self._report_rows()
             return
         with tempfile.TemporaryDirectory() as copy:
-            unfinished = shutil.ignore_patterns("*.tmp")
-            shutil.copytree(self._run.path, copy, ignore=unfinished, dirs_exist_ok=True)
+            try:
+                _copy_folder(self._run.path, copy)
+            except _RemovedError:  # training writes the checkpoint after the next: come again
+                return
             # After copying: a trial that continues from the copy reports only what comes after it.
             self._report_rows()
             step = max(checkpoint.steps(Path(copy, self._run.checkpoints.name)))
@@ -86,14 +95,16 @@ class Watch:
             self._saved = step
 
     def _watch(self) -> None:
-        while not self._ended.wait(_POLL_SECONDS):
-            try:
+        try:
+            while not self._ended.wait(_POLL_SECONDS):
                 if not self.is_preempted and self._core.preempt.should_preempt():
                     self.is_preempted = True
                     os.kill(os.getpid(), signal.SIGTERM)
                 self.report()
-            except Exception as error:  # of the network, or a file that was just removed
-                log.warning("Determined could not be told (%s); trying again", error)
+        except Exception as error:  # Determined has tried several times: it begins again from there
+            self._failure = error
+            if not self.is_preempted:  # a second signal would end the run before it is saved
+                os.kill(os.getpid(), signal.SIGTERM)
 
     def _report_rows(self) -> None:
         """Report what Determined has not seen; its steps only grow, also where a run goes back."""
@@ -107,6 +118,28 @@ class Watch:
                 values = {name: value for name, value in row.items() if value is not None}
                 report[split](steps_completed=step, metrics=values)
                 self._reported[split] = step
+
+
+class _RemovedError(Exception):
+    """A file was removed while its folder was copied."""
+
+
+def _copy_folder(folder: Path, copy: str) -> None:
+    """Copy a run's folder but for unfinished files.
+
+    Raises:
+        _RemovedError: If an old checkpoint was removed meanwhile.
+        shutil.Error: If there is no room.
+    """
+
+    def copied(source: str, target: str) -> None:
+        try:
+            shutil.copy2(source, target)
+        except FileNotFoundError as error:
+            raise _RemovedError from error  # copytree would go on after it
+
+    unfinished = shutil.ignore_patterns("*.tmp")
+    shutil.copytree(folder, copy, ignore=unfinished, copy_function=copied, dirs_exist_ok=True)
 
 
 def hyperparameter_words(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
@@ -151,7 +184,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if storage.is_remote(address):
         raise UserError("run.dir: Determined keeps the run itself; give a local folder.")
     run = RunDirectory(Path(address), address, lambda: None)
-    with stopping_at_once(), determined.core.init() as core:
+    manual = determined.core.TensorboardMode.MANUAL  # the run writes its own event files
+    with stopping_at_once(), determined.core.init(tensorboard_mode=manual) as core:
         if info is not None and info.latest_checkpoint and not checkpoint.steps(run.checkpoints):
             core.checkpoint.download(info.latest_checkpoint, run.path)
         watch = Watch(core, run)
