@@ -2,15 +2,17 @@
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from executor import checkpoint
+from executor import checkpoint, determined_trial
 from executor.determined_trial import Watch, hyperparameter_words
 from executor.run_directory import RunDirectory
+from executor.signals import stopping_at_once
 
 
 class Core:
@@ -95,6 +97,34 @@ def test_all_is_uploaded_when_training_is_over(run: RunDirectory) -> None:
         checkpoint.save(run.checkpoints, 2, {"any": 1})
         (run.path / "report.html").touch()
     assert core.uploads[-1] == (2, {"checkpoints", "report.html"})
+
+
+def test_a_file_that_is_removed_meanwhile_is_waited_for(run: RunDirectory) -> None:
+    core = Core()
+    watch = Watch(core, run)
+    checkpoint.save(run.checkpoints, 2, {"any": 1})
+    removed = run.checkpoints / "step-00000001.safetensors"
+    removed.symlink_to("nowhere")  # listed, and not there
+    watch.report()
+    assert core.uploads == []
+    removed.unlink()
+    watch.report()
+    assert [step for step, _ in core.uploads] == [2]
+
+
+def test_a_run_is_stopped_when_nobody_can_be_told(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(determined_trial, "_POLL_SECONDS", 0.01)
+    core = Core()
+
+    def fail(*_: object, **__: object) -> None:
+        raise ConnectionError("no master")
+
+    monkeypatch.setattr(core, "report_training_metrics", fail)
+    with pytest.raises(ConnectionError, match="no master"), stopping_at_once(), Watch(core, run):
+        add(run, 1, 0.5)
+        time.sleep(60)
 
 
 def test_hyperparameters_are_overrides() -> None:
