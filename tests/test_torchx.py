@@ -47,15 +47,17 @@ for part in "\\0".join(sys.argv[1:]).split("\\0:\\0"):
     subprocess.run(command, env={{**os.environ, **variables}}, check=True)
 """
 
-# In place of main.py, as long as that trains in one process. As in a training on several, each
-# waits for the other; one fails at first.
-STAND_IN = """
+# False once training works on several processes: then both of them train.
+TRAINS_ALONE = True
+# Goes before main.py: as in a training on several processes each waits for the other, and one
+# of them fails at first.
+BEFORE_MAIN = """
 import json, os, sys
 from pathlib import Path
 from torch import distributed
 
 distributed.init_process_group("gloo")
-rank, folder = os.environ["RANK"], Path(sys.argv[-1])
+rank, folder = os.environ["RANK"], Path(os.environ["NOTES"])
 if rank == "1" and not (folder / "failed").exists():
     (folder / "failed").touch()
     os._exit(1)
@@ -64,6 +66,13 @@ names = ["RANK", "WORLD_SIZE", "LOCAL_RANK", "GROUP_RANK"]
 note = [{name: int(os.environ[name]) for name in names}, sys.argv[1:], os.getppid()]
 (folder / f"rank-{rank}.json").write_text(json.dumps(note))
 distributed.destroy_process_group()
+if os.environ["TRAINS_ALONE"] == "True":
+    if rank != "0":
+        sys.exit()
+    for name in names:
+        del os.environ[name]
+import own_main
+sys.exit(own_main.run())
 """
 
 
@@ -172,21 +181,25 @@ def test_the_request_for_kubernetes_is_sound(pytorch: Path, tmp_path: Path):
 
 def test_two_agents_start_and_start_again(pytorch: Path, tmp_path: Path):
     project = shutil.copytree(pytorch, tmp_path / "project")
-    (project / "main.py").write_text(STAND_IN, encoding="utf-8")
+    (project / "main.py").rename(project / "own_main.py")
+    (project / "main.py").write_text(BEFORE_MAIN, encoding="utf-8")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    words = ["--config", "configs/debug.yaml", f"run.dir={tmp_path / 'run'}"]
     options = ["-s", "local_cwd", "components.py:train", "-j", "2x1", "--rdzv_port", str(port)]
-    torchx(project, tmp_path, *options, "--", *WORDS, str(tmp_path))
+    noting = {"NOTES": str(tmp_path), "TRAINS_ALONE": str(TRAINS_ALONE)}
+    torchx(project, tmp_path, *options, "--", *words, **noting)
     notes = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in range(2)]
-    for rank, (variables, words, _) in enumerate(notes):
+    for rank, (variables, said, _) in enumerate(notes):
         assert variables["RANK"] == rank
         assert variables["WORLD_SIZE"] == 2
         assert variables["LOCAL_RANK"] == 0
-        assert words == ["train", *WORDS, str(tmp_path)]
+        assert said == ["train", *words]
     assert {variables["GROUP_RANK"] for variables, _, _ in notes} == {0, 1}
     assert len({agent for _, _, agent in notes}) == 2
     assert (tmp_path / "failed").exists()
+    assert (tmp_path / "run" / "report.html").exists()
 
 
 def test_a_training_runs_to_its_end(pytorch: Path, tmp_path: Path):

@@ -17,7 +17,8 @@ except ImportError as error:
 
 # How torchrun behaves where it is not told by options, which `dist.ddp` has none for.
 _TORCHRUN = {
-    # Seconds; a node is gone after three. One setting only: Slurm cuts values at a comma.
+    # Seconds between signs of life; a node that misses three is gone. No further setting, since
+    # values end at a comma on the way to Slurm.
     "PET_RDZV_CONF": "keep_alive_interval=2",
     # Otherwise a node that joins later waits in vain for the first one's store.
     "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
@@ -40,7 +41,7 @@ def train(
 
     Args:
         script_args: Words of `main.py train`, behind `--`.
-        j: Nodes x processes on each, as 2x4; 1:2x4 goes on with one node if the other is gone.
+        j: Nodes x processes on each, as 2x4.
         name: What the scheduler calls the job.
         image: Container image, where the scheduler uses one; what the Dockerfile was built as.
         cpu: CPU cores of a node.
