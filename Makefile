@@ -8,8 +8,11 @@ JOBS       ?= 2
 TEMPLATE   := {{cookiecutter.project_slug}}
 FRAMEWORKS := $(patsubst $(TEMPLATE)/_frameworks/%/,%,$(sort $(wildcard $(TEMPLATE)/_frameworks/*/)))
 
-# One environment for the tools, and one for each framework. A file `.ready` inside says that it was
-# set up whole, from the requirements as they are now.
+# Other people's launchers, which a project can be started with and does not depend on.
+LAUNCHERS  := torchx determined
+
+# One environment for the tools, one for each framework, one for each launcher. A file `.ready` inside
+# says that it was set up whole, from the requirements as they are now.
 TOOLS      := .venv/bin
 TRAINER     = .venv-$(FRAMEWORK)/bin/python
 PIP        := -m pip --disable-pip-version-check --quiet install
@@ -50,10 +53,10 @@ format: .venv/.ready ## put the sources into the agreed format
 	$(TOOLS)/ruff check --fix .
 	$(TOOLS)/ruff format .
 
-setup: .venv/.ready $(FRAMEWORKS:%=.venv-%/.ready) ## make the environments that the others use
+setup: .venv/.ready $(FRAMEWORKS:%=.venv-%/.ready) $(LAUNCHERS:%=.venv-%/.ready) ## make the environments that the others use
 
 clean: ## remove everything the other commands made
-	rm -rf build .venv .venv-others $(FRAMEWORKS:%=.venv-%)
+	rm -rf build .venv .venv-others $(FRAMEWORKS:%=.venv-%) $(LAUNCHERS:%=.venv-%)
 	find . -name .git -prune -o -type d \( -name __pycache__ -o -name '.*_cache' \) -prune -exec rm -rf {} +
 
 .venv/.ready: requirements-dev.txt
@@ -65,6 +68,16 @@ clean: ## remove everything the other commands made
 .venv-others/.ready: benchmarks/requirements-others.txt
 	$(PYTHON) -m venv --clear .venv-others
 	.venv-others/bin/python $(PIP) -r $<
+	@touch $@
+
+.venv-torchx/.ready: tests/requirements-torchx.txt
+	$(PYTHON) -m venv --clear .venv-torchx
+	.venv-torchx/bin/python $(PIP) -r $<
+	@touch $@
+
+.venv-determined/.ready: tests/requirements-determined.txt
+	$(PYTHON) -m venv --clear .venv-determined
+	.venv-determined/bin/python $(PIP) --no-deps -r $<
 	@touch $@
 
 # What a framework's environment holds is what the generated project asks for: its users' way is tested.

@@ -79,14 +79,14 @@ def tool(folder: Path, *arguments: str, **environment: str) -> str:
     return said
 
 
-def framework_python(framework: str) -> Path:
-    """Find the interpreter with a framework's requirements, or fail with what makes one."""
-    variable = f"CDL_PYTHON_{framework.upper()}"
-    default = REPOSITORY / f".venv-{framework}" / "bin" / "python"
+def framework_python(name: str) -> Path:
+    """Find the interpreter of a framework or launcher with what it needs, or tell what makes it."""
+    variable = f"CDL_PYTHON_{name.upper()}"
+    default = REPOSITORY / f".venv-{name}" / "bin" / "python"
     # absolute(), not resolve(): the link inside an environment is what makes it that environment.
     python = Path(os.environ.get(variable, default)).absolute()
     if not python.is_file():
-        pytest.fail(f"No Python for {framework} at {python}. Run `make setup`, or set {variable}.")
+        pytest.fail(f"No Python for {name} at {python}. Run `make setup`, or set {variable}.")
     return python
 
 

@@ -19,6 +19,7 @@ ITS_OWN = {
         # A model that lies on several processes, and gradients that are exchanged by PyTorch.
         *(f"executor/world.py:World.{name}" for name in ("accumulating", "shard", "wrapped")),
         *(f"executor/tensors.py:{name}" for name in ("laid_out", "like", "whole")),
+        "components.py",
     },
     "tensorflow": {
         *("executor/state.py:AveragedModel", "executor/state.py:GradScaler"),

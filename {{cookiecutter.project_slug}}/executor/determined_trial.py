@@ -1,0 +1,212 @@
+"""Trains as a trial on a Determined cluster: python -m executor.determined_trial [words of train].
+
+`determined.yaml` starts it. Training knows nothing of Determined: a thread beside it watches the
+run's folder and reports what is new there, and asks training to stop when Determined needs the
+machine. A checkpoint in Determined is a copy of that folder, so a trial that is moved continues as
+any run does, and `det checkpoint download` gives a run to look at.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from configs.loading import load_config
+from executor import checkpoint
+from executor.run_directory import RunDirectory
+from executor.signals import stopping_at_once
+from executor.train import train
+from utils import storage
+from utils.errors import StoppedError, UserError
+from utils.exits import exit_code
+from utils.logs import log, set_up
+
+_POLL_SECONDS = 5.0
+
+
+class Watch:
+    """While it is entered, Determined is told what a run does, and a run when it has to stop."""
+
+    def __init__(self, core: Any, run: RunDirectory) -> None:
+        """Begin where the run's newest checkpoint is: what came before was reported.
+
+        Args:
+            core: Determined's core context.
+            run: The run's folder, which need not exist yet.
+        """
+        self.is_preempted = False
+        self._core = core
+        self._run = run
+        self._saved = max(checkpoint.steps(run.checkpoints), default=-1)
+        self._reported = {"train": self._saved, "validation": self._saved}
+        self._failure: Exception | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="determined", daemon=True)
+
+    def __enter__(self) -> "Watch":
+        """Begin to watch."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Report what is left; all of the folder when training came to its end.
+
+        Raises:
+            Exception: What kept Determined from being told.
+        """
+        self._ended.set()
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+        self.report(everything=error is None)
+
+    def report(self, *, everything: bool = False) -> None:
+        """Report new rows of `metrics.jsonl`, and upload the folder if it has a new checkpoint.
+
+        Args:
+            everything: Upload it in any case.
+        """
+        newest = max(checkpoint.steps(self._run.checkpoints), default=-1)
+        if newest <= self._saved and not everything:
+            self._report_rows()
+            return
+        with tempfile.TemporaryDirectory() as copy:
+            try:
+                _copy_folder(self._run.path, copy)
+            except _RemovedError:  # training writes the checkpoint after the next: come again
+                return
+            # After copying: a trial that continues from the copy reports only what comes after it.
+            self._report_rows()
+            step = max(checkpoint.steps(Path(copy, self._run.checkpoints.name)))
+            self._core.checkpoint.upload(copy, {"steps_completed": step})
+            self._saved = step
+
+    def _watch(self) -> None:
+        try:
+            while not self._ended.wait(_POLL_SECONDS):
+                if not self.is_preempted and self._core.preempt.should_preempt():
+                    self.is_preempted = True
+                    os.kill(os.getpid(), signal.SIGTERM)
+                self.report()
+        except Exception as error:  # Determined has tried several times: it begins again from there
+            self._failure = error
+            if not self.is_preempted:  # a second signal would end the run before it is saved
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    def _report_rows(self) -> None:
+        """Report what Determined has not seen; its steps only grow, also where a run goes back."""
+        report = {
+            "train": self._core.train.report_training_metrics,
+            "validation": self._core.train.report_validation_metrics,
+        }
+        for row in self._run.rows():
+            step, split = row.pop("step"), row.pop("split")
+            if step > self._reported[split]:
+                values = {name: value for name, value in row.items() if value is not None}
+                report[split](steps_completed=step, metrics=values)
+                self._reported[split] = step
+
+
+class _RemovedError(Exception):
+    """A file was removed while its folder was copied."""
+
+
+def _copy_folder(folder: Path, copy: str) -> None:
+    """Copy a run's folder but for unfinished files.
+
+    Raises:
+        _RemovedError: If an old checkpoint was removed meanwhile.
+        shutil.Error: If there is no room.
+    """
+
+    def copied(source: str, target: str) -> None:
+        try:
+            shutil.copy2(source, target)
+        except FileNotFoundError as error:
+            raise _RemovedError from error  # copytree would go on after it
+
+    unfinished = shutil.ignore_patterns("*.tmp")
+    shutil.copytree(folder, copy, ignore=unfinished, copy_function=copied, dirs_exist_ok=True)
+
+
+def hyperparameter_words(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Yield Determined's hyperparameters, nested or with dots in their names, as `key.path=value`.
+
+    Args:
+        values: The hyperparameters.
+        above: What stands before their names.
+    """
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from hyperparameter_words(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}={json.dumps(value)}"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train, or continue the trial from its newest checkpoint; return also when it is preempted.
+
+    Args:
+        argv: The words after the module's name; by default those of the command line.
+
+    Raises:
+        UserError: If Determined is not installed, or for what training refuses.
+        DivergedError, StoppedError: See `utils.errors`.
+    """
+    parser = argparse.ArgumentParser(description="Train as a trial on a Determined cluster.")
+    parser.add_argument("--config", metavar="FILE", help="as of main.py train")
+    parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="as of main.py")
+    arguments = parser.parse_args(argv)
+    set_up()
+    try:
+        import determined
+    except ImportError as error:
+        raise UserError(
+            "Determined is not installed here; on its clusters it is. Elsewhere: "
+            f"pip install determined ({error})"
+        ) from error
+    info = determined.get_cluster_info()
+    cfg = load_config(arguments.config, _words(arguments.overrides, info))
+    address = storage.resolve(cfg.run.dir)
+    if storage.is_remote(address):
+        raise UserError("run.dir: Determined keeps the run itself; give a local folder.")
+    run = RunDirectory(Path(address), address, lambda: None)
+    manual = determined.core.TensorboardMode.MANUAL  # the run writes its own event files
+    with stopping_at_once(), determined.core.init(tensorboard_mode=manual) as core:
+        if info is not None and info.latest_checkpoint and not checkpoint.steps(run.checkpoints):
+            core.checkpoint.download(info.latest_checkpoint, run.path)
+        watch = Watch(core, run)
+        try:
+            with watch:
+                train(cfg)
+        except StoppedError as stopped:
+            if not watch.is_preempted:
+                raise
+            log.info("%s", stopped)  # Determined starts a trial again that ends without an error
+
+
+def _words(overrides: Sequence[str], info: Any) -> list[str]:
+    """Return the overrides of the command line, and those that a cluster's description adds."""
+    if info is None:
+        return list(overrides)
+    words = [*overrides, *hyperparameter_words(info.trial.hparams)]
+    if not any(word.startswith("run.dir=") for word in words):
+        words.append(f"run.dir=runs/trial-{info.trial.trial_id}")  # trials may share a disk
+    return words
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))
