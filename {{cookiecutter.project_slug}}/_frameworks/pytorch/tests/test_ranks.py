@@ -52,9 +52,9 @@ def test_a_process_without_a_launcher_just_ends(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("LAUNCH_NOTES", raising=False)
-    assert ranks.ended(2) == 2
+    assert ranks.as_rank(lambda: 2) == 2
     monkeypatch.setenv("LAUNCH_NOTES", str(tmp_path / "gone"))
-    assert ranks.ended(143) == 143
+    assert ranks.as_rank(lambda: 143) == 143
 
 
 def test_notes_are_final_when_all_agree_or_one_refused(
@@ -83,6 +83,18 @@ def test_notes_of_processes_that_are_done_end_nothing(tmp_path: Path) -> None:
     assert notes.are_complete()
 
 
+def test_only_processes_that_all_run_are_signalled(tmp_path: Path) -> None:
+    notes = ranks._Notes(tmp_path, 2)
+    (tmp_path / "0.0.runs-11").touch()
+    assert notes.running() == []
+    (tmp_path / "0.1.runs-12").touch()
+    assert sorted(notes.running()) == [11, 12]
+    (tmp_path / "0.1.143").touch()
+    assert notes.running() == [11]
+    (tmp_path / "1.0.runs-13").touch()
+    assert (notes.running(), notes.attempt(), notes.codes()) == ([], 1, [])
+
+
 @pytest.mark.parametrize(("seen", "expected"), [("seen", 0), ("3.seen", 143)])
 def test_a_process_waits_until_its_note_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: str, expected: int
@@ -94,9 +106,9 @@ def test_a_process_waits_until_its_note_is_read(
     }.items():
         monkeypatch.setenv(name, str(value))
     (tmp_path / seen).touch()
-    assert ranks.ended(143) == expected
+    assert ranks.as_rank(lambda: 143) == expected
     assert (tmp_path / "3.1.143").exists()
-    assert ranks.ended(0) == 0
+    assert ranks.as_rank(lambda: 0) == 0
 
 
 @pytest.mark.parametrize(
