@@ -1,6 +1,7 @@
 """torchrun gets what several machines need, and notes end a launch only where they may."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -99,15 +100,14 @@ def test_only_processes_that_all_run_are_signalled(tmp_path: Path) -> None:
 def test_a_process_waits_until_its_note_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: str, expected: int
 ) -> None:
-    for name, value in {
-        "LAUNCH_NOTES": tmp_path,
-        "RANK": 1,
-        "TORCHELASTIC_RESTART_COUNT": 3,
-    }.items():
-        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("LAUNCH_NOTES", str(tmp_path))
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "3")
     (tmp_path / seen).touch()
+    (tmp_path / "3.1.runs-1").touch()  # of a process before this one
     assert ranks.as_rank(lambda: 143) == expected
-    assert (tmp_path / "3.1.143").exists()
+    names = {path.name for path in tmp_path.glob("3.1.*")}
+    assert names == {"3.1.143", f"3.1.runs-{os.getpid()}"}
     assert ranks.as_rank(lambda: 0) == 0
 
 

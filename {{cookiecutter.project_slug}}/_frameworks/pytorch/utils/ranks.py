@@ -106,7 +106,9 @@ def as_rank(run: Callable[[], int]) -> int:
         return run()
     folder = Path(os.environ[_NOTES])
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    note = f"{attempt}.{os.environ.get('RANK', '0')}"
+    note = f"{attempt}.{os.environ.get('LOCAL_RANK', '0')}"
+    for old in folder.glob(f"{note}.*"):  # a machine that joins restarts all and counts nothing
+        old.unlink(missing_ok=True)
     (folder / f"{note}.{_RUNS}{os.getpid()}").touch()
     code = run()
     (folder / f"{note}.{code}").touch()
@@ -123,7 +125,7 @@ def as_rank(run: Callable[[], int]) -> int:
 class _Notes:
     """The files by which processes say that they run, and how they ended.
 
-    Their names are ATTEMPT.RANK.runs-PID and ATTEMPT.RANK.CODE.
+    Their names are ATTEMPT.LOCAL_RANK.runs-PID and ATTEMPT.LOCAL_RANK.CODE.
     """
 
     def __init__(self, folder: Path, processes: int) -> None:
