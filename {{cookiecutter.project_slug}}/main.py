@@ -10,7 +10,7 @@ from typing import Any
 from utils.errors import UserError
 from utils.exits import exit_code
 from utils.logs import set_up
-from utils.ranks import add_options, ended
+from utils.ranks import add_options, as_rank
 
 # Each command imports what it needs: --help and mistakes in the YAML must not wait for a framework.
 
@@ -207,7 +207,7 @@ def main(argv: Sequence[str] | None = None) -> Any:
 def run() -> int:
     """Run the command line; return its exit code, having told what went wrong in a message."""
     gc.set_threshold(50_000)  # importing leaves no garbage; looking for it takes a tenth of a start
-    return ended(exit_code(main, debug="--debug" in sys.argv))
+    return as_rank(lambda: exit_code(main, debug="--debug" in sys.argv))
 
 
 def _printed(values: dict[str, float]) -> dict[str, float]:

@@ -17,6 +17,7 @@ from executor.world import World
 from utils.errors import StoppedError
 from utils.logs import log
 
+_REPEAT_SECONDS = 5.0  # as in `utils.launching`
 # Small batches are made several at once: each alone is quicker made than handed over.
 _GROUP_BYTES, _GROUP_STEPS = 1 << 20, 32
 
@@ -42,7 +43,8 @@ class Fitting:
             StoppedError: If a signal asked to stop; a checkpoint was written.
             UserError: If something cannot be written.
         """
-        with StopSignals() as signals:
+        repeats = _REPEAT_SECONDS if self.world.size > 1 else 0.0
+        with StopSignals(repeats) as signals:
             while not self.is_over():  # again after the state has gone back
                 self._go_on(signals)
         self.outputs.saver.wait()
@@ -93,6 +95,7 @@ class Fitting:
             saver.save(self.state)
         if received:
             saver.wait()
+            self.world.largest(0)  # the others wait for the checkpoint, so that all end together
             raise StoppedError(
                 f"stopped at step {step} of {self.plan.total_steps} with a checkpoint; "
                 "the same command continues from there.",

@@ -1,6 +1,7 @@
 """What SIGTERM and SIGINT do to a training, instead of ending the process in the middle."""
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
@@ -13,9 +14,16 @@ Handler = Callable[[int, FrameType | None], None]
 class StopSignals:
     """While it is entered, the first signal is remembered; a second one acts as usual, at once."""
 
-    def __init__(self) -> None:
-        """Remember nothing yet."""
+    def __init__(self, repeat_seconds: float = 0.0) -> None:
+        """Remember nothing yet.
+
+        Args:
+            repeat_seconds: For so long after the first signal another one counts as the same. A
+                scheduler may signal each process itself while a launcher hands its own signal on.
+        """
         self.received: int | None = None
+        self._repeat_seconds = repeat_seconds
+        self._time = 0.0
         self._handled = _handled_by(self._remember)
 
     def __enter__(self) -> "StopSignals":
@@ -33,8 +41,13 @@ class StopSignals:
         self._handled.__exit__(kind, error, trace)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        self.received = number
-        signal.signal(number, signal.SIG_DFL)
+        if self.received is None:
+            self.received, self._time = number, time.monotonic()
+            if not self._repeat_seconds:  # so that another one acts even within a long computation
+                signal.signal(number, signal.SIG_DFL)
+        elif time.monotonic() - self._time >= self._repeat_seconds:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
 
 
 @contextmanager

@@ -181,7 +181,7 @@ SIGNALLED = """
 import os, signal, sys, time
 from executor.signals import StopSignals
 
-with StopSignals() as signals:
+with StopSignals(float(sys.argv[2])) as signals:
     for _ in range(int(sys.argv[1])):
         os.kill(os.getpid(), signal.SIGTERM)
         print(signals.received, flush=True)
@@ -189,11 +189,14 @@ with StopSignals() as signals:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere SIGTERM ends a process at once")
-@pytest.mark.parametrize(("signals", "code"), [(1, 0), (2, -signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("signals", "repeat_seconds", "code"),
+    [(1, 0, 0), (2, 0, -signal.SIGTERM), (2, 1000, 0), (2, 1e-9, -signal.SIGTERM)],
+)
 def test_the_first_signal_is_remembered_and_the_second_ends_at_once(
-    signals: int, code: int
+    signals: int, repeat_seconds: float, code: int
 ) -> None:
-    command = [sys.executable, "-c", SIGNALLED, str(signals)]
+    command = [sys.executable, "-c", SIGNALLED, str(signals), str(repeat_seconds)]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (code, f"{signal.SIGTERM.value}\n")
 

@@ -1,6 +1,7 @@
 """torchrun gets what several machines need, and notes end a launch only where they may."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,9 @@ def test_a_process_without_a_launcher_just_ends(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("LAUNCH_NOTES", raising=False)
-    assert ranks.ended(2) == 2
+    assert ranks.as_rank(lambda: 2) == 2
     monkeypatch.setenv("LAUNCH_NOTES", str(tmp_path / "gone"))
-    assert ranks.ended(143) == 143
+    assert ranks.as_rank(lambda: 143) == 143
 
 
 def test_notes_are_final_when_all_agree_or_one_refused(
@@ -83,20 +84,31 @@ def test_notes_of_processes_that_are_done_end_nothing(tmp_path: Path) -> None:
     assert notes.are_complete()
 
 
+def test_only_processes_that_all_run_are_signalled(tmp_path: Path) -> None:
+    notes = ranks._Notes(tmp_path, 2)
+    (tmp_path / "0.0.runs-11").touch()
+    assert notes.running() == []
+    (tmp_path / "0.1.runs-12").touch()
+    assert sorted(notes.running()) == [11, 12]
+    (tmp_path / "0.1.143").touch()
+    assert notes.running() == [11]
+    (tmp_path / "1.0.runs-13").touch()
+    assert (notes.running(), notes.attempt(), notes.codes()) == ([], 1, [])
+
+
 @pytest.mark.parametrize(("seen", "expected"), [("seen", 0), ("3.seen", 143)])
 def test_a_process_waits_until_its_note_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: str, expected: int
 ) -> None:
-    for name, value in {
-        "LAUNCH_NOTES": tmp_path,
-        "RANK": 1,
-        "TORCHELASTIC_RESTART_COUNT": 3,
-    }.items():
-        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("LAUNCH_NOTES", str(tmp_path))
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "3")
     (tmp_path / seen).touch()
-    assert ranks.ended(143) == expected
-    assert (tmp_path / "3.1.143").exists()
-    assert ranks.ended(0) == 0
+    (tmp_path / "3.1.runs-1").touch()  # of a process before this one
+    assert ranks.as_rank(lambda: 143) == expected
+    names = {path.name for path in tmp_path.glob("3.1.*")}
+    assert names == {"3.1.143", f"3.1.runs-{os.getpid()}"}
+    assert ranks.as_rank(lambda: 0) == 0
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
 """Starts the processes (ranks) of one machine with torchrun, and says how they ended.
 
 torchrun restarts all processes whenever one ends with anything but 0, and itself returns 1 then. So
-a process tells the launcher how it ended (`ended`): an empty file in a folder that the launcher
-names in the environment. Where starting again makes no sense, the process waits until the launcher
-has read it, and then ends with 0: torchrun is content, and the launcher returns the exit code.
+a process tells the launcher that it runs and how it ended (`as_rank`): files in a folder that the
+launcher names in the environment. Where starting again makes no sense, the process waits until the
+launcher has read it, and then ends with 0: torchrun is content, and the launcher returns the exit
+code. For the same reason signals go to the processes, past torchrun, as soon as all of them run.
 """
 
 import argparse
@@ -14,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from utils.errors import UserError
@@ -34,6 +36,7 @@ GPUS_PER_PROCESS: int | None = 1  # at most
 # What `between` returns, in a bash script with an array `addresses`.
 BETWEEN_IN_BASH = '--rendezvous "${addresses[0]}"'
 _NOTES = "LAUNCH_NOTES"  # names the folder
+_RUNS = "runs-"  # before the number of a process
 _SEEN = "seen"  # the file that says: the launcher has read the notes, go
 _TOGETHER_SECONDS = 20.0  # in which processes that end by intent do so together
 _SLOW_SECONDS = 20.0  # after which torchrun is not waited for: processes elsewhere go on
@@ -86,36 +89,29 @@ def start(launch: Launch) -> int:
         environment = {**os.environ, **settings, _NOTES: folder}
         # A session of its own, or a terminal's Ctrl-C would reach it twice.
         process = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603
-        patience = math.inf
-        while process.poll() is None:
-            number = signals.take()
-            if number is not None:
-                notes.answer()
-                process.send_signal(number)
-            elif notes.are_final():
-                notes.answer()
-                patience = time.monotonic() + (_SLOW_SECONDS if notes.are_complete() else 0.0)
-            elif time.monotonic() > patience:
-                process.send_signal(signal.SIGTERM)
-                patience = math.inf
-            time.sleep(POLL_SECONDS)
+        _wait(process, notes, signals, launch.grace_seconds)
         return _result(process.returncode, notes.codes(), signals.received)
 
 
-def ended(code: int) -> int:
-    """Tell the launcher, if there is one, how this process ended; then it may end.
+def as_rank(run: Callable[[], int]) -> int:
+    """Run a command and tell the launcher, if there is one, that it runs and how it ended.
 
     Args:
-        code: The exit code.
+        run: Returns the exit code.
 
     Returns:
         The exit code for whoever started this process.
     """
     if _NOTES not in os.environ or not Path(os.environ[_NOTES]).is_dir():
-        return code
+        return run()
     folder = Path(os.environ[_NOTES])
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    (folder / f"{attempt}.{os.environ.get('RANK', '0')}.{code}").touch()
+    note = f"{attempt}.{os.environ.get('LOCAL_RANK', '0')}"
+    for old in folder.glob(f"{note}.*"):  # a machine that joins restarts all and counts nothing
+        old.unlink(missing_ok=True)
+    (folder / f"{note}.{_RUNS}{os.getpid()}").touch()
+    code = run()
+    (folder / f"{note}.{code}").touch()
     deadline = time.monotonic() + _UNSEEN_SECONDS
     while code in REFUSED + STOPPED and folder.is_dir() and time.monotonic() < deadline:
         if (folder / _SEEN).exists():
@@ -127,7 +123,10 @@ def ended(code: int) -> int:
 
 
 class _Notes:
-    """The files by which processes say how they ended: ATTEMPT.RANK.CODE."""
+    """The files by which processes say that they run, and how they ended.
+
+    Their names are ATTEMPT.LOCAL_RANK.runs-PID and ATTEMPT.LOCAL_RANK.CODE.
+    """
 
     def __init__(self, folder: Path, processes: int) -> None:
         self._folder = folder
@@ -135,9 +134,25 @@ class _Notes:
         self._first: dict[int, float] = {}
         self._is_answered = False
 
+    def attempt(self) -> int:
+        """Return the number of the last attempt that left notes."""
+        return max((attempt for attempt, _, _ in self._all()), default=0)
+
     def codes(self) -> list[int]:
-        """Return what the processes of the last attempt said."""
-        return self._last()[1]
+        """Return how the processes of the last attempt ended, those that said so."""
+        last = self.attempt()
+        said = [text for attempt, _, text in self._all() if attempt == last]
+        return [int(text) for text in said if text.isdecimal()]
+
+    def running(self) -> list[int]:
+        """Return the processes of the last attempt, or none while some have yet to begin."""
+        last = self.attempt()
+        notes = [(rank, text) for attempt, rank, text in self._all() if attempt == last]
+        begun = {rank: text for rank, text in notes if text.startswith(_RUNS)}
+        if len(begun) < self._processes:
+            return []
+        over = {rank for rank, text in notes if text.isdecimal()}
+        return [int(begun[rank].removeprefix(_RUNS)) for rank in begun.keys() - over]
 
     def are_complete(self) -> bool:
         """Tell whether all processes of the last attempt said how they ended."""
@@ -148,7 +163,7 @@ class _Notes:
 
         A process that only stops because another one died, as torchrun asks it to, is no reason.
         """
-        attempt, codes = self._last()
+        attempt, codes = self.attempt(), self.codes()
         if self._is_answered or not set(codes) & {*REFUSED, *STOPPED}:
             return False
         now = time.monotonic()
@@ -166,14 +181,39 @@ class _Notes:
         self._is_answered = True
         (self._folder / _SEEN).touch()
 
-    def _last(self) -> tuple[int, list[int]]:
-        """Return the last attempt of which there are notes, and its exit codes."""
-        found: dict[int, list[int]] = {0: []}
-        for path in self._folder.iterdir():
-            attempt, _, code = path.name.rpartition(".")
-            if code.isdecimal():
-                found.setdefault(int(attempt.partition(".")[0]), []).append(int(code))
-        return max(found.items())
+    def _all(self) -> list[tuple[int, str, str]]:
+        """Return attempt, rank and text of each note."""
+        names = [path.name.split(".") for path in self._folder.iterdir()]
+        return [(int(name[0]), name[1], name[2]) for name in names if len(name) == 3]
+
+
+def _wait(process: subprocess.Popen[bytes], notes: _Notes, signals: Signals, grace: int) -> None:
+    """Wait for torchrun; hand signals on, and end it where starting again makes no sense."""
+    patience, attempts = math.inf, math.inf
+    while process.poll() is None:
+        number = signals.take()
+        if number is not None:
+            notes.answer()
+            if _signalled(notes.running(), number):
+                patience, attempts = time.monotonic() + grace, notes.attempt()
+            else:
+                process.send_signal(number)
+        elif notes.are_final():
+            notes.answer()
+            patience = time.monotonic() + (_SLOW_SECONDS if notes.are_complete() else 0.0)
+        elif time.monotonic() > patience or notes.attempt() > attempts:
+            # Not all stopped; or one died, and torchrun has started them again.
+            process.send_signal(signal.SIGTERM)
+            patience, attempts = math.inf, math.inf
+        time.sleep(POLL_SECONDS)
+
+
+def _signalled(pids: list[int], number: int) -> bool:
+    """Send a signal to processes; tell whether there was any."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+    return bool(pids)
 
 
 def _torchrun(launch: Launch) -> list[str]:

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from utils.errors import UserError
 from utils.launching import (
@@ -81,9 +81,9 @@ def start(launch: Launch) -> int:
         return code
 
 
-def ended(code: int) -> int:
-    """Return the exit code of this process, which the launcher sees without further help."""
-    return code
+def as_rank(run: Callable[[], int]) -> int:
+    """Run a command and return its exit code, which the launcher sees without further help."""
+    return run()
 
 
 def _attempt(launch: Launch, signals: Signals) -> int:
