@@ -47,10 +47,7 @@ for part in "\\0".join(sys.argv[1:]).split("\\0:\\0"):
     subprocess.run(command, env={{**os.environ, **variables}}, check=True)
 """
 
-# False once training works on several processes: then both of them train.
-TRAINS_ALONE = True
-# Goes before main.py: as in a training on several processes each waits for the other, and one
-# of them fails at first.
+# Goes before main.py: each process waits for the other, and one of them fails at first.
 BEFORE_MAIN = """
 import json, os, sys
 from pathlib import Path
@@ -66,11 +63,6 @@ names = ["RANK", "WORLD_SIZE", "LOCAL_RANK", "GROUP_RANK"]
 note = [{name: int(os.environ[name]) for name in names}, sys.argv[1:], os.getppid()]
 (folder / f"rank-{rank}.json").write_text(json.dumps(note))
 distributed.destroy_process_group()
-if os.environ["TRAINS_ALONE"] == "True":
-    if rank != "0":
-        sys.exit()
-    for name in names:
-        del os.environ[name]
 import own_main
 sys.exit(own_main.run())
 """
@@ -188,8 +180,7 @@ def test_two_agents_start_and_start_again(pytorch: Path, tmp_path: Path):
         port = free.getsockname()[1]
     words = ["--config", "configs/debug.yaml", f"run.dir={tmp_path / 'run'}"]
     options = ["-s", "local_cwd", "components.py:train", "-j", "2x1", "--rdzv_port", str(port)]
-    noting = {"NOTES": str(tmp_path), "TRAINS_ALONE": str(TRAINS_ALONE)}
-    torchx(project, tmp_path, *options, "--", *words, **noting)
+    torchx(project, tmp_path, *options, "--", *words, NOTES=str(tmp_path))
     notes = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in range(2)]
     for rank, (variables, said, _) in enumerate(notes):
         assert variables["RANK"] == rank

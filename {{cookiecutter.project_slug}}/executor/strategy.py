@@ -29,7 +29,7 @@ def choose_strategy(cfg: CFG, launched: int | None, default: str, known: Collect
         if wanted not in ("auto", "single"):
             raise UserError(
                 f"executor.strategy={wanted} needs several processes, and this one was started "
-                "alone. Start them with torchrun, or take auto."
+                "alone. Start them with python main.py launch, or take auto."
             )
         return "single"
     strategy = default if wanted == "auto" else wanted

@@ -31,9 +31,11 @@ def test_one_machine_uses_ports_of_its_own() -> None:
     ]
 
 
-def test_one_process_needs_no_configuration() -> None:
+def test_one_process_is_a_cluster_of_one() -> None:
     (settings,) = ranks._settings(launch(processes=1))
-    assert "TF_CONFIG" not in settings
+    config = json.loads(settings["TF_CONFIG"])
+    assert len(config["cluster"]["worker"]) == 1
+    assert config["task"]["index"] == 0
 
 
 def test_several_machines_name_all_processes() -> None:

@@ -179,9 +179,8 @@ def _settings(launch: Launch) -> list[dict[str, str]]:
     for index in range(launch.processes):
         defaults = {"OMP_NUM_THREADS": count, "TF_NUM_INTRAOP_THREADS": count}
         settings = with_defaults(launch, defaults)
-        if len(workers) > 1:
-            task = {"type": "worker", "index": first + index}
-            settings["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
+        task = {"type": "worker", "index": first + index}
+        settings["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
         if launch.gpus and launch.processes > 1:
             settings["CUDA_VISIBLE_DEVICES"] = _gpus(launch, index)
         result.append(settings)
