@@ -68,7 +68,7 @@ class World:
         if self.size == 1:
             return array
         # Few types and one shape, for each of which the exchange is traced.
-        kind = "int64" if array.dtype.kind in "bui" else "float64"
+        kind = "float64" if array.dtype.kind == "f" else "int64"
         total: np.ndarray = self._add[kind](array.reshape(-1).astype(kind)).numpy()
         return total.reshape(array.shape).astype(array.dtype)
 
