@@ -85,7 +85,9 @@ def _train(cfg: CFG, world: World, run: RunDirectory | None) -> dict[str, float]
             log.info("complete  nothing is left to train; raise train.epochs to go on")
         with listening(world, lambda: state.standing.step):
             fitting.fit()
-            return finish(cfg, run, state, judge, classes, world)
+            values = finish(cfg, run, state, judge, classes, world)
+            world.largest(0)  # nobody leaves, and closes its connections, before all have written
+        return values
 
 
 def _newest(world: World, run: RunDirectory | None) -> dict[str, Any] | None:
