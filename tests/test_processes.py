@@ -359,6 +359,41 @@ def test_a_rank_that_is_killed_is_restarted_and_the_run_ends_with_the_same_bits(
     assert results(run) == results(trained(2))
 
 
+# Python runs it before anything else: a process that is started again comes late.
+LATE = """
+import json, os, pathlib, time
+place = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {}).get("index")
+rank = os.environ.get("RANK", place)
+if rank is not None:
+    note = pathlib.Path(os.environ["NOTES"], f"rank-{rank}")
+    if note.exists() and str(rank) == os.environ["LATE"]:
+        time.sleep(4)
+    note.touch()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("late", [0, 1])
+def test_after_a_restart_a_rank_may_come_later_than_the_other(
+    background: Background,
+    trained: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    late: int,
+):
+    """What the dead ones left behind must not be taken for what the late one has yet to say."""
+    (tmp_path / "sitecustomize.py").write_text(LATE, encoding="utf-8")
+    for name, value in (("PYTHONPATH", tmp_path), ("NOTES", tmp_path), ("LATE", late)):
+        monkeypatch.setenv(name, str(value))
+    run = tmp_path / "run"
+    process = background(run, restarts=1)
+    wait_until(lambda: bool(saved(run)), process)
+    os.kill(workers_of(process.pid)[late], signal.SIGKILL)
+    errors = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, errors
+    assert results(run) == results(trained(2))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("who", ["launcher", "worker"])
 def test_a_signal_stops_all_processes_at_one_step(

@@ -10,7 +10,7 @@ from typing import Any
 from utils.errors import UserError
 from utils.exits import exit_code
 from utils.logs import set_up
-from utils.ranks import add_options, as_rank
+from utils.ranks import add_options, as_rank, end
 
 # Each command imports what it needs: --help and mistakes in the YAML must not wait for a framework.
 
@@ -216,4 +216,4 @@ def _printed(values: dict[str, float]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    end(run())

@@ -170,22 +170,34 @@ def joined(cfg: CFG) -> Iterator[World]:
         yield World()
         return
     has_gpu = torch.cuda.is_available() and cfg.executor.device in ("auto", "cuda")
+    timeout = timedelta(minutes=cfg.executor.timeout_minutes)
+    store, rank, size = _met(timeout)
+    backend = "cpu:gloo,cuda:nccl" if has_gpu else "gloo"
     torch.distributed.init_process_group(
-        "cpu:gloo,cuda:nccl" if has_gpu else "gloo",
-        timeout=timedelta(minutes=cfg.executor.timeout_minutes),
+        backend, store=store, rank=rank, world_size=size, timeout=timeout
     )
-    world = World(
-        strategy,
-        torch.distributed.get_rank(),
-        torch.distributed.get_world_size(),
-        int(os.environ.get("LOCAL_RANK", 0)),
-    )
+    world = World(strategy, rank, size, int(os.environ.get("LOCAL_RANK", 0)))
     try:
         yield world
     except UserError as error:
         raise error if world.is_first else UserError(f"rank {world.rank}: {error}") from error
     finally:
         torch.distributed.destroy_process_group()
+
+
+def _met(timeout: timedelta) -> tuple[torch.distributed.distributed_c10d.Store, int, int]:
+    """Return where the processes leave each other their addresses; rank and number of processes.
+
+    torchrun keeps one store over all its restarts. Without a name of its own for each of them, the
+    first process that is there again reads where a dead one listened, and waits for it forever.
+    """
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
+    store, rank, size = next(rendezvous("env://", timeout=timeout))
+    store.set_timeout(timeout)
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return PrefixStore(f"attempt-{attempt}", store), rank, size
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +123,30 @@ def test_a_process_waits_until_its_note_is_read(
 )
 def test_the_result(code: int, notes: list[int], received: int | None, expected: int) -> None:
     assert ranks._result(code, notes, received) == expected
+
+
+ENDING = """
+import atexit, os, sys
+from utils import ranks
+atexit.register(print, "handlers run")
+class Late:
+    def __del__(self):
+        print("Python goes down")
+late = Late()
+sys.stdout.write("said, ")
+ranks.end(3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [(None, "said, handlers run\nPython goes down\n"), ("2", "said, handlers run\n")],
+)
+def test_a_rank_ends_before_python_goes_down(
+    monkeypatch: pytest.MonkeyPatch, size: str | None, said: str
+) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    if size is not None:
+        monkeypatch.setenv("WORLD_SIZE", size)
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (3, said), done.stderr

@@ -8,6 +8,7 @@ code. For the same reason signals go to the processes, past torchrun, as soon as
 """
 
 import argparse
+import atexit
 import math
 import os
 import signal
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 from utils.errors import UserError
 from utils.launching import (
@@ -120,6 +122,23 @@ def as_rank(run: Callable[[], int]) -> int:
             break
         time.sleep(POLL_SECONDS)
     return code
+
+
+def end(code: int) -> NoReturn:
+    """End this program; one of several processes without the interpreter's own leave-taking.
+
+    Threads of gloo outlive its process group. One that drops a tensor while Python is going down
+    takes the whole process with it (SIGABRT), and then torchrun the others.
+
+    Args:
+        code: The exit code.
+    """
+    if "WORLD_SIZE" in os.environ:
+        atexit._run_exitfuncs()  # as multiprocessing does before it ends a process
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 class _Notes:

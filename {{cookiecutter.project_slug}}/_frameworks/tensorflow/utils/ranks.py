@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from utils.errors import UserError
 from utils.launching import (
@@ -84,6 +85,15 @@ def start(launch: Launch) -> int:
 def as_rank(run: Callable[[], int]) -> int:
     """Run a command and return its exit code, which the launcher sees without further help."""
     return run()
+
+
+def end(code: int) -> NoReturn:
+    """End this program.
+
+    Args:
+        code: The exit code.
+    """
+    sys.exit(code)
 
 
 def _attempt(launch: Launch, signals: Signals) -> int:
