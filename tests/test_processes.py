@@ -149,9 +149,9 @@ def train(place: Path, python: Path) -> Train:
 def background(place: Path, python: Path) -> Background:
     """Train with two processes, without waiting for them."""
 
-    def background(run: Path, restarts: int = 0) -> subprocess.Popen[str]:
+    def background(run: Path, *words: str, restarts: int = 0) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            started(python, 2, f"run.dir={run}", restarts=restarts),
+            started(python, 2, f"run.dir={run}", *words, restarts=restarts),
             cwd=place,
             env={**os.environ, **QUIET},
             stdout=subprocess.DEVNULL,
@@ -426,3 +426,24 @@ def test_a_rank_that_is_killed_for_good_stops_the_others_and_is_named(
     assert process.returncode == 1, errors
     assert re.search(r"rank\s*:? 1", errors), errors
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_rank_that_hangs_is_waited_for_no_longer_than_configured(
+    background: Background, train: Train, trained: Callable[..., Path], tmp_path: Path
+):
+    run = tmp_path / "run"
+    process = background(run, "executor.timeout_minutes=0.5")  # they start in less
+    wait_until(lambda: bool(saved(run)), process)
+    workers = workers_of(process.pid)
+    os.kill(workers[-1], signal.SIGSTOP)
+    errors = process.communicate(timeout=180)[1]
+    assert process.returncode == 1, errors
+    reasons = "Timed out|timed out|stopped sending heartbeats"
+    lost = re.search(rf"error: rank 0 of 2 lost the others at step (\d+): .*({reasons})", errors)
+    assert lost is not None, errors
+    assert 10 <= int(lost[1]) < STEPS
+    assert "Traceback" not in errors.partition("error: rank 0")[0]  # torchrun's own follows
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+    assert train(run, 2).returncode == 0
+    assert results(run) == results(trained(2))

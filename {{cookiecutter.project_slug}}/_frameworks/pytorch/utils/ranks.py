@@ -258,10 +258,7 @@ def _torchrun(launch: Launch) -> list[str]:
 
 def _settings(launch: Launch) -> dict[str, str]:
     """Return the environment variables that torchrun and the processes need."""
-    defaults = {
-        "OMP_NUM_THREADS": str(threads(launch)),
-        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(launch.grace_seconds),
-    }
+    defaults = {"OMP_NUM_THREADS": str(threads(launch))}
     if launch.nodes > 1:  # otherwise a machine that comes in place of a lost one cannot join
         defaults["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     return with_defaults(launch, defaults)

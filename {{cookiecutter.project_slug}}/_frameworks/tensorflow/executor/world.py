@@ -161,9 +161,8 @@ def listening(world: World, step: Callable[[], int]) -> Iterator[None]:
     except tf.errors.OpError as error:
         if world.size == 1 or not _is_of_exchange(error):
             raise
-        reason = str(error.message).strip().splitlines()[0]
         raise FailedError(
-            f"rank {world.rank} of {world.size} lost the others at step {step()}: {reason}"
+            f"rank {world.rank} of {world.size} lost the others at step {step()}: {_reason(error)}"
         ) from error
 
 
@@ -171,3 +170,9 @@ def _is_of_exchange(error: tf.errors.OpError) -> bool:
     """Tell whether an error came from an exchange between processes."""
     kinds = (tf.errors.UnavailableError, tf.errors.DeadlineExceededError)
     return isinstance(error, kinds) or "ollective" in str(error.message)
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """Return what an error says about the exchange: where in the graph it was comes first."""
+    lines = str(error.message).strip().splitlines()
+    return next((line for line in lines if "ollective" in line and "rror" in line), lines[0])
