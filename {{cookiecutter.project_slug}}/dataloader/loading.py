@@ -28,13 +28,15 @@ def open_source(cfg: CFG) -> Source:
     return source
 
 
-def load_split(cfg: CFG, source: Source, name: str) -> Decoded:
+def load_split(cfg: CFG, source: Source, name: str, processes: int = 1) -> Decoded:
     """Decode a split, or take it from the cache.
 
     Args:
         cfg: Image size, cache, workers and what is done about bad samples are used.
         source: What `open_source` returned.
         name: "train", "validation" or "test".
+        processes: How many of this machine load it. Several have one copy, on disk, unless the
+            configuration says "memory".
 
     Raises:
         UserError: If the split is empty, or samples are bad and may not be left out; the message
@@ -44,7 +46,7 @@ def load_split(cfg: CFG, source: Source, name: str) -> Decoded:
         source.split(name),
         cfg.data.image_size,
         workers=cfg.data.workers,
-        cache=cfg.data.cache,
+        cache="disk" if processes > 1 and cfg.data.cache == "auto" else cfg.data.cache,
         directory=storage.resolve(cfg.data.cache_dir),
         key=lambda: f"{source.fingerprint}-{name}",
         progress=_logged(name),

@@ -1,13 +1,17 @@
-"""Gives all processes of a training what only the first one reads."""
+"""What the processes of a training have in common: checkpoints that one reads, files on disk."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 from executor.checkpoint import join, take_apart
 from executor.tensors import Tensor, read_tensors, write_tensors
 from executor.world import World
+from utils.errors import UserError
+
+Made = TypeVar("Made")
 
 
 def shared(world: World, value: Any) -> Any:
@@ -25,6 +29,33 @@ def shared(world: World, value: Any) -> Any:
     plain, tensors = take_apart(value) if world.is_first else (None, {})
     plain = json.loads(world.broadcast(json.dumps(plain).encode("utf-8")))
     return join(plain, _unpacked(world.broadcast(_packed(tensors) if world.is_first else b"")))
+
+
+def in_turn(world: World, make: Callable[[], Made]) -> Made:
+    """Return what a function makes; the others of a machine begin when its first is done.
+
+    So they find the files that it left.
+
+    Args:
+        world: The processes.
+        make: Makes it, in each process.
+
+    Raises:
+        UserError: What the function raised, in each process.
+    """
+    if world.size == 1:
+        return make()
+    made: list[Made] = []
+    refusal: UserError | None = None
+    if world.local_rank == 0:
+        try:
+            made.append(make())
+        except UserError as error:  # the others wait, and shall find the same
+            refusal = error
+    world.largest(0)
+    if refusal is not None:
+        raise refusal
+    return made[0] if made else make()
 
 
 def _packed(tensors: dict[str, Tensor]) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 
-from utils.errors import StoppedError
+from utils.errors import StoppedAtOnceError
 
 Handler = Callable[[int, FrameType | None], None]
 
@@ -55,11 +55,12 @@ def stopping_at_once() -> Iterator[None]:
     """Before and after the steps, let a signal end the run where it is: nothing has to be saved.
 
     Raises:
-        StoppedError: When a signal arrives.
+        StoppedAtOnceError: When a signal arrives.
     """
+    message = "stopped; nothing is lost, the same command goes on from there."
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise StoppedError("stopped; nothing is lost, the same command goes on from there.", number)
+        raise StoppedAtOnceError(message, number)
 
     with _handled_by(stop):
         yield

@@ -20,7 +20,7 @@ from executor.mishaps import WatchedSteps
 from executor.outputs import outputs
 from executor.plan import Plan
 from executor.run_directory import RunDirectory, opened, without_initial_weights
-from executor.sharing import shared
+from executor.sharing import in_turn, shared
 from executor.signals import stopping_at_once
 from executor.state import TrainState
 from executor.step import TrainStep
@@ -30,6 +30,8 @@ from executor.world import World, joined, listening
 from utils import storage
 from utils.errors import UserError
 from utils.logs import log
+
+_SPLITS = ("train", "validation")
 
 
 def train(cfg: CFG, force: bool = False) -> dict[str, float]:
@@ -65,7 +67,8 @@ def _train(cfg: CFG, world: World, run: RunDirectory | None) -> dict[str, float]
     device = Device(cfg, world)
     source = open_source(cfg)
     classes = source.class_names
-    training, validation = (load_split(cfg, source, name) for name in ("train", "validation"))
+    load = partial(load_split, cfg, source, processes=world.local_size)
+    training, validation = in_turn(world, lambda: [load(name) for name in _SPLITS])
     plan = Plan.of(cfg, len(training.images))
     newest = partial(_newest, world, run)
     state, origin = _begun(cfg, classes, plan, device, newest())

@@ -36,3 +36,7 @@ class StoppedError(BaseException):
         """Remember the signal; the exit code is 128 plus its number, as shells have it."""
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+class StoppedAtOnceError(StoppedError):
+    """A signal ended the run before or after its steps, where nothing has to be saved."""

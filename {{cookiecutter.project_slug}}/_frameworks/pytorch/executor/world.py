@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from configs.schema import CFG
 from executor.strategy import choose_strategy
-from utils.errors import FailedError, UserError
+from utils.errors import FailedError, StoppedAtOnceError, UserError
 
 STRATEGIES = ("single", "ddp", "fsdp")
 
@@ -24,7 +24,12 @@ class World:
     """The processes of one training: their number, and which of them this is."""
 
     def __init__(
-        self, strategy: str = "single", rank: int = 0, size: int = 1, local_rank: int = 0
+        self,
+        strategy: str = "single",
+        rank: int = 0,
+        size: int = 1,
+        local_rank: int = 0,
+        local_size: int = 1,
     ) -> None:
         """Describe a process; without arguments, one that trains alone.
 
@@ -33,11 +38,13 @@ class World:
             rank: Which of the processes this is, from 0.
             size: How many there are.
             local_rank: Which of those of this machine this is, from 0.
+            local_size: How many of them this machine has.
         """
         self.strategy = strategy
         self.rank = rank
         self.size = size
         self.local_rank = local_rank
+        self.local_size = local_size
 
     def __str__(self) -> str:
         """Return what is announced."""
@@ -162,25 +169,41 @@ def joined(cfg: CFG) -> Iterator[World]:
 
     Raises:
         UserError: See `executor.strategy`.
-        FailedError: If the other processes are not heard of any more.
+        FailedError: If the other processes are not found, or not heard of any more.
     """
     launched = int(os.environ["WORLD_SIZE"]) if "WORLD_SIZE" in os.environ else None
     strategy = choose_strategy(cfg, launched, "ddp", STRATEGIES)
     if strategy == "single":
         yield World()
         return
-    has_gpu = torch.cuda.is_available() and cfg.executor.device in ("auto", "cuda")
-    timeout = timedelta(minutes=cfg.executor.timeout_minutes)
-    store, rank, size = _met(timeout)
-    backend = "cpu:gloo,cuda:nccl" if has_gpu else "gloo"
-    torch.distributed.init_process_group(
-        backend, store=store, rank=rank, world_size=size, timeout=timeout
-    )
-    world = World(strategy, rank, size, int(os.environ.get("LOCAL_RANK", 0)))
+    local = (int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
     try:
-        yield world
+        with _process_group(cfg) as (rank, size):
+            yield World(strategy, rank, size, *local)
     except UserError as error:
-        raise error if world.is_first else UserError(f"rank {world.rank}: {error}") from error
+        rank = int(os.environ["RANK"])
+        raise error if rank == 0 else UserError(f"rank {rank}: {error}") from error
+    except StoppedAtOnceError as stop:
+        stop.exit_code = FailedError.exit_code  # the others know nothing of it, and may start again
+        raise
+
+
+@contextmanager
+def _process_group(cfg: CFG) -> Iterator[tuple[int, int]]:
+    """Meet the other processes: rank of this one and number of all."""
+    has_gpu = torch.cuda.is_available() and cfg.executor.device in ("auto", "cuda")
+    backend = "cpu:gloo,cuda:nccl" if has_gpu else "gloo"
+    timeout = timedelta(minutes=cfg.executor.timeout_minutes)
+    try:
+        store, rank, size = _met(timeout)
+        torch.distributed.init_process_group(
+            backend, store=store, rank=rank, world_size=size, timeout=timeout
+        )
+    except torch.distributed.DistError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise FailedError(f"this process does not find the others: {reason}") from error
+    try:
+        yield rank, size
     finally:
         torch.distributed.destroy_process_group()
 

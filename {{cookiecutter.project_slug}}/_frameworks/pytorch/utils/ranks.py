@@ -8,7 +8,6 @@ code. For the same reason signals go to the processes, past torchrun, as soon as
 """
 
 import argparse
-import atexit
 import math
 import os
 import signal
@@ -29,6 +28,7 @@ from utils.launching import (
     Launch,
     Signals,
     announce,
+    end_at_once,
     host_and_port,
     threads,
     with_defaults,
@@ -115,9 +115,11 @@ def as_rank(run: Callable[[], int]) -> int:
     code = run()
     (folder / f"{note}.{code}").touch()
     deadline = time.monotonic() + _UNSEEN_SECONDS
-    while code in REFUSED + STOPPED and folder.is_dir() and time.monotonic() < deadline:
+    while code != 0 and folder.is_dir() and time.monotonic() < deadline:
         if (folder / _SEEN).exists():
             return 0
+        if code not in REFUSED + STOPPED:
+            break
         if (folder / f"{attempt}.{_SEEN}").exists():
             break
         time.sleep(POLL_SECONDS)
@@ -125,7 +127,7 @@ def as_rank(run: Callable[[], int]) -> int:
 
 
 def end(code: int) -> NoReturn:
-    """End this program; one of several processes without the interpreter's own leave-taking.
+    """End this program; one of several processes at once.
 
     Threads of gloo outlive its process group. One that drops a tensor while Python is going down
     takes the whole process with it (SIGABRT), and then torchrun the others.
@@ -134,10 +136,7 @@ def end(code: int) -> NoReturn:
         code: The exit code.
     """
     if "WORLD_SIZE" in os.environ:
-        atexit._run_exitfuncs()  # as multiprocessing does before it ends a process
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        end_at_once(code)
     sys.exit(code)
 
 
@@ -258,7 +257,10 @@ def _torchrun(launch: Launch) -> list[str]:
 
 def _settings(launch: Launch) -> dict[str, str]:
     """Return the environment variables that torchrun and the processes need."""
-    defaults = {"OMP_NUM_THREADS": str(threads(launch))}
+    defaults = {
+        "OMP_NUM_THREADS": str(threads(launch)),
+        "TORCH_CPP_LOG_LEVEL": "ERROR",  # a lost connection is told in one line, not in forty
+    }
     if launch.nodes > 1:  # otherwise a machine that comes in place of a lost one cannot join
         defaults["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     return with_defaults(launch, defaults)
@@ -275,6 +277,6 @@ def _result(code: int, notes: Collection[int], received: int | None) -> int:
     meant = [note for note in (*REFUSED, *STOPPED) if note in notes]
     if meant and (meant[0] in REFUSED or set(notes) <= {0, *STOPPED}):
         return meant[0]
-    if code == 0:
+    if code == 0 and not any(notes):
         return 0
     return 1 if received is None else 128 + received

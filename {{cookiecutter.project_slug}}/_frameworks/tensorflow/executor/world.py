@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from configs.schema import CFG
 from executor.strategy import choose_strategy
-from utils.errors import FailedError, UserError
+from utils.errors import FailedError, StoppedAtOnceError, UserError
 
 STRATEGIES = ("single", "multi_worker")
 
@@ -20,7 +20,12 @@ class World:
     """The processes of one training: their number, and which of them this is."""
 
     def __init__(
-        self, strategy: str = "single", rank: int = 0, size: int = 1, local_rank: int = 0
+        self,
+        strategy: str = "single",
+        rank: int = 0,
+        size: int = 1,
+        local_rank: int = 0,
+        local_size: int = 1,
     ) -> None:
         """Describe a process; without arguments, one that trains alone.
 
@@ -29,11 +34,13 @@ class World:
             rank: Which of the processes this is, from 0.
             size: How many there are.
             local_rank: Which of those of this machine this is, from 0.
+            local_size: How many of them this machine has.
         """
         self.strategy = strategy
         self.rank = rank
         self.size = size
         self.local_rank = local_rank
+        self.local_size = local_size
         self._engine: Any = None
         self._add: dict[str, Any] = {}
 
@@ -138,11 +145,15 @@ def joined(cfg: CFG) -> Iterator[World]:
         return
     rank = int(place["task"]["index"])
     hosts = [worker.rpartition(":")[0] for worker in workers]
-    world = World(strategy, rank, len(workers), hosts[:rank].count(hosts[rank]))
+    local = (hosts[:rank].count(hosts[rank]), hosts.count(hosts[rank]))
+    world = World(strategy, rank, len(workers), *local)
     try:
         yield world
     except UserError as error:
         raise error if world.is_first else UserError(f"rank {world.rank}: {error}") from error
+    except StoppedAtOnceError as stop:
+        stop.exit_code = FailedError.exit_code  # the others know nothing of it, and may start again
+        raise
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from utils.launching import (
     Launch,
     Signals,
     announce,
+    end_at_once,
     free_ports,
     host_and_port,
     threads,
@@ -88,11 +89,15 @@ def as_rank(run: Callable[[], int]) -> int:
 
 
 def end(code: int) -> NoReturn:
-    """End this program.
+    """End this program; one of several processes at once.
+
+    To take TensorFlow apart takes a second, in which a launcher could find it dead.
 
     Args:
         code: The exit code.
     """
+    if "TF_CONFIG" in os.environ:
+        end_at_once(code)
     sys.exit(code)
 
 
