@@ -47,24 +47,20 @@ for part in "\\0".join(sys.argv[1:]).split("\\0:\\0"):
     subprocess.run(command, env={{**os.environ, **variables}}, check=True)
 """
 
-# Goes before main.py: each process waits for the other, and one of them fails at first.
+# Goes before main.py, where the processes meet: one of them fails at first.
 BEFORE_MAIN = """
 import json, os, sys
 from pathlib import Path
-from torch import distributed
 
-distributed.init_process_group("gloo")
 rank, folder = os.environ["RANK"], Path(os.environ["NOTES"])
 if rank == "1" and not (folder / "failed").exists():
     (folder / "failed").touch()
     os._exit(1)
-distributed.barrier()
 names = ["RANK", "WORLD_SIZE", "LOCAL_RANK", "GROUP_RANK"]
 note = [{name: int(os.environ[name]) for name in names}, sys.argv[1:], os.getppid()]
 (folder / f"rank-{rank}.json").write_text(json.dumps(note))
-distributed.destroy_process_group()
 import own_main
-sys.exit(own_main.run())
+own_main.end(own_main.run())
 """
 
 
@@ -179,13 +175,13 @@ def test_two_agents_start_and_start_again(pytorch: Path, tmp_path: Path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = ["--config", "configs/debug.yaml", f"run.dir={tmp_path / 'run'}"]
-    options = ["-s", "local_cwd", "components.py:train", "-j", "2x1", "--rdzv_port", str(port)]
+    options = ["-s", "local_cwd", "components.py:train", "-j", "2x2", "--rdzv_port", str(port)]
     torchx(project, tmp_path, *options, "--", *words, NOTES=str(tmp_path))
-    notes = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in range(2)]
+    notes = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in range(4)]
     for rank, (variables, said, _) in enumerate(notes):
         assert variables["RANK"] == rank
-        assert variables["WORLD_SIZE"] == 2
-        assert variables["LOCAL_RANK"] == 0
+        assert variables["WORLD_SIZE"] == 4
+        assert variables["LOCAL_RANK"] == rank % 2
         assert said == ["train", *words]
     assert {variables["GROUP_RANK"] for variables, _, _ in notes} == {0, 1}
     assert len({agent for _, _, agent in notes}) == 2

@@ -211,16 +211,19 @@ def _process_group(cfg: CFG) -> Iterator[tuple[int, int]]:
 def _met(timeout: timedelta) -> tuple[torch.distributed.distributed_c10d.Store, int, int]:
     """Return where the processes leave each other their addresses; rank and number of processes.
 
-    torchrun keeps one store over all its restarts. Without a name of its own for each of them, the
-    first process that is there again reads where a dead one listened, and waits for it forever.
+    On one machine torchrun keeps one store over all its restarts. Without a name of its own for
+    each of them, the first process that is there again reads where a dead one listened, and waits
+    for it forever. On several machines `launch` lets torchrun make a new store each time; they do
+    not even count alike: where a process was only asked to stop, that is no restart.
     """
     from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
 
     store, rank, size = next(rendezvous("env://", timeout=timeout))
     store.set_timeout(timeout)
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    return PrefixStore(f"attempt-{attempt}", store), rank, size
+    if os.environ.get("GROUP_WORLD_SIZE") == "1":
+        store = PrefixStore(f"attempt-{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    return store, rank, size
 
 
 @contextmanager
