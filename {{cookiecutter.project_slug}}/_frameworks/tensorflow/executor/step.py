@@ -66,7 +66,7 @@ class TrainStep:
             tf.TensorSpec([], tf.int64),
         ]
         self._run = tf.function(self._steps, input_signature=signature, autograph=False)
-        self._part = self._gradients_of_part
+        self._compiled = tf.function(self._gradients_of_part, autograph=False, jit_compile=True)
 
     def time(self, group: Batch) -> Timing:
         """Measure passes forward and backward in the way that the device is set to.
@@ -77,7 +77,9 @@ class TrainStep:
             group: The samples of one step.
         """
         size = self._batch_size // self._accumulate // self._world.size
-        part = tf.function(self._gradients_of_part, autograph=False, jit_compile=self._is_compiled)
+        part = self._part
+        if part != self._compiled:
+            part = tf.function(part, autograph=False)
         images, masks = tf.constant(group.images[:size]), tf.constant(group.masks[:size])
         changed = [*self._statistics, *self._generators]
         before = [variable.numpy() for variable in changed]
@@ -94,9 +96,9 @@ class TrainStep:
                 variable.assign(value)
 
     @property
-    def _is_compiled(self) -> bool | None:
-        """What TensorFlow is told: None leaves it to TensorFlow's own settings."""
-        return True if self._device.way == "compiled" else None
+    def _part(self) -> Any:
+        """What goes forward and backward, in the way that the device is set to by now."""
+        return self._compiled if self._device.way == "compiled" else self._gradients_of_part
 
     def __call__(self, group: Batch) -> Iterator[list[StepValues]]:
         """Take the steps of a group of batches.
@@ -154,8 +156,6 @@ class TrainStep:
             rates: float32 [steps], the learning rate of each.
             first: int64 [], the number of the first, counted from 0.
         """
-        if self._is_compiled:
-            self._part = tf.function(self._gradients_of_part, autograph=False, jit_compile=True)
         count = tf.size(rates)
         size = self._batch_size // self._accumulate // self._world.size
         parts = (-1, self._accumulate, size)
