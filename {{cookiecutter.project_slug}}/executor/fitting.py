@@ -60,7 +60,7 @@ class Fitting:
         """Take steps from where the state is to the end, or to where it goes back."""
         records = self.outputs.records(self.state.standing.step)
         with closing(records), closing(self._ahead()) as ahead:
-            for taken in self.take_steps(self.device.ahead(ahead)):
+            for taken in self.take_steps(ahead):
                 for values in taken:
                     self._record(values, records)
                 if self.plan.evaluates_at(self.state.standing.step):

@@ -22,7 +22,7 @@ from utils.errors import UserError
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 # Bytes of samples that are handed over at once. A GPU's steps are waited for together, so there are
-# more of them; still they are little beside what a step needs of the GPU's memory.
+# more of them.
 _GROUP_BYTES, _GROUP_BYTES_CUDA = 1 << 20, 1 << 24
 # What makes cuBLAS repeat its results (see PyTorch's notes on reproducibility).
 _CUBLAS_WORKSPACE = ":4096:8"
@@ -98,12 +98,14 @@ class Device:
         """Return a batch in memory that a GPU can read by itself; for the threads that make it."""
         return batch if self._transfers is None else pinned(batch, self.torch_device)
 
-    def ahead(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Yield batches, each on its way to a GPU while the one before is learned from.
+    def ahead(
+        self, pairs: Iterable[tuple[np.ndarray, np.ndarray]]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray] | tuple[Tensor, Tensor]]:
+        """Yield images and masks, each on its way to a GPU while those before are learned from.
 
-        Their images and masks are then tensors on the device.
+        They hold until the next ones are asked for.
         """
-        return iter(batches) if self._transfers is None else self._transfers.ahead(batches)
+        return iter(pairs) if self._transfers is None else self._transfers.ahead(pairs)
 
     def images(self, images: np.ndarray | Tensor) -> Tensor:
         """Return uint8 [B, H, W, 3] as normalised float32 [B, 3, H, W] on the device.

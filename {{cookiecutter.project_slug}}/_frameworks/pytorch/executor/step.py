@@ -240,17 +240,18 @@ class TrainStep:
     def _parts(self, group: Batch) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield what each accumulation step sees, on the device.
 
-        A group of several steps is small and moves at once; of a single step, or of samples that
-        are there already, only the part at hand.
+        To a GPU each moves by itself, beside the computing. Elsewhere a group of several steps,
+        which is small, is made ready at once, and of a single step only the part at hand.
         """
         size = self._batch_size // self._accumulate // self._world.size
         samples = len(group.images)
-        is_there = isinstance(group.images, Tensor)
-        moved = size if is_there or samples <= size * self._accumulate else samples
-        for start in range(0, samples, moved):
-            images = self._device.images(group.images[start : start + moved])
-            masks = self._device.masks(group.masks[start : start + moved])
-            yield from zip(images.split(size), masks.split(size), strict=True)
+        is_single = samples <= size * self._accumulate
+        moved = size if is_single or self._device.runs_behind else samples
+        slices = [slice(start, start + moved) for start in range(0, samples, moved)]
+        pairs = ((group.images[some], group.masks[some]) for some in slices)
+        for images, masks in self._device.ahead(pairs):
+            ready = (self._device.images(images).split(size), self._device.masks(masks).split(size))
+            yield from zip(*ready, strict=True)
 
     def _gradient_norm(self) -> Tensor:
         gradients = [p.grad for p in self._parameters if p.grad is not None]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -14,56 +14,83 @@ Item = TypeVar("Item")
 Begun = TypeVar("Begun")
 Result = TypeVar("Result")
 
+Pair = tuple[Tensor, Tensor]
 
-class _Sent(NamedTuple):
-    batch: Batch
-    """What is copied; its memory must stay as it is until then."""
+
+class _Place(NamedTuple):
+    """Memory on the GPU for some images and their masks."""
+
     images: Tensor
     masks: Tensor
     arrival: torch.cuda.Event
+    """They are there."""
+    free: torch.cuda.Event
+    """They are used up."""
 
 
 class Transfers:
-    """Copies batches on a stream of their own, beside the one that computes."""
+    """Copies images and masks on a stream of their own, beside the one that computes.
+
+    There are two places: one is read while the other is written. So it takes little of the GPU's
+    memory, however far the host is ahead.
+    """
 
     def __init__(self, device: torch.device) -> None:
-        """Open the stream of a GPU."""
+        """Open the stream of a GPU, which is this thread's current one."""
         self._device = device
         self._stream = torch.cuda.Stream(device)
+        self._places: list[_Place] = []
 
-    def ahead(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Yield batches whose images and masks are on the GPU; the next is on its way then."""
-        return one_ahead(self._send, self._receive, batches)
+    def ahead(self, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[Pair]:
+        """Yield images and masks on the GPU, which hold until the next ones are asked for.
 
-    def _send(self, batch: Batch) -> _Sent:
+        Args:
+            pairs: uint8 [B, H, W, 3] and uint8 [B, H, W], all alike. The host waits for those that
+                are not `pinned`.
+        """
+        for place in one_ahead(self._send, self._receive, pairs):
+            try:
+                yield place.images, place.masks
+            finally:
+                place.free.record(torch.cuda.current_stream(self._device))
+
+    def _send(self, pair: tuple[np.ndarray, np.ndarray]) -> _Place:
+        images, masks = (torch.from_numpy(array) for array in pair)
+        if not self._places or self._places[0].images.shape != images.shape:
+            self._places = [self._new_place(images, masks) for _ in range(2)]
+        place, _ = self._places
+        self._places.reverse()
         with torch.cuda.stream(self._stream):
-            images, masks = (
-                torch.from_numpy(array).to(self._device, non_blocking=True)
-                for array in (batch.images, batch.masks)
-            )
-            return _Sent(batch, images, masks, self._stream.record_event())
+            self._stream.wait_event(place.free)
+            place.images.copy_(images, non_blocking=True)
+            place.masks.copy_(masks, non_blocking=True)
+            place.arrival.record(self._stream)
+        return place
 
-    def _receive(self, sent: _Sent) -> Batch:
-        computing = torch.cuda.current_stream(self._device)
-        computing.wait_event(sent.arrival)
-        for tensor in (sent.images, sent.masks):
-            tensor.record_stream(computing)  # its memory is another stream's
-        moved: dict[str, Any] = {"images": sent.images, "masks": sent.masks}
-        return replace(sent.batch, **moved)
+    def _receive(self, place: _Place) -> _Place:
+        torch.cuda.current_stream(self._device).wait_event(place.arrival)
+        return place
+
+    def _new_place(self, *like: Tensor) -> _Place:
+        images, masks = (torch.empty_like(tensor, device=self._device) for tensor in like)
+        # What had this memory before may still be at work, and so may we be in the end.
+        self._stream.wait_stream(torch.cuda.current_stream(self._device))
+        for tensor in (images, masks):
+            tensor.record_stream(self._stream)
+        return _Place(images, masks, torch.cuda.Event(), torch.cuda.Event())
 
 
 def one_ahead(
     begin: Callable[[Item], Begun], end: Callable[[Begun], Result], items: Iterable[Item]
 ) -> Iterator[Result]:
     """Yield `end(begin(item))` for each item, in order; the next item has begun by then."""
-    former: list[Begun] = []
+    begun: list[Begun] = []
     for item in items:
-        former.append(begin(item))
-        if len(former) > 1:
-            yield end(former[0])
-            del former[0]  # only now: it is used until the next is asked for
-    for begun in former:
-        yield end(begun)
+        begun.append(begin(item))
+        if len(begun) > 1:
+            yield end(begun.pop(0))
+    for last in begun:
+        yield end(last)
 
 
 def pinned(batch: Batch, device: torch.device) -> Batch:

@@ -2,7 +2,8 @@
 
 import copy
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +25,7 @@ from executor.standing import Standing
 from executor.state import TrainState, _restore_optimizer
 from executor.step import TrainStep
 from executor.tensors import read_tensors, write_tensors
-from executor.transfers import one_ahead
+from executor.transfers import Transfers, one_ahead
 from executor.values import LeftOut, StepValues
 from executor.weights import judged_weights, start_from
 from main import main
@@ -210,17 +211,67 @@ def test_steps_are_waited_for_one_by_one_where_they_must(words: tuple[str, ...])
     assert [len(values) for values in step(joined(batch(0), batch(1)))] == [1, 1]
 
 
-def test_samples_that_are_on_the_device_are_those_that_were_not() -> None:
+def test_samples_may_be_on_the_device_already(monkeypatch: pytest.MonkeyPatch) -> None:
     cfg = config("train.accumulate=2")
     state, step = parts(cfg)
     there, step_there = parts(cfg)
+
+    def moved(pairs: Iterable[Any]) -> Iterator[Any]:
+        return ((torch.from_numpy(images), torch.from_numpy(masks)) for images, masks in pairs)
+
+    monkeypatch.setattr(step_there.taken._device, "ahead", moved)
     group = joined(batch(0), batch(1))
-    moved: dict[str, Any] = {
-        name: torch.from_numpy(getattr(group, name)) for name in ("images", "masks")
-    }
-    on_device = Batch(**moved, indices=group.indices, position=group.position)
-    assert list(step_there.taken(on_device)) == list(step.taken(group))
+    assert list(step_there.taken(group)) == list(step.taken(group))
     assert torch.equal(vector(there), vector(state))
+
+
+class FakeCUDA:
+    """Streams and events that only write down what happens, so that its order can be tested."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.events = 0
+
+    def event(self) -> Any:
+        self.events += 1
+        name = f"{'arrival' if self.events % 2 else 'free'} {(self.events + 1) // 2}"
+        return SimpleNamespace(name=name, record=lambda stream: self.note(stream, "tells", name))
+
+    def stream(self, name: str) -> Any:
+        stream = SimpleNamespace(name=name, wait_stream=lambda other: None)
+        stream.wait_event = lambda event: self.note(stream, "awaits", event.name)
+        return stream
+
+    def note(self, stream: Any, does: str, event: str) -> None:
+        self.seen.append(f"{stream.name} {does} {event}")
+
+
+def test_samples_travel_beside_the_computing(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeCUDA()
+    computing = fake.stream("computing")
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: fake.stream("copying"))
+    monkeypatch.setattr(torch.cuda, "Event", fake.event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: computing)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda self, stream: None)
+    transfers = Transfers(torch.device("cpu"))
+    batches = [batch(seed) for seed in range(3)]
+    for number, (images, masks) in enumerate(
+        transfers.ahead((one.images, one.masks) for one in batches)
+    ):
+        fake.seen.append(f"use {number}")
+        np.testing.assert_array_equal(images, batches[number].images)
+        np.testing.assert_array_equal(masks, batches[number].masks)
+    first = ["copying awaits free 1", "copying tells arrival 1"]
+    second = ["copying awaits free 2", "copying tells arrival 2"]
+    assert fake.seen == [
+        *first,
+        *second,
+        *("computing awaits arrival 1", "use 0", "computing tells free 1"),
+        *first,  # into the place that was just used up
+        *("computing awaits arrival 2", "use 1", "computing tells free 2"),
+        *("computing awaits arrival 1", "use 2", "computing tells free 1"),
+    ]
 
 
 def test_one_is_on_its_way_while_the_one_before_is_used() -> None:
@@ -286,7 +337,8 @@ def test_a_run_goes_on_in_the_way_that_was_measured(
     def trained(name: str) -> dict[str, float]:
         run = [*debug("executor.device=cpu"), f"run.dir={tmp_path / name}"]
         main([*run, "train.max_steps=2"])
-        return main([*run, "train.max_steps=4"])
+        values: dict[str, float] = main([*run, "train.max_steps=4"])
+        return values
 
     plain = trained("plain")
     modes: list[str | None] = []
@@ -343,13 +395,17 @@ def test_pytorchs_own_optimizers_have_one_kernel_on_gpus(
 
     monkeypatch.setattr("executor.parts.call", note)
     factory = getattr(torch.optim, name)
-    component = Component(target=f"torch.optim:{name}", lr=0.1)
     on_gpu: list[Any] = [OnGPU()]
-    make_optimizer(component, factory, on_gpu, True)
-    make_optimizer(component, factory, [nn.Parameter(torch.ones(1))], True)
-    make_optimizer(Component(target="x", foreach=True), factory, on_gpu, True)
-    make_optimizer(Component(target="x", fused=False), factory, on_gpu, True)
-    make_optimizer(component, torch.optim.RMSprop, on_gpu, True)
+
+    def make(kind: object, parameters: list[Any], **chosen: object) -> None:
+        component = Component.model_validate({"target": "a:b", "lr": 0.1, **chosen})
+        make_optimizer(component, kind, parameters, True)
+
+    make(factory, on_gpu)
+    make(factory, [nn.Parameter(torch.ones(1))])
+    make(factory, on_gpu, foreach=True)
+    make(factory, on_gpu, fused=False)
+    make(torch.optim.RMSprop, on_gpu)
     fused = [arguments.get("fused") for arguments in given]
     assert fused == [True, None, None, False, None]
 

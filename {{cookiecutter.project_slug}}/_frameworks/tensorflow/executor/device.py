@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +107,6 @@ class Device:
     def pinned(self, batch: Batch) -> Batch:
         """Return a batch as it is; TensorFlow has memory of its own for what goes to a GPU."""
         return batch
-
-    def ahead(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Yield batches as they are; TensorFlow moves them."""
-        return iter(batches)
 
     def images(self, images: np.ndarray | tf.Tensor) -> tf.Tensor:
         """Return uint8 [B, H, W, 3] as normalised float32 on the device.
