@@ -20,6 +20,7 @@ from pathlib import Path
 
 import accuracy
 import data
+import gpu
 import others
 import startup
 import step_pytorch
@@ -38,6 +39,7 @@ SUITES: dict[str, dict[str, Callable[[Places, Effort], list[Row]]]] = {
         "first-step": startup.first_step_rows,
         "answers": startup.answer_rows,
         "accuracy": accuracy.precision_rows,
+        "gpu": gpu.gpu_rows,
     },
     "tensorflow": {
         "unet": step_tensorflow.unet_rows,
@@ -64,8 +66,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run what the command line names."""
     arguments = _parser().parse_args(argv)
     framework = arguments.framework
+    python = _python(arguments)
     chosen = _chosen(arguments)
-    python = arguments.python or _interpreter(framework)
     if not python.is_file():
         raise SystemExit(f"There is no {python}. `make bench` makes it; or give --python.")
     build = REPOSITORY / "build"
@@ -111,6 +113,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _python(arguments: argparse.Namespace) -> Path:
+    chosen: Path = arguments.python or _interpreter(arguments.framework)
+    return chosen
+
+
 def _names(framework: str) -> list[str]:
     return [*SUITES[framework], *OTHERS[framework], *FRAMEWORKS[framework]]
 
@@ -125,6 +132,8 @@ def _chosen(arguments: argparse.Namespace) -> list[str]:
     if not _interpreter(FIRST).is_file():
         text = f"There is no {_interpreter(FIRST)}, the interpreter for {FIRST} to compare with."
         lacking.update(dict.fromkeys(FRAMEWORKS[framework], text))
+    if framework == FIRST and not arguments.quick and not gpu.has_gpu(_python(arguments)):
+        lacking["gpu"] = "There is no GPU here that PyTorch finds; --quick shows that it would run."
     names = _names(framework)
     unknown = [name for name in arguments.suites if name not in names]
     if unknown:

@@ -12,12 +12,16 @@ from conftest import QUIET, Create, framework_python
 from generate import REPOSITORY
 
 START = {"first-step": {"startup.first-step"}, "answers": {"startup.help", "startup.config"}}
+GPU = ("sample.speed", "sample.memory", "pets.speed", "pets.memory")
 SUITES = {
     "pytorch": {
         "unet": {f"step.unet-0.5M.{kind}" for kind in ("bf16", "fp32", "defaults")},
         "tiny": {f"step.tiny.{kind}" for kind in ("bare", "bare-no-item", "bare-fused", "plain")},
         "data": {"data.first-epoch", "data.later-epoch"},
         "accuracy": {"accuracy.bf16"},
+        "gpu": {
+            f"gpu.{data}.{what}" for data in ("sample", "pets") for what in ("speed", "memory")
+        },
         **START,
     },
     "tensorflow": {
@@ -79,3 +83,15 @@ def test_the_others_need_their_interpreter():
     result = run_benchmarks("others-step")
     assert result.returncode != 0
     assert "--others" in result.stderr
+
+
+def test_a_gpu_is_measured_only_where_there_is_one():
+    code = "import torch; raise SystemExit(not torch.cuda.is_available())"
+    python = framework_python("pytorch")
+    if subprocess.run([python, "-c", code], check=False).returncode == 0:
+        pytest.skip("there is a GPU")
+    result = run_benchmarks("gpu")
+    assert result.returncode != 0
+    assert result.stderr.strip() == (
+        "There is no GPU here that PyTorch finds; --quick shows that it would run."
+    )

@@ -16,6 +16,8 @@ ITS_OWN = {
     "pytorch": {
         *("executor/stepping.py", "executor/device.py:Device.autocast"),
         "model/mobilenet_unet.py:MobileNetUNet.train",
+        # What TensorFlow does by itself, or has no state for that could be put back.
+        *("executor/aside.py", "executor/transfers.py", "executor/device.py:Device.ahead"),
         # A model that lies on several processes, and gradients that are exchanged by PyTorch.
         *(f"executor/world.py:World.{name}" for name in ("accumulating", "shard", "wrapped")),
         *(f"executor/tensors.py:{name}" for name in ("laid_out", "like", "whole")),

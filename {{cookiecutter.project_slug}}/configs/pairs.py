@@ -24,6 +24,11 @@ def pair_problems(cfg: CFG) -> Iterator[tuple[Path, str]]:
             ("executor", "threads"),
             f"only the CPU uses it, but executor.device is {executor.device}; leave it out",
         )
+    if executor.device in ("cpu", "mps") and not executor.tf32:
+        yield (
+            ("executor", "tf32"),
+            f"only CUDA has it, but executor.device is {executor.device}; leave it out",
+        )
     if cfg.data.cache == "memory" and cfg.data.shuffle_buffer is not None:
         yield (
             ("data", "shuffle_buffer"),

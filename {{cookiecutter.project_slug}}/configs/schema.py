@@ -220,8 +220,10 @@ class Executor(Section):
     """How long processes wait for each other before they count as lost."""
     channels_last: bool = True
     """Images lie in memory as [batch, height, width, channel]; with TensorFlow they always do."""
-    compile: bool = False
-    """Compile the model (torch.compile, XLA): a slow start for faster steps on GPUs."""
+    tf32: bool = True
+    """On GPUs that can: round fp32 numbers to 10 bits before they are multiplied, for speed."""
+    compile: Literal["auto", True, False] = "auto"
+    """Compile the model (torch.compile, XLA); auto: on GPUs, if the run is shorter by it."""
     threads: PositiveInt | None = None
     """Threads of one operation on the CPU; null: the framework's own choice."""
     resources: Resources = Resources()

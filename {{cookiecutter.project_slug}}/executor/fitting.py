@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from configs.schema import CFG
 from dataloader.batches import Batch, TrainingBatches, prefetched
+from executor.device import Device
 from executor.judge import Judge
 from executor.mishaps import WatchedSteps
 from executor.outputs import Outputs, Records
@@ -19,7 +20,7 @@ from utils.logs import log
 
 _REPEAT_SECONDS = 5.0  # as in `utils.launching`
 # Small batches are made several at once: each alone is quicker made than handed over.
-_GROUP_BYTES, _GROUP_STEPS = 1 << 20, 32
+_GROUP_STEPS = 32  # and as many as fit into `Device.group_bytes`
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Fitting:
     batches: TrainingBatches
     outputs: Outputs
     world: World
+    device: Device
 
     def fit(self) -> None:
         """Take steps until the plan is fulfilled, early stopping ends it or a signal arrives.
@@ -109,9 +111,9 @@ class Fitting:
         """
         height, width = self.cfg.data.image_size
         batch_bytes = self.plan.batch_size * height * width * 4  # three channels and a mask
-        most = min(max(_GROUP_BYTES // batch_bytes, 1), _GROUP_STEPS)
+        most = min(max(self.device.group_bytes // batch_bytes, 1), _GROUP_STEPS)
         return prefetched(
-            lambda positions: self.batches.at(positions.start, len(positions)),
+            lambda positions: self.device.pinned(self.batches.at(positions.start, len(positions))),
             self.plan.groups(self.state.standing, most),
             self.cfg.data.workers,
         )

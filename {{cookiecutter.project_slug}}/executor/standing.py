@@ -26,6 +26,8 @@ class Standing:
     loss_count: int = 0
     left_out: list[int] = field(default_factory=list)
     """Where the batches begin that nothing is learned from (`train.on_divergence`)."""
+    way: str | None = None
+    """How the model runs (see `executor.ways`), if that was measured: it rounds differently."""
 
     def judge(self, values: Mapping[str, float], train: Train) -> None:
         """Take note of an evaluation: whether it is the best, and how long that is ago.

@@ -25,6 +25,7 @@ from executor.signals import stopping_at_once
 from executor.state import TrainState
 from executor.step import TrainStep
 from executor.tensors import count
+from executor.ways import choose_way
 from executor.weights import start_from
 from executor.world import World, joined, listening
 from utils import storage
@@ -77,13 +78,16 @@ def _train(cfg: CFG, world: World, run: RunDirectory | None) -> dict[str, float]
     judge = Judge(cfg, loss, validation, classes, device)
     if state.standing.step == 0:
         judge.try_out(state.judged)
+    _announce(cfg, plan, state, device, (len(training.images), len(validation.images)), origin)
+    train_step = TrainStep(cfg, state, loss, device)
+    passes = (plan.total_steps - state.standing.step) * cfg.train.accumulate
+    first = partial(batches.at, state.standing.position, cfg.train.batch_size)
+    choose_way(cfg, state.standing, passes, device, lambda: train_step.time(first()))
     if run is not None:
         run.begin(cfg, {**device.facts(), "parameters": count(state.model)[0], **system_facts()})
-    _announce(cfg, plan, state, device, (len(training.images), len(validation.images)), origin)
     with outputs(cfg, run, plan, state) as opened_outputs:
-        train_step = TrainStep(cfg, state, loss, device)
         steps = WatchedSteps(cfg, state, train_step, opened_outputs.saver, newest)
-        fitting = Fitting(cfg, plan, state, judge, steps, batches, opened_outputs, world)
+        fitting = Fitting(cfg, plan, state, judge, steps, batches, opened_outputs, world, device)
         if fitting.is_over():
             log.info("complete  nothing is left to train; raise train.epochs to go on")
         with listening(world, lambda: state.standing.step):

@@ -2,7 +2,9 @@
 
 import contextlib
 import ctypes
+import os
 import platform
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -11,11 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from configs.schema import CFG
-from executor.choices import Precision, choose_device, choose_precision
+from dataloader.batches import Batch
+from executor.choices import Precision, Way, choose_device, choose_precision
+from executor.transfers import Transfers, pinned
 from executor.world import World
 from utils.errors import UserError
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+# Bytes of samples that are handed over at once. A GPU's steps are waited for together, so there are
+# more of them.
+_GROUP_BYTES, _GROUP_BYTES_CUDA = 1 << 20, 1 << 24
+# What makes cuBLAS repeat its results (see PyTorch's notes on reproducibility).
+_CUBLAS_WORKSPACE = ":4096:8"
 
 # glibc's mallopt parameters and the value that makes it keep freed memory (malloc.h)
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEEP_BYTES = -1, -3, 1 << 30
@@ -36,17 +46,30 @@ class Device:
         """
         self.world = world or World()
         self.torch_device = _device(cfg.executor.device, self.world.local_rank)
-        self.precision, self.reason = _precision(cfg.executor.precision, self.torch_device.type)
+        self.kind = self.torch_device.type
+        """`cuda` (ROCm has that name too), `mps` or `cpu`."""
+        self.precision, self.reason = _precision(cfg.executor.precision, self.kind)
         self._channels_last = cfg.executor.channels_last
-        self._compile = cfg.executor.compile
+        self.way: Way = "compiled" if cfg.executor.compile is True else "plain"
+        """How the model runs in training; `executor.ways` decides where that is measured."""
+        self.ways = _ways(self.world, cfg.train.accumulate)
+        """What can be measured, `plain` first."""
+        is_cuda = self.kind == "cuda"
+        self.group_bytes = _GROUP_BYTES_CUDA if is_cuda else _GROUP_BYTES
+        """How many bytes of small batches are handed over together."""
+        self.runs_behind = is_cuda
+        """Whether the host may go on while the device computes; then it should not wait."""
+        self._transfers = Transfers(self.torch_device) if is_cuda else None
+        self._tf32 = is_cuda and cfg.executor.tf32
         self._shift = torch.tensor(cfg.data.mean, device=self.torch_device).mul_(255)
         self._scale = torch.tensor(cfg.data.std, device=self.torch_device).mul_(255)
         self._rows: dict[int, tuple[Tensor, Tensor]] = {}
-        _set_up_process(cfg, self.torch_device.type)
+        _set_up_process(cfg, self.kind)
 
     def __str__(self) -> str:
         """Return the line that announces the choice."""
-        return f"{self._name()}, {self.precision} ({self.reason})"
+        tf32 = ", products of fp32 in TF32" if self._has_tf32() else ""
+        return f"{self._name()}, {self.precision} ({self.reason}){tf32}"
 
     def place(self, model: nn.Module) -> nn.Module:
         """Move a model to the device, in the memory format that the configuration asks for."""
@@ -56,8 +79,10 @@ class Device:
         return model.to(self.torch_device)
 
     def compiled(self, model: nn.Module) -> Any:
-        """Return what to call for a forward pass: the model, compiled if that is configured."""
-        return torch.compile(model) if self._compile else model
+        """Return what to call for a forward pass in training: the model, in the way chosen."""
+        if self.way == "plain":
+            return model
+        return torch.compile(model, mode="reduce-overhead" if self.way == "graphs" else None)
 
     def building(self) -> AbstractContextManager[Any]:
         """Return the context in which a model is made; PyTorch needs none."""
@@ -69,12 +94,25 @@ class Device:
             return contextlib.nullcontext()
         return torch.autocast(self.torch_device.type, _DTYPES[self.precision])
 
-    def images(self, images: np.ndarray) -> Tensor:
+    def pinned(self, batch: Batch) -> Batch:
+        """Return a batch in memory that a GPU can read by itself; for the threads that make it."""
+        return batch if self._transfers is None else pinned(batch, self.torch_device)
+
+    def ahead(
+        self, pairs: Iterable[tuple[np.ndarray, np.ndarray]]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray] | tuple[Tensor, Tensor]]:
+        """Yield images and masks, each on its way to a GPU while those before are learned from.
+
+        They hold until the next ones are asked for.
+        """
+        return iter(pairs) if self._transfers is None else self._transfers.ahead(pairs)
+
+    def images(self, images: np.ndarray | Tensor) -> Tensor:
         """Return uint8 [B, H, W, 3] as normalised float32 [B, 3, H, W] on the device.
 
         The bytes travel to the device as they are; scaling there is faster than moving floats.
         """
-        moved = torch.from_numpy(images).to(self.torch_device, non_blocking=True)
+        moved = self._moved(images)
         batch, height, width, channels = moved.shape
         shift, scale = self._row(width)
         rows = moved.view(batch, height, width * channels).to(torch.float32)
@@ -83,9 +121,9 @@ class Device:
         # Permuted is what channels_last means: nothing was copied.
         return planes if self._channels_last else planes.contiguous()
 
-    def masks(self, masks: np.ndarray) -> Tensor:
+    def masks(self, masks: np.ndarray | Tensor) -> Tensor:
         """Return uint8 [B, H, W] as int64 on the device."""
-        return torch.from_numpy(masks).to(self.torch_device, non_blocking=True).long()
+        return self._moved(masks).long()
 
     def seed(self, seed: int) -> None:
         """Make the random numbers of this device, dropout's for example, follow from a seed."""
@@ -102,7 +140,17 @@ class Device:
             "precision": self.precision,
             "threads": torch.get_num_threads(),
             "cuda": torch.version.cuda,
+            "hip": torch.version.hip,
+            "tf32": self._has_tf32(),
+            "compile": self.way,
         }
+
+    def _moved(self, values: np.ndarray | Tensor) -> Tensor:
+        tensor = values if isinstance(values, Tensor) else torch.from_numpy(values)
+        return tensor.to(self.torch_device, non_blocking=True)
+
+    def _has_tf32(self) -> bool:
+        return self._tf32 and torch.cuda.is_tf32_supported()
 
     def _row(self, width: int) -> tuple[Tensor, Tensor]:
         """Return shift and scale for a row of pixels.
@@ -145,6 +193,18 @@ def _available(wanted: str) -> str:
     return choose_device(wanted, has, f"PyTorch ({torch.__version__})")
 
 
+def _ways(world: World, accumulate: int) -> tuple[Way, ...]:
+    """Return in which ways a model can be measured.
+
+    A captured graph writes its gradients where it wrote those of the last pass, so these cannot be
+    added up; and it does not exchange them. FSDP2's hooks are hardly ever compiled by anyone.
+    """
+    if world.strategy == "fsdp":
+        return ("plain",)
+    is_alone = world.strategy == "single" and accumulate == 1
+    return ("plain", "compiled", "graphs") if is_alone else ("plain", "compiled")
+
+
 def _precision(wanted: str, device: str) -> tuple[Precision, str]:
     """Return the precision and why."""
     if device == "cuda":
@@ -167,9 +227,21 @@ def _set_up_process(cfg: CFG, device: str) -> None:
         torch.set_num_threads(cfg.executor.threads)
     if cfg.run.deterministic:
         torch.use_deterministic_algorithms(True)
+    if device == "cuda":
+        _set_up_cuda(cfg)
     if device == "cpu" and platform.libc_ver()[0] == "glibc":
         # Activations are freed and asked for again in every step; giving their pages back to the
         # system in between costs a seventh of the time of a U-Net's step.
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)
         libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
+
+
+def _set_up_cuda(cfg: CFG) -> None:
+    """Say how a GPU shall multiply; cuDNN tries out its algorithms unless results must repeat."""
+    if cfg.run.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", _CUBLAS_WORKSPACE)
+    torch.backends.cudnn.benchmark = not cfg.run.deterministic
+    # The older of two interfaces that must not be mixed: the compiler of PyTorch 2.13 reads it too.
+    torch.set_float32_matmul_precision("high" if cfg.executor.tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = cfg.executor.tf32

@@ -1,6 +1,7 @@
 """How the parts of a training are made from PyTorch's classes; `executor.building` joins them."""
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +19,9 @@ from utils.names import call
 MODEL_KIND = "torch.nn.Module"
 OPTIMIZER_KIND = "torch.optim.Optimizer"
 SCHEDULE_KIND = "torch.optim.lr_scheduler.LRScheduler"
+
+# The arguments of PyTorch's optimizers that say, or decide, how an update is computed.
+_IMPLEMENTATIONS = frozenset({"fused", "foreach", "capturable", "differentiable"})
 
 
 def trained_parameters(model: Model) -> list[Parameter]:
@@ -40,7 +44,24 @@ def make_optimizer(
         UserError: If it does not take the arguments.
     """
     given = [parameters] if is_given else []
-    return call(component.target, without_compiler(factory), component.arguments, *given)
+    arguments = {**_fused(factory, component.arguments, given), **component.arguments}
+    return call(component.target, without_compiler(factory), arguments, *given)
+
+
+def _fused(
+    factory: Any, arguments: Mapping[str, Any], given: Sequence[Sequence[Parameter]]
+) -> dict[str, bool]:
+    """Ask for one kernel for the whole update on a GPU, where this is left open."""
+    if not (isinstance(factory, type) and issubclass(factory, torch.optim.Optimizer)):
+        return {}
+    choice = inspect.signature(factory).parameters.get("fused")
+    is_open = choice is not None and choice.default is None
+    is_chosen = not _IMPLEMENTATIONS.isdisjoint(arguments)
+    tensors = [parameter for parameters in given for parameter in parameters]
+    devices = {tensor.device for tensor in tensors}
+    on_gpu = len(devices) == 1 and next(iter(devices)).type == "cuda"
+    fits = on_gpu and all(tensor.is_floating_point() for tensor in tensors)
+    return {"fused": True} if is_open and not is_chosen and fits else {}
 
 
 def gradient_scaler(device: Device) -> torch.amp.GradScaler:

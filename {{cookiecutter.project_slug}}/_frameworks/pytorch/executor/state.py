@@ -113,16 +113,18 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, saved: list[dict[str, A
         for parameter, values in zip(group["params"], saved_group["state"], strict=True):
             optimizer.state.pop(parameter, None)  # what no update has changed yet has none
             if values:
-                state = {name: _like(parameter, value) for name, value in values.items()}
+                # Fused kernels count where they compute.
+                counts_there = bool(group.get("fused") or group.get("capturable"))
+                state = {n: _like(parameter, v, counts_there) for n, v in values.items()}
                 optimizer.state[parameter] = state
 
 
-def _like(parameter: Tensor, value: Any) -> Any:
+def _like(parameter: Tensor, value: Any, counts_there: bool) -> Any:
     """Return a saved value as the optimizer had it: device and memory format of its parameter."""
     if not isinstance(value, Tensor):
         return value
-    if value.shape != parameter.shape:  # a counter, which PyTorch keeps on the CPU unless fused
-        return value
+    if value.shape != parameter.shape:  # a counter, which PyTorch keeps on the CPU otherwise
+        return value.to(parameter.device) if counts_there else value
     return torch.empty_like(parameter, dtype=value.dtype).copy_(like(parameter, value))
 
 

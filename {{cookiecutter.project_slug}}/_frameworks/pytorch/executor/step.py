@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,10 +12,12 @@ from torch import Tensor
 
 from configs.schema import CFG
 from dataloader.batches import Batch
+from executor.aside import wait_for, without_trace
 from executor.device import Device
 from executor.state import TrainState
 from executor.tensors import whole
 from executor.values import LeftOut, StepValues
+from executor.ways import Timing, timed
 from utils import seeding
 
 _RANK_SEEDS = 1 << 48  # so far apart that no process draws the numbers of another
@@ -51,6 +54,15 @@ class TrainStep:
         # With another policy the state that such a step leaves is never used again.
         keeps_statistics = cfg.train.on_divergence == "skip"
         self._statistics = list(state.model.buffers()) if keeps_statistics else []
+        # The update can be left to the device where nothing after a step that is not finite counts
+        # and the optimizer's kernel leaves out such an update by itself.
+        self._is_unwatched = (
+            device.runs_behind
+            and not keeps_statistics
+            and not state.scaler.is_enabled()
+            and device.world.strategy != "fsdp"
+            and getattr(state.optimizer, "_step_supports_amp_scaling", False)
+        )
         self._total_norm = _uniform_norm if is_uniform else torch.nn.utils.get_total_norm
         self._batch_size = cfg.train.batch_size
         self._accumulate = cfg.train.accumulate
@@ -64,30 +76,48 @@ class TrainStep:
             group: The samples of one or more steps, one step's after the other's.
 
         Yields:
-            What the next steps measured, when the state stands where the last of them ended. Here
-            they come one by one; a framework that runs several at once yields several. Where loss
-            or gradient is not finite, the step comes alone and has changed no weight.
+            What the next steps measured, when the state stands where the last of them ended: one by
+            one, or all together where the device works while the host goes on. Where loss or
+            gradient is not finite, the step comes alone and has changed no weight.
         """
         if not self._is_prepared:
             self._prepare(group)
         parts = self._parts(group)
+        if self._is_unwatched:
+            yield self._take_all(parts, group)
+            return
         for start in range(0, len(group.indices), self._batch_size):
             indices = group.indices[start : start + self._batch_size]
             yield [self._take(islice(parts, self._accumulate), indices, group.position + start)]
+
+    def time(self, group: Batch) -> Timing:
+        """Measure passes forward and backward in the way that the device is set to.
+
+        They leave no trace in the state.
+
+        Args:
+            group: The samples of one step.
+        """
+        model, device = self._state.model, self._device
+        images, masks = next(self._parts(group))
+        with without_trace(model, device):
+            forward = device.compiled(model)
+
+            def take_pass() -> None:
+                self._loss_of(forward, images, masks).backward()
+                wait_for(device)
+                self._forget_gradients()
+
+            return timed(take_pass)
 
     def _take(
         self, parts: Iterable[tuple[Tensor, Tensor]], indices: np.ndarray, position: int
     ) -> StepValues:
         """Do one step with its accumulation steps' images and masks."""
         state = self._state
-        self._device.seed(self._seed + state.standing.step + self._world.rank * _RANK_SEEDS)
-        for parameter in self._parameters:
-            parameter.grad = None
         before = [buffer.clone() for buffer in self._statistics]
-        loss = self._agreed(self._backward(parts))
-        state.scaler.unscale_(state.optimizer)
-        norm = self._gradient_norm()
-        rate = float(state.optimizer.param_groups[0]["lr"])
+        loss, norm = _read(self._measured(parts).tolist())
+        rate = self._rate()
         end = position + len(indices)
         # A gradient scaler expects infinite gradients now and then, and skips their update itself.
         if not math.isfinite(loss if state.scaler.is_enabled() else loss + norm):
@@ -99,6 +129,62 @@ class TrainStep:
         state.after_update()
         state.after_step(end)
         return StepValues(state.standing.step, loss, norm, rate)
+
+    def _take_all(self, parts: Iterator[tuple[Tensor, Tensor]], group: Batch) -> list[StepValues]:
+        """Do the steps of a group, and wait once for what they measured.
+
+        From a step that is not finite on, no update changes a weight. That step is then returned
+        alone: the run ends there, or goes back to a checkpoint.
+        """
+        state, size = self._state, self._batch_size
+        is_bad = torch.zeros((), device=self._device.torch_device)
+        measured, rates = [], []
+        first = state.standing.step
+        for end in range(group.position + size, group.position + len(group.indices) + 1, size):
+            values = self._measured(islice(parts, self._accumulate))
+            rates.append(self._rate())
+            is_bad = torch.maximum(is_bad, 1.0 - values.isfinite().all().float())
+            self._update_unless(is_bad)
+            state.after_update()
+            state.after_step(end)
+            measured.append(values)
+        taken = []
+        for i, (row, rate) in enumerate(zip(torch.stack(measured).tolist(), rates, strict=True)):
+            loss, norm = _read(row)
+            step, start = first + i + 1, i * size
+            if not math.isfinite(loss + norm):
+                state.standing.step, state.standing.position = step, group.position + start + size
+                indices = group.indices[start : start + size]
+                left_out = LeftOut(group.position + start, tuple(indices.tolist()))
+                return [StepValues(step, loss, norm, rate, left_out)]
+            taken.append(StepValues(step, loss, norm, rate))
+        return taken
+
+    def _update_unless(self, is_bad: Tensor) -> None:
+        """Let the optimizer's kernel decide, as gradient scalers do: 1 for no update."""
+        optimizer: Any = self._state.optimizer
+        optimizer.grad_scale, optimizer.found_inf = None, is_bad
+        optimizer.step()
+        del optimizer.grad_scale, optimizer.found_inf
+
+    def _measured(self, parts: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+        """Go forward and backward; return the losses to be added up, and last the gradient's norm.
+
+        Nothing is read from the device here, which would have to be waited for.
+        """
+        state = self._state
+        self._device.seed(self._seed + state.standing.step + self._world.rank * _RANK_SEEDS)
+        self._forget_gradients()
+        losses = self._agreed(self._backward(parts))
+        state.scaler.unscale_(state.optimizer)
+        return torch.stack([*losses, self._gradient_norm()])
+
+    def _forget_gradients(self) -> None:
+        for parameter in self._parameters:
+            parameter.grad = None
+
+    def _rate(self) -> float:
+        return float(self._state.optimizer.param_groups[0]["lr"])
 
     def _prepare(self, group: Batch) -> None:
         """Prepare the model for training, knowing whether all of its parameters take part in it.
@@ -125,9 +211,9 @@ class TrainStep:
             warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
             state.after_step(end)
 
-    def _backward(self, parts: Iterable[tuple[Tensor, Tensor]]) -> float:
-        """Add up the gradient of a batch, a part at a time, and return the mean loss."""
-        total = 0.0
+    def _backward(self, parts: Iterable[tuple[Tensor, Tensor]]) -> list[Tensor]:
+        """Add up the gradient of a batch, a part at a time; return what its loss is the sum of."""
+        losses = []
         for number, (images, masks) in enumerate(parts, start=1):
             is_last = number == self._accumulate
             with self._world.accumulating(self._wrapped, is_last=is_last):
@@ -135,41 +221,50 @@ class TrainStep:
                 if self._accumulate > 1:
                     loss = loss / self._accumulate
                 self._state.scaler.scale(loss).backward()
-            total += loss.item()
-        return total
+            losses.append(loss.detach().reshape(()))
+        return losses
 
     def _loss_of(self, forward: _Forward, images: Tensor, masks: Tensor) -> Tensor:
         with self._device.autocast():
             logits = forward(images)
         return self._loss(logits.float(), masks)
 
-    def _agreed(self, loss: float) -> float:
+    def _agreed(self, losses: list[Tensor]) -> list[Tensor]:
         """Return the mean loss of all processes, and give all the mean of their statistics."""
         if self._world.size == 1:
-            return loss
-        mean = torch.tensor([loss], device=self._device.torch_device)
+            return losses
+        mean = torch.stack(losses).double().sum().float()
         self._world.average([mean, *self._averaged])
-        return mean.item()
+        return [mean]
 
     def _parts(self, group: Batch) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield what each accumulation step sees, on the device.
 
-        A group of several steps is small and moves at once; of a single step only the part at hand.
+        To a GPU each moves by itself, beside the computing. Elsewhere a group of several steps,
+        which is small, is made ready at once, and of a single step only the part at hand.
         """
         size = self._batch_size // self._accumulate // self._world.size
         samples = len(group.images)
-        moved = samples if samples > size * self._accumulate else size
-        for start in range(0, samples, moved):
-            images = self._device.images(group.images[start : start + moved])
-            masks = self._device.masks(group.masks[start : start + moved])
-            yield from zip(images.split(size), masks.split(size), strict=True)
+        is_single = samples <= size * self._accumulate
+        moved = size if is_single or self._device.runs_behind else samples
+        slices = [slice(start, start + moved) for start in range(0, samples, moved)]
+        pairs = ((group.images[some], group.masks[some]) for some in slices)
+        for images, masks in self._device.ahead(pairs):
+            ready = (self._device.images(images).split(size), self._device.masks(masks).split(size))
+            yield from zip(*ready, strict=True)
 
-    def _gradient_norm(self) -> float:
+    def _gradient_norm(self) -> Tensor:
         gradients = [p.grad for p in self._parameters if p.grad is not None]
         norm = whole(self._total_norm(gradients))
         if self._clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self._parameters, self._clip_norm, norm)
-        return norm.item()
+        return norm
+
+
+def _read(row: list[float]) -> tuple[float, float]:
+    """Return loss and gradient norm from the numbers that `_measured` returns."""
+    *losses, norm = row
+    return sum(losses), norm
 
 
 def _put_back(buffers: Iterable[Tensor], values: Iterable[Tensor]) -> None:

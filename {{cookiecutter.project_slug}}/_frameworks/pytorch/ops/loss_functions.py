@@ -10,7 +10,7 @@ from torch.nn import functional
 __all__ = ["Tensor", "cross_entropy_loss", "dice_loss"]
 
 _LEAST_WEIGHT = 1e-30  # to divide by where no pixel counts; what is divided is 0 then
-_SUM = 2  # ATen's number for reduction="sum" (c10/core/Reduction.h)
+_EACH, _SUM = 0, 2  # ATen's numbers for reduction="none" and "sum" (c10/core/Reduction.h)
 
 
 def cross_entropy_loss(
@@ -46,9 +46,14 @@ def cross_entropy_loss(
         weights = _on_device(tuple(class_weights), logits.device)
     target = target.long()
     shares = functional.log_softmax(logits.float(), dim=1)
-    # What `functional.cross_entropy` calls too; this way it also tells the weight of the pixels
-    # that count. The sum, not the mean: where no pixel counts, the mean and its gradient are NaN.
-    total, weight = torch.ops.aten.nll_loss2d_forward(shares, target, weights, _SUM, ignore_index)
+    # The sum, not the mean: where no pixel counts, the mean and its gradient are NaN.
+    if shares.is_cuda and torch.are_deterministic_algorithms_enabled():
+        total, weight = _repeatable_sums(shares, target, weights, ignore_index)
+    else:
+        # What `functional.cross_entropy` calls too; this way it also tells the weight of the
+        # pixels that count.
+        nll = torch.ops.aten.nll_loss2d_forward
+        total, weight = nll(shares, target, weights, _SUM, ignore_index)
     if label_smoothing > 0.0:
         weighted = shares if weights is None else shares * weights.view(-1, 1, 1)
         spread = -weighted.mean(dim=1).where(target != ignore_index, 0.0).sum()
@@ -56,6 +61,21 @@ def cross_entropy_loss(
         weight = weight.where(weight > 0, 1.0)  # smoothing is left where all true classes weigh 0
     mean: Tensor = total / weight.clamp(min=_LEAST_WEIGHT)
     return mean
+
+
+def _repeatable_sums(
+    shares: Tensor, target: Tensor, weights: Tensor | None, ignore_index: int
+) -> tuple[Tensor, Tensor]:
+    """Return the weighted sum over the pixels that count, and the sum of their weights.
+
+    A GPU's kernel that does both adds up in another order each time.
+    """
+    nll = torch.ops.aten.nll_loss2d_forward
+    each, _ = nll(shares, target, weights, _EACH, ignore_index)
+    counts = target != ignore_index
+    if weights is None:
+        return each.sum(), counts.sum().float()
+    return each.sum(), weights[target.where(counts, 0)].where(counts, 0.0).sum()
 
 
 @cache

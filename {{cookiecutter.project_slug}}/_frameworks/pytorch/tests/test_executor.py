@@ -1,7 +1,12 @@
 """The pieces of the executor: device, state, step, checkpoints and weights."""
 
 import copy
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,18 +14,23 @@ import torch
 from torch import nn
 
 from configs.loading import load_config
-from configs.schema import CFG
+from configs.schema import CFG, Component
 from dataloader.batches import Batch
-from executor import checkpoint
+from executor import checkpoint, ways
+from executor import device as device_module
 from executor.building import build_loss, build_state
 from executor.device import Device
+from executor.parts import make_optimizer
 from executor.standing import Standing
-from executor.state import TrainState
+from executor.state import TrainState, _restore_optimizer
 from executor.step import TrainStep
 from executor.tensors import read_tensors, write_tensors
+from executor.transfers import Transfers, one_ahead
 from executor.values import LeftOut, StepValues
 from executor.weights import judged_weights, start_from
+from main import main
 from utils.errors import UserError
+from utils.storage import PROJECT
 
 CLASSES = ("object", "background", "border")
 SMALL = (
@@ -132,6 +142,322 @@ def test_steps_taken_together_are_those_taken_one_by_one(accumulate: int) -> Non
     assert [values.step for values in taken] == [1, 2, 3]
     assert torch.equal(vector(together), vector(single))
     assert together.standing == single.standing == Standing(step=3, position=24)
+
+
+def unwatched(cfg: CFG) -> tuple[TrainState, TrainStep]:
+    """Parts whose steps are waited for together, as on a GPU."""
+    device = Device(cfg)
+    device.runs_behind = True
+    state = build_state(cfg, CLASSES, 10, device)
+    return state, TrainStep(cfg, state, build_loss(cfg, CLASSES, device), device)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("train.optimizer=adamw", "train.schedule=cosine", "train.ema_decay=0.5"),
+        ("train.optimizer=sgd", "train.accumulate=2", "train.clip_norm=0.1"),
+    ],
+    ids=["adamw", "sgd"],
+)
+def test_steps_that_are_waited_for_together_are_those_of_single_ones(
+    overrides: tuple[str, ...],
+) -> None:
+    cfg = config("model.dropout=0.5", *overrides)
+    single, step = parts(cfg)
+    together, step_together = unwatched(cfg)
+    batches = [batch(seed) for seed in range(4)]
+    first, second = step_together(joined(*batches[:3])), step_together(batches[3])
+    taken = [*next(first), *next(second)]
+    assert not list(first) and not list(second)
+    assert taken == [step(b) for b in batches]
+    assert_equal(everything(together), everything(single))
+    assert together.standing == single.standing
+    assert together.schedule.state_dict() == single.schedule.state_dict()
+
+
+@pytest.mark.parametrize("good", [0, 2])
+def test_nothing_learns_from_a_step_that_is_not_finite_before_it_is_read(
+    monkeypatch: pytest.MonkeyPatch, good: int
+) -> None:
+    cfg = config()
+    single, step = parts(cfg)
+    together, step_together = unwatched(cfg)
+    loss = step_together._loss
+
+    def only_if_mixed(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return loss(logits, target) / (target.min() < 2).float()
+
+    monkeypatch.setattr(step_together, "_loss", only_if_mixed)
+    before = [batch(seed) for seed in range(good)]
+    bad = batch(good)
+    bad.masks[:] = 2
+    for one in before:
+        step(one)
+    [values] = next(step_together(joined(*before, bad, batch(good + 1))))
+    assert values.left_out == LeftOut(8 * good, tuple(range(8)))
+    assert values.loss == float("inf")
+    assert values.step == together.standing.step == good + 1
+    assert torch.equal(vector(together), vector(single))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("train.optimizer=torch.optim:RMSprop",), ("train.on_divergence=skip",)],
+    ids=["no such kernel", "goes on afterwards"],
+)
+def test_steps_are_waited_for_one_by_one_where_they_must(words: tuple[str, ...]) -> None:
+    _, step = unwatched(config(*words))
+    assert [len(values) for values in step(joined(batch(0), batch(1)))] == [1, 1]
+
+
+def test_samples_may_be_on_the_device_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = config("train.accumulate=2")
+    state, step = parts(cfg)
+    there, step_there = parts(cfg)
+
+    def moved(pairs: Iterable[Any]) -> Iterator[Any]:
+        return ((torch.from_numpy(images), torch.from_numpy(masks)) for images, masks in pairs)
+
+    monkeypatch.setattr(step_there.taken._device, "ahead", moved)
+    group = joined(batch(0), batch(1))
+    assert list(step_there.taken(group)) == list(step.taken(group))
+    assert torch.equal(vector(there), vector(state))
+
+
+class FakeCUDA:
+    """Streams and events that only write down what happens, so that its order can be tested."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.events = 0
+
+    def event(self) -> Any:
+        self.events += 1
+        name = f"{'arrival' if self.events % 2 else 'free'} {(self.events + 1) // 2}"
+        return SimpleNamespace(name=name, record=lambda stream: self.note(stream, "tells", name))
+
+    def stream(self, name: str) -> Any:
+        stream = SimpleNamespace(name=name, wait_stream=lambda other: None)
+        stream.wait_event = lambda event: self.note(stream, "awaits", event.name)
+        return stream
+
+    def note(self, stream: Any, does: str, event: str) -> None:
+        self.seen.append(f"{stream.name} {does} {event}")
+
+
+def test_samples_travel_beside_the_computing(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeCUDA()
+    computing = fake.stream("computing")
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: fake.stream("copying"))
+    monkeypatch.setattr(torch.cuda, "Event", fake.event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: computing)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda self, stream: None)
+    transfers = Transfers(torch.device("cpu"))
+    batches = [batch(seed) for seed in range(3)]
+    for number, (images, masks) in enumerate(
+        transfers.ahead((one.images, one.masks) for one in batches)
+    ):
+        fake.seen.append(f"use {number}")
+        np.testing.assert_array_equal(images, batches[number].images)
+        np.testing.assert_array_equal(masks, batches[number].masks)
+    first = ["copying awaits free 1", "copying tells arrival 1"]
+    second = ["copying awaits free 2", "copying tells arrival 2"]
+    assert fake.seen == [
+        *first,
+        *second,
+        *("computing awaits arrival 1", "use 0", "computing tells free 1"),
+        *first,  # into the place that was just used up
+        *("computing awaits arrival 2", "use 1", "computing tells free 2"),
+        *("computing awaits arrival 1", "use 2", "computing tells free 1"),
+    ]
+
+
+def test_one_is_on_its_way_while_the_one_before_is_used() -> None:
+    seen = []
+
+    def begin(item: int) -> int:
+        seen.append(f"begin {item}")
+        return item
+
+    def end(item: int) -> int:
+        seen.append(f"end {item}")
+        return item
+
+    for item in one_ahead(begin, end, range(3)):
+        seen.append(f"use {item}")
+    told = "begin 0, begin 1, end 0, use 0, begin 2, end 1, use 1, end 2, use 2"
+    assert ", ".join(seen) == told
+    assert list(one_ahead(begin, end, [])) == []
+
+
+def debug(*words: str) -> list[str]:
+    """The command that trains for a few steps."""
+    return ["train", "--config", str(PROJECT / "configs" / "debug.yaml"), *words]
+
+
+Compile = Callable[..., Any]
+
+
+def identity(compiled: list[str | None]) -> Compile:
+    """A compiler that changes nothing, and notes in which mode it was called."""
+
+    def compile_model(model: nn.Module, mode: str | None = None) -> nn.Module:
+        compiled.append(mode)
+        return model
+
+    return compile_model
+
+
+@pytest.mark.parametrize("way", ["plain", "compiled", "graphs"])
+def test_measuring_leaves_no_trace(monkeypatch: pytest.MonkeyPatch, way: Any) -> None:
+    cfg = config("model.dropout=0.5", "train.accumulate=2")
+    state, step = parts(cfg)
+    measured, step_measured = parts(cfg)
+    modes: list[str | None] = []
+    monkeypatch.setattr(torch, "compile", identity(modes))
+    before, draws = everything(measured), torch.get_rng_state()
+    step_measured.taken._device.way = way
+    timing = step_measured.taken.time(batch(0))
+    assert timing.one > 0.0
+    assert_equal(everything(measured), before)
+    assert torch.equal(torch.get_rng_state(), draws)
+    assert all(p.grad is None for p in measured.model.parameters())
+    assert modes == {"plain": [], "compiled": [None], "graphs": ["reduce-overhead"]}[way]
+    assert measured.standing == Standing()
+    for seed in range(2):
+        assert step_measured(batch(seed)) == step(batch(seed))
+    assert torch.equal(vector(measured), vector(state))
+
+
+def test_a_run_goes_on_in_the_way_that_was_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def trained(name: str) -> dict[str, float]:
+        run = [*debug("executor.device=cpu"), f"run.dir={tmp_path / name}"]
+        main([*run, "train.max_steps=2"])
+        values: dict[str, float] = main([*run, "train.max_steps=4"])
+        return values
+
+    plain = trained("plain")
+    modes: list[str | None] = []
+    monkeypatch.setattr(torch, "compile", identity(modes))
+    # As if this were a GPU on which compiling pays, and CUDA graphs never do.
+    settled = ways.settled_way
+    monkeypatch.setattr(ways, "settled_way", lambda cfg, _, *rest: settled(cfg, "cuda", *rest))
+    monkeypatch.setattr(ways, "may_pay", lambda *_: True)
+    monkeypatch.setattr(ways, "quickest", lambda *_: ("compiled", "faster"))
+    assert trained("measured") == plain  # nothing is left of the measuring
+    # Measured as compiled and as graphs, used; after the stop used and not measured again.
+    assert modes == [None, "reduce-overhead", None, None]
+
+
+def test_a_model_that_cannot_be_compiled_is_told_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(model: nn.Module, mode: str | None = None) -> nn.Module:
+        raise RuntimeError("no compiler here")
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    words = debug("executor.device=cpu", "executor.compile=true", f"run.dir={tmp_path / 'run'}")
+    with pytest.raises(UserError, match=r"executor\.compile=true.*no compiler here"):
+        main(words)
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default::DeprecationWarning")  # the compiler's own
+def test_a_compiled_step_trains(tmp_path: Path) -> None:
+    words = debug("executor.device=cpu", "executor.precision=fp32", "run.tensorboard=false")
+    plain = main([*words, f"run.dir={tmp_path / 'plain'}"])
+    compiled = main([*words, f"run.dir={tmp_path / 'compiled'}", "executor.compile=true"])
+    assert compiled["loss"] == pytest.approx(plain["loss"], rel=1e-3)
+
+
+class OnGPU:
+    """What a choice of kernels looks at in a parameter on a GPU."""
+
+    device = torch.device("cuda", 0)
+
+    def is_floating_point(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD", "Adagrad"])
+def test_pytorchs_own_optimizers_have_one_kernel_on_gpus(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    given: list[dict[str, Any]] = []
+
+    def note(target: str, factory: object, arguments: dict[str, Any], *_: object) -> None:
+        given.append(arguments)
+
+    monkeypatch.setattr("executor.parts.call", note)
+    factory = getattr(torch.optim, name)
+    on_gpu: list[Any] = [OnGPU()]
+
+    def make(kind: object, parameters: list[Any], **chosen: object) -> None:
+        component = Component.model_validate({"target": "a:b", "lr": 0.1, **chosen})
+        make_optimizer(component, kind, parameters, True)
+
+    make(factory, on_gpu)
+    make(factory, [nn.Parameter(torch.ones(1))])
+    make(factory, on_gpu, foreach=True)
+    make(factory, on_gpu, fused=False)
+    make(torch.optim.RMSprop, on_gpu)
+    fused = [arguments.get("fused") for arguments in given]
+    assert fused == [True, None, None, False, None]
+
+
+@pytest.mark.parametrize(("fused", "device"), [(True, "meta"), (None, "cpu")])
+def test_a_fused_optimizer_counts_where_it_computes(fused: bool | None, device: str) -> None:
+    state, step = parts(config("train.optimizer=adamw"))
+    step(batch(0))
+    saved = state.state_dict()["optimizer"]
+    for group in saved:
+        group["settings"]["fused"] = fused
+    groups = [
+        [nn.Parameter(p.to("meta")) for p in g["params"]] for g in state.optimizer.param_groups
+    ]
+    other: Any = SimpleNamespace(param_groups=[{"params": group} for group in groups], state={})
+    _restore_optimizer(other, saved)
+    kept = other.state[groups[0][0]]
+    assert kept["step"].device.type == device
+    assert kept["exp_avg"].device.type == "meta"
+
+
+@pytest.fixture
+def process_settings(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Lets a test set what holds for the whole process."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    yield
+    torch.set_float32_matmul_precision(before[0])
+    torch.backends.cudnn.allow_tf32 = before[1]
+    os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
+
+
+@pytest.mark.usefixtures("process_settings")
+def test_gpus_multiply_as_configured() -> None:
+    device_module._set_up_cuda(config("executor.device=auto", "executor.tf32=false"))
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert torch.backends.cudnn.allow_tf32 is False
+    device_module._set_up_cuda(config())
+    assert torch.get_float32_matmul_precision() == "high"
+    assert torch.backends.cudnn.allow_tf32 is True
+    # The compiler asks in both of PyTorch's languages, which must not contradict each other.
+    assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+    assert torch.backends.cudnn.benchmark is True
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+
+
+@pytest.mark.usefixtures("process_settings")
+def test_what_must_repeat_is_not_tried_out() -> None:
+    device_module._set_up_cuda(config("run.deterministic=true"))
+    assert torch.backends.cudnn.benchmark is False
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
 def test_clipping_limits_the_update_and_reports_the_true_norm() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from ops import losses
+from ops import loss_functions, losses
 
 IGNORE = 255
 
@@ -185,3 +185,20 @@ def test_a_wrong_number_of_class_weights_is_refused() -> None:
     logits, target = example()
     with pytest.raises(ValueError, match=r"each of the 3 classes\. Received: 2"):
         losses.cross_entropy(class_weights=[1.0, 2.0])(logits, target)
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 2.0, 0.5]])
+@pytest.mark.parametrize("everything", [False, True], ids=["some pixels", "no pixel"])
+def test_sums_that_repeat_on_gpus_are_those_of_the_usual_kernel(
+    weights: list[float] | None, everything: bool
+) -> None:
+    logits, target = example()
+    if everything:
+        target[:] = IGNORE
+    shares = functional.log_softmax(logits, dim=1)
+    tensor = None if weights is None else torch.tensor(weights)
+    usual = torch.ops.aten.nll_loss2d_forward(shares, target.long(), tensor, 2, IGNORE)
+    found = loss_functions._repeatable_sums(shares, target.long(), tensor, IGNORE)
+    torch.testing.assert_close(found, usual)
+    grads = [torch.autograd.grad(t, logits, retain_graph=True)[0] for t in (usual[0], found[0])]
+    torch.testing.assert_close(*grads)

@@ -12,13 +12,15 @@ import numpy as np
 import tensorflow as tf
 
 from configs.schema import CFG
-from executor.choices import Precision, choose_device, choose_precision
+from dataloader.batches import Batch
+from executor.choices import Precision, Way, choose_device, choose_precision
 from executor.world import World
 from utils.errors import UserError
 from utils.logs import log
 
 _POLICIES = {"fp32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float16"}
-_FIRST_WITH_BF16 = (8, 0)  # CUDA's compute capability of Ampere
+_FIRST_WITH_BF16 = (8, 0)  # CUDA's compute capability of Ampere; also the first with TF32
+_GROUP_BYTES = 1 << 20
 
 
 class Device:
@@ -45,19 +47,28 @@ class Device:
                 "width, channel]. Remove the setting."
             )
         self.world = world or World()
-        self._kind = _available(cfg.executor.device)
-        self.precision, self.reason = _precision(cfg.executor.precision, self._kind)
-        self._compile = cfg.executor.compile
+        self.kind = _available(cfg.executor.device)
+        """`cuda` (ROCm has that name too), `mps` or `cpu`."""
+        self.precision, self.reason = _precision(cfg.executor.precision, self.kind)
+        self.way: Way = "compiled" if cfg.executor.compile is True else "plain"
+        """How the model runs in training; `executor.ways` decides where that is measured."""
+        self.ways: tuple[Way, ...] = ("plain", "compiled")
+        """What can be measured, `plain` first."""
+        self.group_bytes = _GROUP_BYTES
+        """How many bytes of small batches are handed over together."""
+        self._compile = cfg.executor.compile is True
+        self._has_tf32 = self.kind == "cuda" and cfg.executor.tf32 and _gpu_computes_in_tf32()
         self._size = cfg.data.image_size
         self._shift = np.array(cfg.data.mean, np.float32) * np.float32(255)
         self._scale = np.array(cfg.data.std, np.float32) * np.float32(255)
         self._forward: dict[int, Any] = {}
-        _set_up_process(cfg, self._kind)
+        _set_up_process(cfg, self.kind)
         self.world.connect(cfg.executor.timeout_minutes)
 
     def __str__(self) -> str:
         """Return the line that announces the choice."""
-        return f"{self._name()}, {self.precision} ({self.reason})"
+        tf32 = ", products of fp32 in TF32" if self._has_tf32 else ""
+        return f"{self._name()}, {self.precision} ({self.reason}){tf32}"
 
     def place(self, model: keras.Model) -> keras.Model:
         """Give a model its variables, if it waits for its first images to make them."""
@@ -93,6 +104,10 @@ class Device:
         finally:
             keras.config.set_dtype_policy(before)
 
+    def pinned(self, batch: Batch) -> Batch:
+        """Return a batch as it is; TensorFlow has memory of its own for what goes to a GPU."""
+        return batch
+
     def images(self, images: np.ndarray | tf.Tensor) -> tf.Tensor:
         """Return uint8 [B, H, W, 3] as normalised float32 on the device.
 
@@ -121,14 +136,17 @@ class Device:
             "precision": self.precision,
             "threads": _threads(),
             "cuda": tf.sysconfig.get_build_info().get("cuda_version"),
+            "hip": tf.sysconfig.get_build_info().get("rocm_version"),
+            "tf32": self._has_tf32,
+            "compile": self.way,
         }
 
     def _name(self) -> str:
-        if self._kind == "cpu":
+        if self.kind == "cpu":
             return f"cpu ({_threads()} threads)"
-        if self._kind == "cuda":
+        if self.kind == "cuda":
             return f"cuda ({_gpu_details().get('device_name', 'GPU')})"
-        return self._kind
+        return self.kind
 
 
 def _available(wanted: str) -> str:
@@ -151,6 +169,10 @@ def _gpu_details() -> dict[str, Any]:
     gpu = tf.config.list_physical_devices("GPU")[0]
     details: dict[str, Any] = tf.config.experimental.get_device_details(gpu)
     return details
+
+
+def _gpu_computes_in_tf32() -> bool:
+    return bool(_gpu_details().get("compute_capability", (0, 0)) >= _FIRST_WITH_BF16)
 
 
 def _cpu_computes_bf16() -> bool:
@@ -190,5 +212,7 @@ def _set_up_process(cfg: CFG, kind: str) -> None:
             "devices: executor.threads and executor.device hold in a new process only",
             _threads(),
         )
+    if kind == "cuda":
+        tf.config.experimental.enable_tensor_float_32_execution(cfg.executor.tf32)
     if cfg.run.deterministic:
         tf.config.experimental.enable_op_determinism()

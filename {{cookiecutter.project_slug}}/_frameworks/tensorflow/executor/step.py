@@ -14,6 +14,7 @@ from dataloader.batches import Batch
 from executor.device import Device
 from executor.state import TrainState
 from executor.values import LeftOut, StepValues
+from executor.ways import Timing, timed
 from utils import seeding
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -65,9 +66,39 @@ class TrainStep:
             tf.TensorSpec([], tf.int64),
         ]
         self._run = tf.function(self._steps, input_signature=signature, autograph=False)
-        self._part = self._gradients_of_part
-        if cfg.executor.compile:
-            self._part = tf.function(self._part, autograph=False, jit_compile=True)
+        self._compiled = tf.function(self._gradients_of_part, autograph=False, jit_compile=True)
+
+    def time(self, group: Batch) -> Timing:
+        """Measure passes forward and backward in the way that the device is set to.
+
+        They leave no trace in the state.
+
+        Args:
+            group: The samples of one step.
+        """
+        size = self._batch_size // self._accumulate // self._world.size
+        part = self._part
+        if part != self._compiled:
+            part = tf.function(part, autograph=False)
+        images, masks = tf.constant(group.images[:size]), tf.constant(group.masks[:size])
+        changed = [*self._statistics, *self._generators]
+        before = [variable.numpy() for variable in changed]
+
+        def take_pass() -> None:
+            loss, gradients = part(images, masks)
+            loss.numpy()
+            gradients[0].numpy()  # waits for the whole call
+
+        try:
+            return timed(take_pass)
+        finally:
+            for variable, value in zip(changed, before, strict=True):
+                variable.assign(value)
+
+    @property
+    def _part(self) -> Any:
+        """What goes forward and backward, in the way that the device is set to by now."""
+        return self._compiled if self._device.way == "compiled" else self._gradients_of_part
 
     def __call__(self, group: Batch) -> Iterator[list[StepValues]]:
         """Take the steps of a group of batches.

@@ -1,5 +1,6 @@
 """The pieces of the executor: device, state, step, checkpoints and weights."""
 
+import copy
 import gc
 import os
 import signal
@@ -445,6 +446,23 @@ def test_a_compiled_step_trains(tmp_path: Path) -> None:
     plain = main([*words, f"run.dir={tmp_path / 'plain'}"])
     compiled = main([*words, f"run.dir={tmp_path / 'compiled'}", "executor.compile=true"])
     assert compiled["loss"] == pytest.approx(plain["loss"], rel=1e-3)
+
+
+@pytest.mark.parametrize("way", ["plain", pytest.param("compiled", marks=pytest.mark.slow)])
+def test_measuring_leaves_no_trace(way: Any) -> None:
+    cfg = config("model.dropout=0.5", "train.accumulate=2", "executor.precision=fp32")
+    _, step = parts(cfg)
+    measured, step_measured = parts(cfg)
+    before = copy.deepcopy(measured.state_dict())
+    step_measured.taken._device.way = way
+    assert step_measured.taken.time(batch(0)).one > 0.0
+    step_measured.taken._device.way = "plain"
+    for name, value in before["model"].items():
+        np.testing.assert_array_equal(measured.state_dict()["model"][name], value, name)
+    for one, other in zip(measured.state_dict()["generators"], before["generators"], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert measured.standing == Standing()
+    assert step_measured(batch(0)) == step(batch(0))
 
 
 def test_memory_layouts_survive_a_file(tmp_path: Path) -> None:
