@@ -222,6 +222,8 @@ class Executor(Section):
     """Images lie in memory as [batch, height, width, channel]; with TensorFlow they always do."""
     compile: bool = False
     """Compile the model (torch.compile, XLA): a slow start for faster steps on GPUs."""
+    profile: bool = False
+    """Write a trace of a few steps into the run's folder `profile/`, for ui.perfetto.dev."""
     threads: PositiveInt | None = None
     """Threads of one operation on the CPU; null: the framework's own choice."""
     resources: Resources = Resources()
