@@ -32,7 +32,7 @@ def forward_flops(model: Model, image_size: tuple[int, int], device: Device) -> 
 
     with FlopCounterMode(display=False) as counter:
         shape_of_logits(model, np.zeros((1, *image_size, 3), np.uint8), device)
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 def shortage_of(error: BaseException) -> Shortage | None:

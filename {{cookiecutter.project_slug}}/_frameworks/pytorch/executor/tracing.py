@@ -1,8 +1,11 @@
 """Traces what PyTorch does, operator by operator and kernel by kernel."""
 
+import os
 from pathlib import Path
 
 import torch
+
+_SILENT = "6"  # of Kineto, which else prints that it begins and ends; KINETO_LOG_LEVEL=0 shows all
 
 
 class Tracer:
@@ -20,6 +23,7 @@ class Tracer:
         Args:
             folder: Where files that belong to it may be put; PyTorch has none.
         """
+        os.environ.setdefault("KINETO_LOG_LEVEL", _SILENT)
         self._profile = torch.profiler.profile(record_shapes=True)
         self._profile.start()
         self.is_running = True

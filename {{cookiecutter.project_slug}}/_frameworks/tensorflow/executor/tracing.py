@@ -53,8 +53,7 @@ class Tracer:
         for file in newest.glob("*.xplane.pb"):
             space.MergeFromString(file.read_bytes())
         events = [event for plane in space.planes for event in _events(plane)]
-        with gzip.open(path, "wt", encoding="utf-8") as file:
-            json.dump({"traceEvents": events}, file)
+        path.write_bytes(gzip.compress(json.dumps({"traceEvents": events}).encode("utf-8")))
 
 
 def _events(plane: XPlane) -> Iterator[dict[str, Any]]:
