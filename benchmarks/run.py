@@ -21,6 +21,7 @@ from pathlib import Path
 import accuracy
 import data
 import others
+import scaling
 import startup
 import step_pytorch
 import step_tensorflow
@@ -37,6 +38,7 @@ SUITES: dict[str, dict[str, Callable[[Places, Effort], list[Row]]]] = {
         "data": data.data_rows,
         "first-step": startup.first_step_rows,
         "answers": startup.answer_rows,
+        "scaling": scaling.weak_rows,
         "accuracy": accuracy.precision_rows,
     },
     "tensorflow": {
@@ -44,6 +46,7 @@ SUITES: dict[str, dict[str, Callable[[Places, Effort], list[Row]]]] = {
         "tiny": step_tensorflow.tiny_rows,
         "first-step": startup.first_step_rows,
         "answers": startup.answer_rows,
+        "scaling": scaling.weak_rows,
         "accuracy": accuracy.default_rows,
     },
 }

@@ -11,7 +11,11 @@ import pytest
 from conftest import QUIET, Create, framework_python
 from generate import REPOSITORY
 
-START = {"first-step": {"startup.first-step"}, "answers": {"startup.help", "startup.config"}}
+START = {
+    "first-step": {"startup.first-step"},
+    "answers": {"startup.help", "startup.config"},
+    "scaling": {"scaling.two-processes"},
+}
 SUITES = {
     "pytorch": {
         "unet": {f"step.unet-0.5M.{kind}" for kind in ("bf16", "fp32", "defaults")},

@@ -272,7 +272,7 @@ def test_memory_that_runs_out_on_one_process_ends_all_and_is_not_tried_again(
     done = train(tmp_path / "run", 2, "model.target=model.mine:GreedyOnOne", restarts=2)
     assert done.returncode == 2, done.stderr
     assert "error: rank 1: out of memory (CPU: 400,000.0 GB more were asked for" in done.stderr
-    assert "train.accumulate=2 takes 3 samples at once in place of 6" in done.stderr
+    assert "train.accumulate=2: 3 at once in place of 6 samples" in done.stderr
     assert done.stderr.count("device    cpu") == 1  # once, not three times
 
 

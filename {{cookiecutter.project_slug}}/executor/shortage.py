@@ -74,8 +74,8 @@ def _same_result(cfg: CFG, device: Device) -> Iterator[str]:
     parts = next((n for n in range(train.accumulate + 1, share + 1) if share % n == 0), None)
     if parts is not None:
         yield (
-            f"train.accumulate={parts} takes {share // parts} samples at once in place of "
-            f"{at_once}; the batch stays (batch normalisation sees the smaller part)"
+            f"train.accumulate={parts}: {share // parts} at once in place of {at_once} samples; "
+            "the batch stays (batch normalisation sees the smaller part)"
         )
     if device.precision == "fp32":
         choice = "bf16" if str(device).startswith("cpu") else "auto"

@@ -50,7 +50,7 @@ def test_a_training_that_does_not_fit_goes_on_as_the_message_says(
     assert "Traceback" not in said
     assert "error: out of memory (CPU: 400,000.0 GB more were asked for, free were " in said
     assert "after step 2." in said
-    assert "train.accumulate=2 takes 2 samples at once in place of 4" in said
+    assert "train.accumulate=2: 2 at once in place of 4 samples" in said
     assert checkpoint.steps(run / "checkpoints")[-1] == 2
     told = status.read(run / status.FILE_NAME)
     assert told is not None
@@ -66,7 +66,7 @@ def test_an_evaluation_that_does_not_fit_is_told_too(
     train(run, f"model={{target: {greedy}, most: 4, most_judged: 2}}", *words)
     with pytest.raises(UserError, match=r"out of memory .*in the evaluation") as refused:
         main(["evaluate", str(run), "train.accumulate=1"])
-    assert "train.accumulate=2 takes 2 samples at once" in str(refused.value)
+    assert "train.accumulate=2: 2 at once" in str(refused.value)
     assert main(["evaluate", str(run)])["loss"] > 0.0
 
 
@@ -120,11 +120,9 @@ def test_other_errors_stay_what_they_are() -> None:
 
 def test_the_next_number_of_parts_divides_each_share() -> None:
     two = World(STRATEGIES[-1], rank=0, size=2)
-    assert "train.accumulate=2 takes 16 samples at once in place of 32;" in advised()
-    assert "train.accumulate=8 takes 4 samples at once in place of 8;" in advised(
-        "train.accumulate=4"
-    )
-    assert "train.accumulate=3 takes 5 samples at once in place of 15;" in advised(
+    assert "train.accumulate=2: 16 at once in place of 32 samples;" in advised()
+    assert "train.accumulate=8: 4 at once in place of 8 samples;" in advised("train.accumulate=4")
+    assert "train.accumulate=3: 5 at once in place of 15 samples;" in advised(
         "train.batch_size=30", world=two
     )
     assert "accumulate" not in advised("train.batch_size=4", "train.accumulate=4")
