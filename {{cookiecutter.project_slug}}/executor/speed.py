@@ -113,11 +113,14 @@ def measured(cfg: CFG, watch: Stopwatch, model: Model, device: Device) -> Speed 
         What was measured; None if too few steps were taken.
     """
     rate, world = watch.images_per_second, device.world
-    if rate is None:
-        return None
     name = device.facts()["device"]
     peak = peak_flops(name, device.precision)
-    memory, is_unknown = world.largest(peak_memory(device) or 0, peak is None)
+    # What follows is the same for all: they may have counted other steps, and have other cards.
+    memory, is_short, is_unknown = world.largest(
+        peak_memory(device) or 0, rate is None, peak is None
+    )
+    if rate is None or is_short:
+        return None
     speed = Speed(
         images_per_second=rate,
         seconds_per_step=watch.seconds / watch.steps,

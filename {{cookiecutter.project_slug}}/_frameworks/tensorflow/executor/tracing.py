@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XPlane, XSpace
 
 _TENSORBOARD = "plugins/profile"  # TensorFlow makes a folder in it, named by the time
 
@@ -48,18 +47,24 @@ class Tracer:
         Raises:
             OSError: If it cannot be written.
         """
+        from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XSpace
+
         newest = max((self._folder / _TENSORBOARD).iterdir())
         space = XSpace()
         for file in newest.glob("*.xplane.pb"):
             space.MergeFromString(file.read_bytes())
-        events = [event for plane in space.planes for event in _events(plane)]
+        events = [e for number, plane in enumerate(space.planes) for e in _events(number, plane)]
         path.write_bytes(gzip.compress(json.dumps({"traceEvents": events}).encode("utf-8")))
 
 
-def _events(plane: XPlane) -> Iterator[dict[str, Any]]:
-    """Yield what happened on a device: first the names of device and threads, then the events."""
+def _events(process: int, plane: Any) -> Iterator[dict[str, Any]]:
+    """Yield what happened on a device: first the names of device and threads, then the events.
+
+    Args:
+        process: The number that the device is given; Chrome's form knows processes only.
+        plane: TensorFlow's message about it, an `XPlane`.
+    """
     names = {key: metadata.name for key, metadata in plane.event_metadata.items()}
-    process = plane.id
     yield _name("process_name", plane.name, pid=process)
     for thread, line in enumerate(plane.lines):
         place = {"pid": process, "tid": thread}
