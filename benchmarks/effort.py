@@ -21,6 +21,8 @@ class Effort:
     """Images to decode."""
     training_steps: int = 60
     """Of the short training whose memory is measured."""
+    scaling_steps: int = 50
+    """Of a training in one process or several, beside one of 14."""
     trainings: int = 3
     """Default trainings of each kind, each with another seed."""
     is_quick: bool = False
@@ -35,6 +37,7 @@ QUICK = Effort(
     repetitions=1,
     files=64,
     training_steps=2,
+    scaling_steps=18,
     trainings=1,
     is_quick=True,
 )

@@ -22,6 +22,7 @@ import accuracy
 import data
 import gpu
 import others
+import scaling
 import startup
 import step_pytorch
 import step_tensorflow
@@ -38,6 +39,7 @@ SUITES: dict[str, dict[str, Callable[[Places, Effort], list[Row]]]] = {
         "data": data.data_rows,
         "first-step": startup.first_step_rows,
         "answers": startup.answer_rows,
+        "scaling": scaling.weak_rows,
         "accuracy": accuracy.precision_rows,
         "gpu": gpu.gpu_rows,
     },
@@ -46,6 +48,7 @@ SUITES: dict[str, dict[str, Callable[[Places, Effort], list[Row]]]] = {
         "tiny": step_tensorflow.tiny_rows,
         "first-step": startup.first_step_rows,
         "answers": startup.answer_rows,
+        "scaling": scaling.weak_rows,
         "accuracy": accuracy.default_rows,
     },
 }

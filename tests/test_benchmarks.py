@@ -11,7 +11,11 @@ import pytest
 from conftest import QUIET, Create, framework_python
 from generate import REPOSITORY
 
-START = {"first-step": {"startup.first-step"}, "answers": {"startup.help", "startup.config"}}
+START = {
+    "first-step": {"startup.first-step"},
+    "answers": {"startup.help", "startup.config"},
+    "scaling": {"scaling.two-processes"},
+}
 GPU = ("sample.speed", "sample.memory", "pets.speed", "pets.memory")
 SUITES = {
     "pytorch": {

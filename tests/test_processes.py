@@ -22,6 +22,8 @@ STEPS = 50
 # see other batches. One has parameters that take no part; one breaks where an image is bright.
 MODELS = {
     "pytorch": """
+import os
+
 import torch
 from torch import nn
 
@@ -56,8 +58,18 @@ class Breaking(Smooth):
     def forward(self, images):
         is_bright = images.mean(dim=(1, 2, 3), keepdim=True) > self._brightest
         return super().forward(images) * torch.where(is_bright & self.training, torch.nan, 1.0)
+
+
+class GreedyOnOne(Smooth):
+    def forward(self, images):
+        if self.training and os.environ["RANK"] == "1":
+            torch.empty(10**14)
+        return super().forward(images)
 """,
     "tensorflow": """
+import json
+import os
+
 import keras
 import tensorflow as tf
 
@@ -91,6 +103,15 @@ class Breaking(keras.Model):
             return logits
         is_bright = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True) > self._brightest
         return logits * tf.where(is_bright, float("nan"), 1.0)
+
+
+class GreedyOnOne(Smooth):
+    def call(self, images, training=False):
+        logits = super().call(images)
+        if not training or json.loads(os.environ["TF_CONFIG"])["task"]["index"] == 0:
+            return logits
+        much = tf.broadcast_to(tf.reduce_mean(images), [10**7, 10**7])  # 400 TB
+        return logits + tf.cast(tf.reduce_sum(much), logits.dtype)
 """,
 }
 STRATEGIES = {"pytorch": ["ddp", "fsdp"], "tensorflow": ["multi_worker"]}
@@ -232,6 +253,27 @@ def test_only_the_first_process_prints_and_writes(train: Train, tmp_path: Path):
     assert "12 = 6 samples x 1 accumulated x 2 processes" in done.stderr
     assert json.loads(done.stdout)["loss"]
     assert not list((tmp_path / "run").rglob("*.tmp"))
+
+
+def test_several_processes_say_together_how_fast_they_are(train: Train, tmp_path: Path):
+    done = train(tmp_path / "run", 2, "train.max_steps=30", "executor.profile=true")
+    assert done.returncode == 0, done.stderr
+    speed = json.loads((tmp_path / "run" / "speed.json").read_text(encoding="utf-8"))
+    assert (speed["processes"], speed["batch_size"]) == (2, 12)
+    assert speed["images_per_second"] == pytest.approx(12 / speed["seconds_per_step"])
+    assert done.stderr.count("speed     ") == done.stderr.count("profile   ") == 1
+    assert "the most of 2 processes" in done.stderr
+    assert len(list((tmp_path / "run" / "profile").glob("*.json.gz"))) == 1
+
+
+def test_memory_that_runs_out_on_one_process_ends_all_and_is_not_tried_again(
+    train: Train, tmp_path: Path
+):
+    done = train(tmp_path / "run", 2, "model.target=model.mine:GreedyOnOne", restarts=2)
+    assert done.returncode == 2, done.stderr
+    assert "error: rank 1: out of memory (CPU: 400,000.0 GB more were asked for" in done.stderr
+    assert "train.accumulate=2: 3 at once in place of 6 samples" in done.stderr
+    assert done.stderr.count("device    cpu") == 1  # once, not three times
 
 
 def test_a_run_goes_on_with_another_number_of_processes_and_another_strategy(

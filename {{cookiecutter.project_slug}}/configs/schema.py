@@ -224,6 +224,8 @@ class Executor(Section):
     """On GPUs that can: round fp32 numbers to 10 bits before they are multiplied, for speed."""
     compile: Literal["auto", True, False] = "auto"
     """Compile the model (torch.compile, XLA); auto: on GPUs, if the run is shorter by it."""
+    profile: bool = False
+    """Write a trace of a few steps into the run's folder `profile/`, for ui.perfetto.dev."""
     threads: PositiveInt | None = None
     """Threads of one operation on the CPU; null: the framework's own choice."""
     resources: Resources = Resources()

@@ -40,6 +40,8 @@ class Run:
     """The absolute path of its folder."""
     note: str | None = None
     """What to know or do about it."""
+    images_per_second: float | None = None
+    """How fast its process trains, or has trained."""
 
 
 def find_runs(folder: str) -> list[Run]:
@@ -110,6 +112,7 @@ def _described(folder: Path, root: Path) -> Run:
         _in_utc(said.time),
         str(folder),
         _CONTINUES if said.status == "stopped" else note,
+        said.images_per_second,
     )
 
 

@@ -7,6 +7,7 @@ from executor.building import build_loss, build_model
 from executor.device import Device
 from executor.judge import Judge
 from executor.run_directory import RunDirectory, opened_existing, without_initial_weights
+from executor.shortage import enough_memory, training_advice
 from executor.weights import best_weights, load_strictly
 
 
@@ -33,11 +34,12 @@ def _evaluate(run: RunDirectory, split: str, overrides: Sequence[str]) -> dict[s
     weights, step = best_weights(run)
     device = Device(cfg)
     source = open_source(cfg)
-    model = build_model(without_initial_weights(cfg), source.class_names, device)
-    load_strictly(model, weights, run.address)
-    loss = build_loss(cfg, source.class_names, device)
-    judge = Judge(cfg, loss, load_split(cfg, source, split), source.class_names, device)
-    values, _, _ = judge.evaluate_whole(model)
+    with enough_memory(lambda: "in the evaluation", training_advice(cfg, device)):
+        model = build_model(without_initial_weights(cfg), source.class_names, device)
+        load_strictly(model, weights, run.address)
+        loss = build_loss(cfg, source.class_names, device)
+        judge = Judge(cfg, loss, load_split(cfg, source, split), source.class_names, device)
+        values, _, _ = judge.evaluate_whole(model)
     run.write_json(run.path / f"metrics-{split}.json", {"step": step, "split": split, **values})
     run.publish()
     return values

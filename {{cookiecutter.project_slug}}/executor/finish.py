@@ -1,6 +1,7 @@
 """Ends a run: the best weights, their numbers and the report."""
 
 import json
+from typing import Any
 
 from configs.loading import to_yaml
 from configs.schema import CFG
@@ -55,7 +56,7 @@ def finish(
         confusion=confusion,
         samples=picker.samples(),
         configuration=to_yaml(cfg),
-        environment=json.loads(run.environment.read_text(encoding="utf-8")),
+        environment=_facts(run),
         best_step=step,
         monitor=cfg.train.monitor,
         ignore_index=IGNORE_INDEX,
@@ -63,3 +64,11 @@ def finish(
     write_report(run.path, report)
     log.info("report    %s", storage.join(run.address, run.report.name))
     return values
+
+
+def _facts(run: RunDirectory) -> dict[str, Any]:
+    """Return what a run ran on, and how fast if that is known."""
+    facts: dict[str, Any] = json.loads(run.environment.read_text(encoding="utf-8"))
+    if run.speed.exists():
+        facts["speed"] = json.loads(run.speed.read_text(encoding="utf-8"))
+    return facts

@@ -11,7 +11,9 @@ from executor.judge import Judge
 from executor.mishaps import WatchedSteps
 from executor.outputs import Outputs, Records
 from executor.plan import Plan
+from executor.profiling import Profiled
 from executor.signals import StopSignals
+from executor.speed import Stopwatch
 from executor.state import TrainState
 from executor.values import StepValues
 from executor.world import World
@@ -36,6 +38,9 @@ class Fitting:
     outputs: Outputs
     world: World
     device: Device
+    watch: Stopwatch
+    profiled: Profiled
+    """Steps are taken through it; see `executor.profiling`."""
 
     def fit(self) -> None:
         """Take steps until the plan is fulfilled, early stopping ends it or a signal arrives.
@@ -60,12 +65,15 @@ class Fitting:
         """Take steps from where the state is to the end, or to where it goes back."""
         records = self.outputs.records(self.state.standing.step)
         with closing(records), closing(self._ahead()) as ahead:
-            for taken in self.take_steps(ahead):
+            self.watch.start()
+            for taken in self.profiled(self.take_steps(ahead)):
                 for values in taken:
                     self._record(values, records)
                 if self.plan.evaluates_at(self.state.standing.step):
-                    self._evaluate(records)
+                    with self.watch.paused():
+                        self._evaluate(records)
                 self._save_where_due(records, signals)
+                self.watch.lap(len(taken))
                 if self.state.standing.gives_up(self.cfg.train):
                     log.info("stopped early: %s has not improved", self.cfg.train.monitor)
                     return
@@ -92,9 +100,10 @@ class Fitting:
         # A signal reaches some processes a step before the others; they stop together.
         received, is_due = self.world.largest(signals.received or 0, saver.is_due())
         if self.plan.checkpoints_at(step) or is_due or received:
-            records.write()
-            self.outputs.tell()
-            saver.save(self.state)
+            with self.watch.paused():
+                records.write()
+                self.outputs.tell()
+                saver.save(self.state)
         if received:
             saver.wait()
             self.world.largest(0)  # the others wait for the checkpoint, so that all end together

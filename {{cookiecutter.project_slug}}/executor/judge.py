@@ -29,13 +29,15 @@ class Judge:
         """Remember what is needed for an evaluation.
 
         Args:
-            cfg: The `train` section's metrics, monitor and batch size are used.
+            cfg: The `train` section's metrics, monitor, `batch_size` and `accumulate` are used.
             loss: As in training.
             decoded: The split.
             class_names: One for each class.
             device: Where models are.
         """
         self._cfg = cfg
+        # What fits into memory in training fits here.
+        self._batch_size = cfg.train.batch_size // cfg.train.accumulate
         self._loss = loss
         self._decoded = decoded
         self._class_names = class_names
@@ -80,4 +82,4 @@ class Judge:
 
     def _batches(self, parts: int) -> Iterator[Batch]:
         share = Share(self._device.world.rank, self._device.world.size)
-        return evaluation_batches(self._decoded, self._cfg.train.batch_size, (0, parts), share)
+        return evaluation_batches(self._decoded, self._batch_size, (0, parts), share)

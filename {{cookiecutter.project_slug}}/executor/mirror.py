@@ -10,7 +10,10 @@ from pathlib import Path
 from utils import storage
 
 # What an earlier process left that the next one needs; the rest is only ever written.
-_NEEDED = ("config.yaml", "environment.json", "metrics.jsonl", "metrics.json", "model.safetensors")
+_NEEDED = (
+    *("config.yaml", "environment.json", "metrics.jsonl", "metrics.json", "model.safetensors"),
+    "speed.json",
+)
 _CHECKPOINTS = "checkpoints"
 _TEMPORARY = ".tmp"
 OWNER = "owner.json"

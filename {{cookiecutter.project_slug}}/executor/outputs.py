@@ -10,6 +10,7 @@ from executor.plan import Plan
 from executor.recorder import Recorder
 from executor.run_directory import RunDirectory
 from executor.saver import Saver
+from executor.speed import Stopwatch
 from executor.state import TrainState
 from executor.telling import told
 
@@ -58,7 +59,9 @@ class Outputs:
 
 
 @contextmanager
-def outputs(cfg: CFG, run: RunDirectory | None, plan: Plan, state: TrainState) -> Iterator[Outputs]:
+def outputs(
+    cfg: CFG, run: RunDirectory | None, plan: Plan, state: TrainState, watch: Stopwatch
+) -> Iterator[Outputs]:
     """Open what a training writes.
 
     Args:
@@ -66,11 +69,12 @@ def outputs(cfg: CFG, run: RunDirectory | None, plan: Plan, state: TrainState) -
         run: The run's folder; None in the processes that write nothing.
         plan: The run's plan.
         state: That of the run.
+        watch: Times its steps.
     """
     if run is None:
         yield Outputs(lambda step: NoRecords(), NoSaver(), lambda: None)
         return
-    with told(cfg, run, plan, state) as tell, closing(Saver(cfg, run)) as saver:
+    with told(cfg, run, plan, state, watch) as tell, closing(Saver(cfg, run)) as saver:
         run.publish()
         yield Outputs(lambda step: Recorder(cfg, run, plan, step), saver, tell)
     run.publish()

@@ -12,6 +12,8 @@ from executor.building import build_model
 from executor.device import Device
 from executor.inference import predict_classes
 from executor.run_directory import opened_existing, without_initial_weights
+from executor.shortage import enough_memory
+from executor.values import Shortage
 from executor.weights import best_weights, load_strictly
 from ops.images import decode_image, overlay, resize_mask
 from utils import storage
@@ -44,18 +46,25 @@ def predict(
         weights, _ = best_weights(run)
     device = Device(cfg)
     class_names = open_source(cfg).class_names
-    model = build_model(without_initial_weights(cfg), class_names, device)
-    load_strictly(model, weights, path)
     colours = class_colours(class_names)[: len(class_names)]
     folder = Path(output)
-    written = []
-    for file in files:
-        content, name = storage.read_bytes(str(file)), storage.shown(str(file))
-        image = decode_image(content, name)
-        small = np.array(decode_image(content, name, cfg.data.image_size))  # as in training
-        mask = predict_classes(model, small[None], device)[0]
-        written += _write(folder, file.stem, image, resize_mask(mask, image.shape[:2]), colours)
+    written: list[Path] = []
+    with enough_memory(lambda: f"after {len(written) // 2} of {len(files)} images", _advice):
+        model = build_model(without_initial_weights(cfg), class_names, device)
+        load_strictly(model, weights, path)
+        for file in files:
+            content, name = storage.read_bytes(str(file)), storage.shown(str(file))
+            image = decode_image(content, name)
+            small = np.array(decode_image(content, name, cfg.data.image_size))  # as in training
+            mask = predict_classes(model, small[None], device)[0]
+            written += _write(folder, file.stem, image, resize_mask(mask, image.shape[:2]), colours)
     return written
+
+
+def _advice(shortage: Shortage) -> list[str]:
+    """Say what to do where memory runs out, though one image at a time is predicted."""
+    other = ", or predict on the CPU: set CUDA_VISIBLE_DEVICES to nothing"
+    return [f"End other programs that use the memory{other if shortage.where == 'GPU' else ''}."]
 
 
 def _listed(images: Sequence[str]) -> list[Path]:

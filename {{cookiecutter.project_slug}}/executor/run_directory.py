@@ -25,6 +25,7 @@ _MAY_CHANGE = (
     "run.dir",
     "run.log_every",
     "run.tensorboard",
+    "train.accumulate",
     "train.checkpoint_every",
     "train.checkpoint_minutes",
     "train.divergence_limit",
@@ -55,6 +56,8 @@ class RunDirectory:
         self.history = self.path / "metrics.jsonl"
         self.metrics = self.path / "metrics.json"
         self.environment = self.path / "environment.json"
+        self.speed = self.path / "speed.json"
+        self.profile = self.path / "profile"
         self.events = self.path / "tensorboard"
         self.weights = self.path / "model.safetensors"
         self.report = self.path / "report.html"

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from configs.schema import CFG
 from executor.plan import Plan
 from executor.run_directory import RunDirectory
+from executor.speed import Stopwatch
 from executor.state import TrainState
 from utils import status
 from utils.errors import DivergedError, StoppedError, UserError
@@ -13,9 +14,9 @@ from utils.errors import DivergedError, StoppedError, UserError
 
 @contextmanager
 def told(
-    cfg: CFG, run: RunDirectory, plan: Plan, state: TrainState
+    cfg: CFG, run: RunDirectory, plan: Plan, state: TrainState, watch: Stopwatch
 ) -> Iterator[Callable[[], None]]:
-    """Say that a run is running, and in the end how it ended.
+    """Say that a run is running and how fast, and in the end how it ended.
 
     Yields:
         What says again how far it is.
@@ -29,6 +30,7 @@ def told(
             total_steps=plan.total_steps,
             best=state.standing.best_value,
             monitor=cfg.train.monitor,
+            images_per_second=watch.images_per_second,
         )
 
     def tell_end(what: status.State) -> None:

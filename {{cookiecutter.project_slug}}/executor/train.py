@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -19,9 +20,12 @@ from executor.lock import claimed, locked
 from executor.mishaps import WatchedSteps
 from executor.outputs import outputs
 from executor.plan import Plan
+from executor.profiling import profiling
 from executor.run_directory import RunDirectory, opened, without_initial_weights
 from executor.sharing import in_turn, shared
+from executor.shortage import enough_memory, training_advice
 from executor.signals import stopping_at_once
+from executor.speed import Stopwatch, measured
 from executor.state import TrainState
 from executor.step import TrainStep
 from executor.tensors import count
@@ -72,28 +76,40 @@ def _train(cfg: CFG, world: World, run: RunDirectory | None) -> dict[str, float]
     training, validation = in_turn(world, lambda: [load(name) for name in _SPLITS])
     plan = Plan.of(cfg, len(training.images))
     newest = partial(_newest, world, run)
-    state, origin = _begun(cfg, classes, plan, device, newest())
-    batches = training_batches(cfg, training, Share(world.rank, world.size))
-    loss = build_loss(cfg, classes, device)
-    judge = Judge(cfg, loss, validation, classes, device)
-    if state.standing.step == 0:
-        judge.try_out(state.judged)
-    _announce(cfg, plan, state, device, (len(training.images), len(validation.images)), origin)
-    train_step = TrainStep(cfg, state, loss, device)
-    passes = (plan.total_steps - state.standing.step) * cfg.train.accumulate
-    first = partial(batches.at, state.standing.position, cfg.train.batch_size)
-    choose_way(cfg, state.standing, passes, device, lambda: train_step.time(first()))
+    advice = training_advice(cfg, device)
+    with enough_memory(lambda: "before the first step", advice):
+        state, origin = _begun(cfg, classes, plan, device, newest())
+        batches = training_batches(cfg, training, Share(world.rank, world.size))
+        loss = build_loss(cfg, classes, device)
+        judge = Judge(cfg, loss, validation, classes, device)
+        if state.standing.step == 0:
+            judge.try_out(state.judged)
+        _announce(cfg, plan, state, device, (len(training.images), len(validation.images)), origin)
+        train_step = TrainStep(cfg, state, loss, device)
+        passes = (plan.total_steps - state.standing.step) * cfg.train.accumulate
+        first = partial(batches.at, state.standing.position, cfg.train.batch_size)
+        choose_way(cfg, state.standing, passes, device, lambda: train_step.time(first()))
     if run is not None:
         run.begin(cfg, {**device.facts(), "parameters": count(state.model)[0], **system_facts()})
-    with outputs(cfg, run, plan, state) as opened_outputs:
+    watch = Stopwatch(plan.batch_size)
+    with (
+        outputs(cfg, run, plan, state, watch) as opened_outputs,
+        profiling(cfg, run, plan, state, watch) as profiled,
+        listening(world, lambda: state.standing.step),
+        enough_memory(lambda: f"after step {state.standing.step}", advice),
+    ):
         steps = WatchedSteps(cfg, state, train_step, opened_outputs.saver, newest)
-        fitting = Fitting(cfg, plan, state, judge, steps, batches, opened_outputs, world, device)
+        fitting = Fitting(
+            cfg, plan, state, judge, steps, batches, opened_outputs, world, device, watch, profiled
+        )
         if fitting.is_over():
             log.info("complete  nothing is left to train; raise train.epochs to go on")
-        with listening(world, lambda: state.standing.step):
-            fitting.fit()
-            values = finish(cfg, run, state, judge, classes, world)
-            world.largest(0)  # nobody leaves, and closes its connections, before all have written
+        fitting.fit()
+        speed = measured(cfg, watch, state.judged, device)
+        if run is not None and speed is not None:
+            run.write_json(run.speed, asdict(speed))
+        values = finish(cfg, run, state, judge, classes, world)
+        world.largest(0)  # nobody leaves, and closes its connections, before all have written
         return values
 
 

@@ -20,6 +20,7 @@ from executor.judge import Judge
 from executor.mishaps import diverged
 from executor.plan import Plan
 from executor.run_directory import RunDirectory, without_initial_weights
+from executor.shortage import enough_memory, training_advice
 from executor.state import TrainState
 from executor.step import TrainStep
 from executor.tensors import Tensor, count, write_tensors
@@ -103,7 +104,10 @@ class Trial:
         """
         size = self._cfg.train.batch_size
         groups = (step(self._batches.at(state.standing.position, size)) for _ in range(steps))
-        measured = [values for taken in chain.from_iterable(groups) for values in taken]
+        with enough_memory(
+            lambda: f"after step {state.standing.step}", training_advice(self._cfg, self._device)
+        ):
+            measured = [values for taken in chain.from_iterable(groups) for values in taken]
         for values in measured:
             if values.left_out is not None:
                 raise diverged(values, values.left_out)

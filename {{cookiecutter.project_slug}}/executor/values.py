@@ -1,6 +1,6 @@
-"""What a training step measures."""
+"""What a training step measures, and what it may run out of."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 
 class LeftOut(NamedTuple):
@@ -25,3 +25,14 @@ class StepValues(NamedTuple):
     """The rate of the update, that of the first parameter group."""
     left_out: LeftOut | None = None
     """None where there was an update."""
+
+
+class Shortage(NamedTuple):
+    """Memory that there was not enough of; what is not known is None."""
+
+    where: Literal["CPU", "GPU"]
+    """Whose memory it is."""
+    asked: int | None = None
+    """Bytes that were asked for last."""
+    there: int | None = None
+    """Bytes: all that a GPU has, of a CPU's those that were free."""

@@ -1,14 +1,38 @@
-"""How much memory may still be used, for deciding what is kept in it."""
+"""How much memory may still be used, for deciding what is kept in it; and how much was."""
 
 import os
+import re
+import sys
 from pathlib import Path
 
+_UNITS = {"bytes": 0, "B": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}  # powers of 1024
 _UNKNOWN = 4 << 30  # assumed where the system does not tell: half of it holds most data sets
 
 
 def available_memory() -> int:
     """Return the bytes that can be used without swapping, a container's limit considered."""
     return max(0, min(_of_the_machine(), _of_the_container()))
+
+
+def peak_of_process() -> int | None:
+    """Return the most bytes that this process had in memory; None where nobody tells (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024  # macOS says bytes, others KiB
+
+
+def amount(words: str, text: str) -> int | None:
+    """Return the bytes that an error message states behind some words; None if it does not.
+
+    Args:
+        words: For example "Tried to allocate".
+        text: The message. "GB", with some, means GiB.
+    """
+    found = re.search(rf"{words} ([\d.]+) (bytes|B|[KMGTPE](?=i?B))", text)
+    return None if found is None else int(float(found[1]) * 1024 ** _UNITS[found[2]])
 
 
 def _of_the_machine() -> int:

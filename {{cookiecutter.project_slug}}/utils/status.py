@@ -40,6 +40,8 @@ class Status:
     """The process that trains."""
     host: str
     """The machine that it runs on."""
+    images_per_second: float | None = None
+    """How fast it trains; None: that is not known yet, or an older version wrote the file."""
 
     @property
     def time(self) -> datetime:
@@ -48,7 +50,14 @@ class Status:
 
 
 def write(
-    path: Path, status: State, *, step: int, total_steps: int, best: float | None, monitor: str
+    path: Path,
+    status: State,
+    *,
+    step: int,
+    total_steps: int,
+    best: float | None,
+    monitor: str,
+    images_per_second: float | None = None,
 ) -> None:
     """Say what this process does with a run; a reader sees the old text or the new one.
 
@@ -59,13 +68,15 @@ def write(
         total_steps: The last step of the run.
         best: The best value of `monitor` so far; None and what is no finite number: there is none.
         monitor: The value that decides which weights are best.
+        images_per_second: How fast this process trains; None: too few steps to tell.
 
     Raises:
         UserError: If the file cannot be written.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
     best = best if best is not None and math.isfinite(best) else None
-    content = Status(status, step, total_steps, best, monitor, now, os.getpid(), platform.node())
+    who = (now, os.getpid(), platform.node())
+    content = Status(status, step, total_steps, best, monitor, *who, images_per_second)
     storage.write_text(str(path), json.dumps(asdict(content), indent=2) + "\n")
 
 
@@ -73,6 +84,7 @@ def read(path: Path) -> Status | None:
     """Return what the file says, or None if it is not there or says something else."""
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values.setdefault("images_per_second", None)
         content = Status(**{name: values[name] for name in Status.__dataclass_fields__})
         is_known = content.status in get_args(State) and content.time.tzinfo is not None
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,5 +1,7 @@
-"""Files of weights, as the tests of the original experiment need them."""
+"""What tests need of the framework: files of weights, a model for which memory runs out."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,3 +33,33 @@ def unrelated(tmp_path: Path) -> Path:
 def addresses() -> str:
     """Where two launchers on this machine find each other."""
     return f"127.0.0.1:{free_ports(1)[0]}"
+
+
+GREEDY = """
+import torch
+from torch import nn
+
+
+class Greedy(nn.Conv2d):
+    \"\"\"Asks for 400 TB where it sees more images at once than it can bear.\"\"\"
+
+    def __init__(self, num_classes, most, most_judged=1000):
+        super().__init__(3, num_classes, 1)
+        self._most, self._most_judged = most, most_judged
+
+    def forward(self, images):
+        if len(images) > (self._most if self.training else self._most_judged):
+            torch.empty(10**14)
+        return super().forward(images)
+"""
+
+
+@pytest.fixture
+def greedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The target of a model for which memory runs out."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "greedy.py").write_text(GREEDY)
+    monkeypatch.syspath_prepend(str(folder))
+    yield "greedy:Greedy"
+    sys.modules.pop("greedy", None)

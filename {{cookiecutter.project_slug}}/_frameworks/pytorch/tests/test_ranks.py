@@ -113,6 +113,18 @@ def test_a_process_waits_until_its_note_is_read(
     assert ranks.as_rank(lambda: 0) == 0
 
 
+def test_a_process_that_lost_one_that_refused_waits_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAUNCH_NOTES", str(tmp_path))
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setattr(ranks, "_NOTICED_SECONDS", 0.3)
+    (tmp_path / "seen").touch()
+    assert ranks.as_rank(lambda: 1) == 1  # nobody refused: all start again
+    (tmp_path / "0.1.2").touch()
+    assert ranks.as_rank(lambda: 1) == 0
+
+
 @pytest.mark.parametrize(
     ("code", "notes", "received", "expected"),
     [

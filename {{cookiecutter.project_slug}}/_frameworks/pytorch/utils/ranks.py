@@ -42,6 +42,7 @@ _RUNS = "runs-"  # before the number of a process
 _SEEN = "seen"  # the file that says: the launcher has read the notes, go
 _TOGETHER_SECONDS = 20.0  # in which processes that end by intent do so together
 _SLOW_SECONDS = 20.0  # after which torchrun is not waited for: processes elsewhere go on
+_NOTICED_SECONDS = 2.0  # between the end of a process's connections and its note
 _UNSEEN_SECONDS = 25.0  # after which a process waits no longer; at 30 torchrun would end it
 # A lost machine is noticed in 10 seconds; machines may arrive minutes after each other.
 _RENDEZVOUS = {
@@ -115,15 +116,24 @@ def as_rank(run: Callable[[], int]) -> int:
     code = run()
     (folder / f"{note}.{code}").touch()
     deadline = time.monotonic() + _UNSEEN_SECONDS
+    is_meant = code in REFUSED + STOPPED or (code != 0 and _another_refused(folder, attempt))
     while code != 0 and folder.is_dir() and time.monotonic() < deadline:
         if (folder / _SEEN).exists():
             return 0
-        if code not in REFUSED + STOPPED:
-            break
-        if (folder / f"{attempt}.{_SEEN}").exists():
+        if not is_meant or (folder / f"{attempt}.{_SEEN}").exists():
             break
         time.sleep(POLL_SECONDS)
     return code
+
+
+def _another_refused(folder: Path, attempt: str) -> bool:
+    """Tell whether the others were lost since one of them ended by intent; it says so at once."""
+    deadline = time.monotonic() + _NOTICED_SECONDS
+    while time.monotonic() < deadline:
+        if any(list(folder.glob(f"{attempt}.*.{code}")) for code in REFUSED):
+            return True
+        time.sleep(POLL_SECONDS)
+    return False
 
 
 def end(code: int) -> NoReturn:

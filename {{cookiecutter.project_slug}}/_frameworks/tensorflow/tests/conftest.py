@@ -1,5 +1,7 @@
-"""Files of weights, as the tests of the original experiment need them."""
+"""What tests need of the framework: files of weights, a model for which memory runs out."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,3 +34,41 @@ def unrelated(tmp_path: Path) -> Path:
 def addresses() -> str:
     """Where two launchers on this machine find each other."""
     return ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
+
+
+GREEDY = """
+import keras
+import tensorflow as tf
+
+
+class Greedy(keras.Model):
+    \"\"\"Asks for 400 TB where it sees more images at once than it can bear.\"\"\"
+
+    def __init__(self, num_classes, most, most_judged=1000):
+        super().__init__()
+        self.only = keras.layers.Conv2D(num_classes, 1, name="only")
+        self._most, self._most_judged = most, most_judged
+
+    def call(self, images, training=False):
+        most = self._most if training else self._most_judged
+        logits = self.only(images)
+        if isinstance(images, keras.KerasTensor):
+            return logits
+        much = tf.cond(
+            tf.shape(images)[0] > most,
+            lambda: tf.reduce_sum(tf.broadcast_to(tf.reduce_mean(images), [10**7, 10**7])),
+            lambda: 0.0,
+        )
+        return logits + tf.cast(much, logits.dtype)
+"""
+
+
+@pytest.fixture
+def greedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The target of a model for which memory runs out."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "greedy.py").write_text(GREEDY)
+    monkeypatch.syspath_prepend(str(folder))
+    yield "greedy:Greedy"
+    sys.modules.pop("greedy", None)
