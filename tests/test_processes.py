@@ -18,8 +18,9 @@ from conftest import QUIET, Ask, Create
 pytestmark = pytest.mark.slow
 
 STEPS = 50
-# Smooth, so that sums that are rounded otherwise stay close; and without normalisation, which would
-# see other batches. One has parameters that take no part; one breaks where an image is bright.
+# Smooth, so that sums that are rounded otherwise stay close; and all but one without normalisation,
+# which would see other batches. One has parameters that take no part; one breaks where an image is
+# bright.
 MODELS = {
     "pytorch": """
 import torch
@@ -32,6 +33,19 @@ class Smooth(nn.Sequential):
             nn.Conv2d(in_channels, 16, 3, padding=1),
             nn.SiLU(),
             nn.Conv2d(16, 16, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(16, num_classes, 1),
+        )
+
+
+class Normed(nn.Sequential):
+    def __init__(self, num_classes, in_channels):
+        super().__init__(
+            nn.Conv2d(in_channels, 16, 3, padding=1, bias=False),
+            nn.BatchNorm2d(16),
+            nn.SiLU(),
+            nn.Conv2d(16, 16, 3, padding=1, bias=False),
+            nn.BatchNorm2d(16),
             nn.SiLU(),
             nn.Conv2d(16, num_classes, 1),
         )
@@ -60,6 +74,7 @@ class Breaking(Smooth):
     "tensorflow": """
 import keras
 import tensorflow as tf
+from model.keras_layers import BatchNormalization
 
 
 class Smooth(keras.Sequential):
@@ -68,6 +83,21 @@ class Smooth(keras.Sequential):
             [
                 keras.layers.Conv2D(16, 3, padding="same", activation="silu", name="first"),
                 keras.layers.Conv2D(16, 3, padding="same", activation="silu", name="second"),
+                keras.layers.Conv2D(num_classes, 1, name="head"),
+            ]
+        )
+
+
+class Normed(keras.Sequential):
+    def __init__(self, num_classes, in_channels):
+        super().__init__(
+            [
+                keras.layers.Conv2D(16, 3, padding="same", use_bias=False, name="first"),
+                BatchNormalization(16, name="first_norm"),
+                keras.layers.Activation("silu"),
+                keras.layers.Conv2D(16, 3, padding="same", use_bias=False, name="second"),
+                keras.layers.BatchNormalization(epsilon=1e-5, name="second_norm"),
+                keras.layers.Activation("silu"),
                 keras.layers.Conv2D(num_classes, 1, name="head"),
             ]
         )
@@ -93,7 +123,18 @@ class Breaking(keras.Model):
         return logits * tf.where(is_bright, float("nan"), 1.0)
 """,
 }
-STRATEGIES = {"pytorch": ["ddp", "fsdp"], "tensorflow": ["multi_worker"]}
+STRATEGIES = {"pytorch": ["ddp", "fsdp"], "tensorflow": ["multi_worker", "mirrored"]}
+# One process that has several devices: TensorFlow divides a CPU before it runs.
+DIVIDED = """
+import sys
+import tensorflow as tf
+from main import run
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+parts = [tf.config.LogicalDeviceConfiguration()] * int(sys.argv.pop(1))
+tf.config.set_logical_device_configuration(cpu, parts)
+sys.exit(run())
+"""
 SETTINGS = [
     "model.target=model.mine:Smooth",
     *("executor.precision=fp32", f"train.max_steps={STEPS}", "train.epochs=1000"),
@@ -119,12 +160,17 @@ def strategies(framework: str) -> list[str]:
 
 
 def started(python: Path, processes: int, *words: str, restarts: int = 0) -> list[str]:
-    """Return the command that trains with so many processes; 0: in this one, without `launch`."""
+    """Return the command that trains with so many processes; 0: in this one, without `launch`.
+
+    With the strategy `mirrored` they are the devices of one process.
+    """
     settings = dict(word.split("=", 1) for word in (*SETTINGS, *words))  # the later one counts
     given = [f"{name}={value}" for name, value in settings.items()]
     training = ["train", "--config", "configs/debug.yaml", *given]
     if processes == 0:
         return [str(python), "main.py", *training]
+    if settings.get("executor.strategy") == "mirrored":
+        return [str(python), "-c", DIVIDED, str(processes), *training]
     launch = ["launch", "--processes", str(processes), "--restarts", str(restarts), "--"]
     return [str(python), "main.py", *launch, *training]
 
@@ -211,6 +257,25 @@ def test_several_processes_compute_what_one_does(
         together = trained(processes, strategy)
         assert losses(together) == pytest.approx(losses(alone), rel=1e-5)
         assert values(together) == pytest.approx(values(alone), rel=1e-4)
+
+
+def test_synchronised_normalisation_sees_what_that_of_one_process_sees(
+    train: Train, strategies: list[str], tmp_path: Path
+):
+    normed = "model.target=model.mine:Normed"
+    together = [normed, "executor.sync_batch_norm=true"]
+    done = train(tmp_path / "alone", 0, *together)
+    assert done.returncode == 0, done.stderr
+    assert "sync_batch_norm has nothing to do: the whole batch is in one place" in done.stderr
+    alone = losses(tmp_path / "alone")
+    for strategy in strategies:
+        done = train(tmp_path / strategy, 2, *together, f"executor.strategy={strategy}")
+        assert done.returncode == 0, done.stderr
+        assert "2 batch normalisations see the batches of all 2" in done.stderr
+        assert losses(tmp_path / strategy) == pytest.approx(alone, rel=1e-5)
+        assert values(tmp_path / strategy) == pytest.approx(values(tmp_path / "alone"), rel=1e-4)
+    assert train(tmp_path / "apart", 2, normed).returncode == 0
+    assert losses(tmp_path / "apart") != pytest.approx(alone, rel=1e-3)
 
 
 def test_what_is_evaluated_by_several_is_counted_once(trained: Callable[..., Path], train: Train):

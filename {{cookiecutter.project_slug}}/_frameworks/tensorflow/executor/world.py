@@ -117,7 +117,9 @@ class World:
 
         Of variables it may change running statistics and the states of random generators.
         """
-        return function(*arguments) if self._engine is None else self._engine.run(function, arguments)
+        return (
+            function(*arguments) if self._engine is None else self._engine.run(function, arguments)
+        )
 
     def first(self, values: Any) -> Any:
         """Return the first replica's of what `each`, `together` or `average` returned."""
@@ -262,13 +264,19 @@ def joined(cfg: CFG) -> Iterator[World]:
         cfg: The `executor` section, `train.batch_size` and `accumulate` are used.
 
     Raises:
-        UserError: See `executor.strategy`.
+        UserError: See `executor.strategy`; or if XLA shall compile an exchange.
         FailedError: If the other processes are not heard of any more.
     """
     place = json.loads(os.environ.get("TF_CONFIG", "{}"))
     workers = place.get("cluster", {}).get("worker", [])
     devices = _devices(cfg)
     strategy = choose_strategy(cfg, len(workers) or None, "multi_worker", STRATEGIES, devices)
+    is_alone = strategy != "mirrored" and len(workers) <= 1
+    if cfg.executor.compile is True and cfg.executor.sync_batch_norm and not is_alone:
+        raise UserError(
+            "executor.compile=true: XLA cannot compile what executor.sync_batch_norm=true "
+            "exchanges. Turn one of them off."
+        )
     if strategy == "mirrored" and devices > 1:
         with ExitStack() as stack:
             yield _Mirrored(devices, stack)
@@ -298,7 +306,8 @@ def _check_devices(devices: int) -> None:
     if devices > 1:
         raise UserError(
             f"executor.strategy=multi_worker uses one device in each process, and this one sees "
-            f"{devices}. Let launch give each its own (--gpus 1), or set CUDA_VISIBLE_DEVICES."
+            f"{devices}. With executor.resources.gpus_per_process=1 launch gives each its own; or set "
+            "CUDA_VISIBLE_DEVICES."
         )
 
 
