@@ -5,7 +5,6 @@ from collections.abc import Collection
 from configs.schema import CFG
 from utils.errors import UserError
 
-
 IN_ONE_PROCESS = ("single", "mirrored")
 """Strategies that no launcher is needed for; the others work with one process, too."""
 
@@ -39,10 +38,10 @@ def choose_strategy(
             "alone. Start them with python main.py launch, or take auto."
         )
     if strategy in IN_ONE_PROCESS and launched is not None and launched > 1:
-        others = [name for name in known if name not in IN_ONE_PROCESS]
+        others = " or ".join(name for name in known if name not in IN_ONE_PROCESS)
         raise UserError(
             f"executor.strategy={strategy}, but {launched} processes were launched: each would "
-            f"train the whole. Start one process{', or take ' + ' or '.join(others) if others else ''}."
+            f"train the whole. Start one process{f', or take {others}' if others else ''}."
         )
     if strategy == "mirrored":
         _check_batch(cfg, devices, "devices")

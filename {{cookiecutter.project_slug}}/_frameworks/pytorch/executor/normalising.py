@@ -31,7 +31,7 @@ def synchronise(model: Model) -> None:
 class _SyncBatchNorm(_BatchNorm):
     """Computes on any device what `nn.SyncBatchNorm` computes on GPUs."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 -- the name in PyTorch
+    def forward(self, input: Tensor) -> Tensor:
         """Return what is normalised over the batches of all processes, in training."""
         if not self.training:
             return super().forward(input)
@@ -41,7 +41,7 @@ class _SyncBatchNorm(_BatchNorm):
             self._remember(mean, variance, input.numel() // input.shape[1] * get_world_size())
         return outputs
 
-    def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002
+    def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
             raise ValueError(f"expected [B, C, ...], received {list(input.shape)}")
 

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,10 +68,7 @@ def results(cases: list[Case], tmp_path_factory: pytest.TempPathFactory) -> list
     torch.save(cases, folder / "cases.pt")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", PROGRAM, str(folder)]
-    processes = [
-        subprocess.Popen([*command, str(rank)], env=environment)  # noqa: S603
-        for rank in range(2)
-    ]
+    processes = [subprocess.Popen([*command, str(rank)], env=environment) for rank in range(2)]
     assert [process.wait() for process in processes] == [0, 0]
     read = [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
     return list(zip(*read, strict=True))

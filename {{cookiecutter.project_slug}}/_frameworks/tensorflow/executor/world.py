@@ -306,8 +306,8 @@ def _check_devices(devices: int) -> None:
     if devices > 1:
         raise UserError(
             f"executor.strategy=multi_worker uses one device in each process, and this one sees "
-            f"{devices}. With executor.resources.gpus_per_process=1 launch gives each its own; or set "
-            "CUDA_VISIBLE_DEVICES."
+            f"{devices}. With executor.resources.gpus_per_process=1 launch gives each its own; or "
+            "set CUDA_VISIBLE_DEVICES."
         )
 
 
