@@ -229,6 +229,13 @@ def losses(run: Path) -> list[float | None]:
     return [row["loss"] for row in rows if row["split"] == "train"]
 
 
+def numbers(run: Path) -> list[tuple[float, float, float]]:
+    """Return loss, gradient norm and learning rate of each step."""
+    rows = map(json.loads, (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    names = ("loss", "grad_norm", "learning_rate")
+    return [tuple(row[name] for name in names) for row in rows if row["split"] == "train"]
+
+
 def values(run: Path) -> dict[str, float]:
     content: dict[str, float] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     assert content.pop("split") == "validation"
@@ -257,6 +264,22 @@ def test_several_processes_compute_what_one_does(
         together = trained(processes, strategy)
         assert losses(together) == pytest.approx(losses(alone), rel=1e-5)
         assert values(together) == pytest.approx(values(alone), rel=1e-4)
+
+
+def test_learning_rates_mean_the_same_for_any_number_of_processes(
+    train: Train, strategies: list[str], tmp_path: Path
+):
+    """With plain gradient descent: Adam would forgive gradients that are too large by a factor."""
+    descent = "train.optimizer={target: sgd, learning_rate: 0.5, momentum: 0.9}"
+    words = [descent, "train.max_steps=20", "train.accumulate=2"]
+    assert train(tmp_path / "alone", 0, *words).returncode == 0
+    alone = numbers(tmp_path / "alone")
+    assert alone[-1][0] < 0.9 * alone[0][0]
+    for strategy in strategies:
+        done = train(tmp_path / strategy, 2, *words, f"executor.strategy={strategy}")
+        assert done.returncode == 0, done.stderr
+        for together, expected in zip(numbers(tmp_path / strategy), alone, strict=True):
+            assert together == pytest.approx(expected, rel=1e-4)
 
 
 def test_synchronised_normalisation_sees_what_that_of_one_process_sees(

@@ -1,5 +1,6 @@
 """Lets batch normalisation see the whole batch where several processes take shares of it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,10 +23,11 @@ def synchronise(model: Model) -> None:
     They stay the same objects, with the same parameters, buffers and names. On GPUs they become
     PyTorch's own, which refuse to work anywhere else.
     """
+    is_on_gpu = any(parameter.is_cuda for parameter in model.parameters())
+    everybody: Any = None
     for module in normalisations(model):
-        on_gpu = all(buffer.is_cuda for buffer in (*module.parameters(), *module.buffers()))
-        module.__class__ = nn.SyncBatchNorm if on_gpu else _SyncBatchNorm
-        module.process_group = None  # type: ignore[assignment] -- all processes
+        module.__class__ = nn.SyncBatchNorm if is_on_gpu else _SyncBatchNorm
+        module.process_group = everybody
 
 
 class _SyncBatchNorm(_BatchNorm):
@@ -36,7 +38,8 @@ class _SyncBatchNorm(_BatchNorm):
         if not self.training:
             return super().forward(input)
         self._check_input_dim(input)
-        outputs, mean, variance = _Normalised.apply(input, self.weight, self.bias, self.eps)
+        normalise: Callable[..., tuple[Tensor, Tensor, Tensor]] = _Normalised.apply
+        outputs, mean, variance = normalise(input, self.weight, self.bias, self.eps)
         if self.track_running_stats:
             self._remember(mean, variance, input.numel() // input.shape[1] * get_world_size())
         return outputs
@@ -54,12 +57,12 @@ class _SyncBatchNorm(_BatchNorm):
             variance: [C], of the batch.
             count: Numbers that each of them was computed from.
         """
-        self.num_batches_tracked.add_(1)
-        share = self.momentum
-        if share is None:  # the mean of all batches so far
-            share = 1.0 / float(self.num_batches_tracked)
-        self.running_mean.lerp_(mean, share)
-        self.running_var.lerp_(variance * (count / (count - 1)), share)
+        buffers: dict[str, Any] = self._buffers
+        batches = buffers["num_batches_tracked"].add_(1)
+        # Without a momentum it is the mean over all batches so far.
+        share = 1.0 / batches.item() if self.momentum is None else self.momentum
+        buffers["running_mean"].lerp_(mean, share)
+        buffers["running_var"].lerp_(variance * (count / (count - 1)), share)
 
 
 class _Normalised(torch.autograd.Function):

@@ -45,8 +45,8 @@ def case(module: nn.Module, *shape: int, dtype: torch.dtype = torch.float32) -> 
     gradients = [torch.randn(shape, generator=draws) for _ in range(2)]
     for parameter in module.parameters():
         nn.init.normal_(parameter, generator=draws)
-    moved = ([one.to(dtype) for one in several] for several in (batches, gradients))
-    return nn.Sequential(module), *moved
+    batches, gradients = ([one.to(dtype) for one in each] for each in (batches, gradients))
+    return nn.Sequential(module), batches, gradients
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,8 @@ def test_two_processes_normalise_as_one_does(
         batch = whole.clone().requires_grad_()
         outputs = model(batch)
         outputs.backward(gradient)
-    margin = {"rtol": 0.02, "atol": 0.05} if batch.dtype == torch.bfloat16 else {}
+    is_coarse = batch.dtype == torch.bfloat16
+    margin: dict[str, Any] = {"rtol": 0.02, "atol": 0.05} if is_coarse else {}
     for rank, (output, slope, _, state, judged) in enumerate(results[number]):
         torch.testing.assert_close(output, outputs.detach()[rank::2], **margin)
         assert batch.grad is not None

@@ -187,7 +187,8 @@ class TrainStep:
         """Return mean loss and gradient of each replica's share of a batch."""
         together = self._world.together
         if self._accumulate == 1:
-            return together(self._part, images, masks)
+            total, sums = together(self._part, images, masks)
+            return total, sums
 
         def add(i: tf.Tensor, total: Any, sums: Any) -> tuple[tf.Tensor, Any, Any]:
             return (i + 1, *together(self._with_part, i, images, masks, total, sums))
