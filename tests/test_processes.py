@@ -417,6 +417,25 @@ def test_what_cannot_be_is_refused_before_anything_starts(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train.batch_size=3"], "train.batch_size=3 cannot be split over 2 devices"),
+        (["executor.compile=true"], "executor.compile=true: XLA compiles for one device alone"),
+    ],
+)
+def test_devices_of_one_process_refuse_what_they_cannot_do(
+    train: Train, strategies: list[str], tmp_path: Path, words: list[str], message: str
+):
+    if "mirrored" not in strategies:
+        pytest.skip("each process has one device")
+    done = train(tmp_path / "run", 2, "executor.strategy=mirrored", *words)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert f"error: {message}" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 120
     while not condition():

@@ -75,12 +75,11 @@ class Device:
             def forward(images: tf.Tensor) -> tf.Tensor:
                 return tf.cast(model(self.images(images), training=False), tf.float32)
 
-            if self._compile:
-                forward = tf.function(forward, autograph=False, jit_compile=True)
             self._forward[id(model)] = tf.function(
                 lambda images: self.world.apart(forward, images),
                 input_signature=[tf.TensorSpec([None, *self._size, 3], tf.uint8)],
                 autograph=False,
+                jit_compile=self._compile or None,
             )
         return self._forward[id(model)]
 

@@ -16,6 +16,7 @@ from executor.device import Device
 from executor.state import TrainState
 from executor.values import LeftOut, StepValues
 from utils import seeding
+from utils.errors import UserError
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -58,6 +59,10 @@ class TrainStep:
         self._part_size = self._batch_size // self._accumulate // self._world.replicas
         self._clip_norm = cfg.train.clip_norm
         self._seed = int(seeding.generator(cfg.run.seed, seeding.FRAMEWORK).integers(_SEEDS))
+        # Keras collects the losses that layers add in the layers: where devices take turns, layer by
+        # layer, it collects those of several.
+        several = device.world.replicas > device.world.size
+        self._mixes_losses = several and cfg.executor.sync_batch_norm
         self._at_once = 1
         self._learning: list[bool] = []  # which parameters have a gradient; known once traced
         signature = [
@@ -231,7 +236,7 @@ class TrainStep:
         with tf.GradientTape() as tape:
             logits = self._state.model(self._device.images(images), training=True)
             loss = self._loss(tf.cast(logits, tf.float32), self._device.masks(masks))
-            loss = tf.add_n([tf.ensure_shape(loss, ()), *self._state.model.losses])
+            loss = tf.add_n([tf.ensure_shape(loss, ()), *self._losses_of_layers()])
             loss /= self._accumulate
             scaled = self._state.scaler.scale(loss)
         variables = [v.value for v in self._parameters]
@@ -241,6 +246,22 @@ class TrainStep:
             tf.zeros_like(v) if g is None else g for v, g in zip(variables, gradients, strict=True)
         )
         return loss, [tf.convert_to_tensor(gradient) for gradient in zeros]
+
+    def _losses_of_layers(self) -> list[tf.Tensor]:
+        """Return what layers add to the loss, such as the decay of their weights.
+
+        Raises:
+            UserError: If it is not known which device's they are.
+        """
+        model = self._state.model
+        if self._mixes_losses and any(layer._losses for layer in model._flatten_layers()):
+            raise UserError(
+                "a layer of the model adds a loss of its own (add_loss), which Keras mixes up "
+                "between devices where executor.sync_batch_norm=true lets them take turns. Take "
+                "executor.strategy=multi_worker or single, or executor.sync_batch_norm=false."
+            )
+        losses: list[tf.Tensor] = model.losses
+        return losses
 
     def _update(self, gradients: Sequence[Any], norms: Any, rate: tf.Tensor) -> None:
         """Change everything that a step changes, but what the model itself changed."""

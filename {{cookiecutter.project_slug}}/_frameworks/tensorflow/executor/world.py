@@ -16,6 +16,9 @@ from utils.errors import FailedError, UserError
 
 STRATEGIES = ("single", "mirrored", "multi_worker")
 
+# Settings of Keras' optimizers that make them update under a condition.
+_CONDITIONS = ("gradient_accumulation_steps", "ema_overwrite_frequency", "inner_optimizer")
+
 
 class World:
     """The processes of one training: their number, and which of them this is.
@@ -231,6 +234,13 @@ class _Mirrored(World):
                 "version of Keras adds up gradients. Take executor.strategy=single."
             )
         optimizer._all_reduce_sum_gradients = list
+        for name in _CONDITIONS:
+            if getattr(optimizer, name, None):
+                raise UserError(
+                    f"train.optimizer.{name} does not go with executor.strategy=mirrored, whose "
+                    "devices cannot meet inside of a condition. Leave it out: train.accumulate and "
+                    "train.ema_decay do the same; or take executor.strategy=single."
+                )
 
     def apart(self, function: Callable[[tf.Tensor], tf.Tensor], tensor: tf.Tensor) -> tf.Tensor:
         # Some items are computed twice where there is no equal share for each.
@@ -264,26 +274,23 @@ def joined(cfg: CFG) -> Iterator[World]:
         cfg: The `executor` section, `train.batch_size` and `accumulate` are used.
 
     Raises:
-        UserError: See `executor.strategy`; or if XLA shall compile an exchange.
+        UserError: See `executor.strategy`; or if XLA shall compile for several devices.
         FailedError: If the other processes are not heard of any more.
     """
     place = json.loads(os.environ.get("TF_CONFIG", "{}"))
     workers = place.get("cluster", {}).get("worker", [])
     devices = _devices(cfg)
     strategy = choose_strategy(cfg, len(workers) or None, "multi_worker", STRATEGIES, devices)
-    is_alone = strategy != "mirrored" and len(workers) <= 1
-    if cfg.executor.compile is True and cfg.executor.sync_batch_norm and not is_alone:
-        raise UserError(
-            "executor.compile=true: XLA cannot compile what executor.sync_batch_norm=true "
-            "exchanges. Turn one of them off."
-        )
     if strategy == "mirrored" and devices > 1:
+        _check_compiled(cfg, "executor.strategy=mirrored has several devices")
         with ExitStack() as stack:
             yield _Mirrored(devices, stack)
         return
     if len(workers) <= 1:
         yield World()
         return
+    if cfg.executor.sync_batch_norm:
+        _check_compiled(cfg, "executor.sync_batch_norm=true exchanges in each layer")
     _check_devices(devices)
     rank = int(place["task"]["index"])
     hosts = [worker.rpartition(":")[0] for worker in workers]
@@ -300,6 +307,14 @@ def _devices(cfg: CFG) -> int:
     found = gpus or tf.config.get_visible_devices("CPU")
     # One that was divided by the program that runs this counts as several.
     return sum(len(tf.config.get_logical_device_configuration(one) or [one]) for one in found)
+
+
+def _check_compiled(cfg: CFG, why: str) -> None:
+    if cfg.executor.compile is True:
+        raise UserError(
+            f"executor.compile=true: XLA compiles for one device alone, and {why}. Turn one of "
+            "them off."
+        )
 
 
 def _check_devices(devices: int) -> None:
