@@ -59,8 +59,8 @@ class TrainStep:
         self._part_size = self._batch_size // self._accumulate // self._world.replicas
         self._clip_norm = cfg.train.clip_norm
         self._seed = int(seeding.generator(cfg.run.seed, seeding.FRAMEWORK).integers(_SEEDS))
-        # Keras collects the losses that layers add in the layers: where devices take turns, layer by
-        # layer, it collects those of several.
+        # Keras collects the losses that layers add in the layers; where devices take turns, layer
+        # by layer, those of several.
         several = device.world.replicas > device.world.size
         self._mixes_losses = several and cfg.executor.sync_batch_norm
         self._at_once = 1
