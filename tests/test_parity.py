@@ -27,6 +27,11 @@ ITS_OWN = {
         *("executor/state.py:AveragedModel", "executor/state.py:GradScaler"),
         "executor/state.py:TrainState.generators",
         "executor/world.py:World.connect",
+        # Several replicas of a model in one process.
+        *(
+            f"executor/world.py:World.{name}"
+            for name in ("apart", "each", "first", "replica", "shares", "take_over", "together")
+        ),
         "model/keras_layers.py",
     },
 }

@@ -18,8 +18,9 @@ from conftest import QUIET, Ask, Create
 pytestmark = pytest.mark.slow
 
 STEPS = 50
-# Smooth, so that sums that are rounded otherwise stay close; and without normalisation, which would
-# see other batches. One has parameters that take no part; one breaks where an image is bright.
+# Smooth, so that sums that are rounded otherwise stay close; and all but one without normalisation,
+# which would see other batches. One has parameters that take no part; one breaks where an image is
+# bright.
 MODELS = {
     "pytorch": """
 import os
@@ -34,6 +35,19 @@ class Smooth(nn.Sequential):
             nn.Conv2d(in_channels, 16, 3, padding=1),
             nn.SiLU(),
             nn.Conv2d(16, 16, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(16, num_classes, 1),
+        )
+
+
+class Normed(nn.Sequential):
+    def __init__(self, num_classes, in_channels):
+        super().__init__(
+            nn.Conv2d(in_channels, 16, 3, padding=1, bias=False),
+            nn.BatchNorm2d(16),
+            nn.SiLU(),
+            nn.Conv2d(16, 16, 3, padding=1, bias=False),
+            nn.BatchNorm2d(16),
             nn.SiLU(),
             nn.Conv2d(16, num_classes, 1),
         )
@@ -72,6 +86,7 @@ import os
 
 import keras
 import tensorflow as tf
+from model.keras_layers import BatchNormalization
 
 
 class Smooth(keras.Sequential):
@@ -80,6 +95,21 @@ class Smooth(keras.Sequential):
             [
                 keras.layers.Conv2D(16, 3, padding="same", activation="silu", name="first"),
                 keras.layers.Conv2D(16, 3, padding="same", activation="silu", name="second"),
+                keras.layers.Conv2D(num_classes, 1, name="head"),
+            ]
+        )
+
+
+class Normed(keras.Sequential):
+    def __init__(self, num_classes, in_channels):
+        super().__init__(
+            [
+                keras.layers.Conv2D(16, 3, padding="same", use_bias=False, name="first"),
+                BatchNormalization(16, name="first_norm"),
+                keras.layers.Activation("silu"),
+                keras.layers.Conv2D(16, 3, padding="same", use_bias=False, name="second"),
+                keras.layers.BatchNormalization(epsilon=1e-5, name="second_norm"),
+                keras.layers.Activation("silu"),
                 keras.layers.Conv2D(num_classes, 1, name="head"),
             ]
         )
@@ -114,7 +144,18 @@ class GreedyOnOne(Smooth):
         return logits + tf.cast(tf.reduce_sum(much), logits.dtype)
 """,
 }
-STRATEGIES = {"pytorch": ["ddp", "fsdp"], "tensorflow": ["multi_worker"]}
+STRATEGIES = {"pytorch": ["ddp", "fsdp"], "tensorflow": ["multi_worker", "mirrored"]}
+# One process that has several devices: TensorFlow divides a CPU before it runs.
+DIVIDED = """
+import sys
+import tensorflow as tf
+from main import run
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+parts = [tf.config.LogicalDeviceConfiguration()] * int(sys.argv.pop(1))
+tf.config.set_logical_device_configuration(cpu, parts)
+sys.exit(run())
+"""
 SETTINGS = [
     "model.target=model.mine:Smooth",
     *("executor.precision=fp32", f"train.max_steps={STEPS}", "train.epochs=1000"),
@@ -140,12 +181,17 @@ def strategies(framework: str) -> list[str]:
 
 
 def started(python: Path, processes: int, *words: str, restarts: int = 0) -> list[str]:
-    """Return the command that trains with so many processes; 0: in this one, without `launch`."""
+    """Return the command that trains with so many processes; 0: in this one, without `launch`.
+
+    With the strategy `mirrored` they are the devices of one process.
+    """
     settings = dict(word.split("=", 1) for word in (*SETTINGS, *words))  # the later one counts
     given = [f"{name}={value}" for name, value in settings.items()]
     training = ["train", "--config", "configs/debug.yaml", *given]
     if processes == 0:
         return [str(python), "main.py", *training]
+    if settings.get("executor.strategy") == "mirrored":
+        return [str(python), "-c", DIVIDED, str(processes), *training]
     launch = ["launch", "--processes", str(processes), "--restarts", str(restarts), "--"]
     return [str(python), "main.py", *launch, *training]
 
@@ -204,6 +250,13 @@ def losses(run: Path) -> list[float | None]:
     return [row["loss"] for row in rows if row["split"] == "train"]
 
 
+def numbers(run: Path) -> list[tuple[float, float, float]]:
+    """Return loss, gradient norm and learning rate of each step."""
+    rows = map(json.loads, (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    names = ("loss", "grad_norm", "learning_rate")
+    return [tuple(row[name] for name in names) for row in rows if row["split"] == "train"]
+
+
 def values(run: Path) -> dict[str, float]:
     content: dict[str, float] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     assert content.pop("split") == "validation"
@@ -232,6 +285,41 @@ def test_several_processes_compute_what_one_does(
         together = trained(processes, strategy)
         assert losses(together) == pytest.approx(losses(alone), rel=1e-5)
         assert values(together) == pytest.approx(values(alone), rel=1e-4)
+
+
+def test_learning_rates_mean_the_same_for_any_number_of_processes(
+    train: Train, strategies: list[str], tmp_path: Path
+):
+    """With plain gradient descent: Adam would forgive gradients that are too large by a factor."""
+    descent = "train.optimizer={target: sgd, learning_rate: 0.5, momentum: 0.9}"
+    words = [descent, "train.max_steps=20", "train.accumulate=2"]
+    assert train(tmp_path / "alone", 0, *words).returncode == 0
+    alone = numbers(tmp_path / "alone")
+    assert alone[-1][0] < 0.9 * alone[0][0]
+    for strategy in strategies:
+        done = train(tmp_path / strategy, 2, *words, f"executor.strategy={strategy}")
+        assert done.returncode == 0, done.stderr
+        for together, expected in zip(numbers(tmp_path / strategy), alone, strict=True):
+            assert together == pytest.approx(expected, rel=1e-4)
+
+
+def test_synchronised_normalisation_sees_what_that_of_one_process_sees(
+    train: Train, strategies: list[str], tmp_path: Path
+):
+    normed = "model.target=model.mine:Normed"
+    together = [normed, "executor.sync_batch_norm=true"]
+    done = train(tmp_path / "alone", 0, *together)
+    assert done.returncode == 0, done.stderr
+    assert "sync_batch_norm has nothing to do: the whole batch is in one place" in done.stderr
+    alone = losses(tmp_path / "alone")
+    for strategy in strategies:
+        done = train(tmp_path / strategy, 2, *together, f"executor.strategy={strategy}")
+        assert done.returncode == 0, done.stderr
+        assert "2 batch normalisations see the batches of all 2" in done.stderr
+        assert losses(tmp_path / strategy) == pytest.approx(alone, rel=1e-5)
+        assert values(tmp_path / strategy) == pytest.approx(values(tmp_path / "alone"), rel=1e-4)
+    assert train(tmp_path / "apart", 2, normed).returncode == 0
+    assert losses(tmp_path / "apart") != pytest.approx(alone, rel=1e-3)
 
 
 def test_what_is_evaluated_by_several_is_counted_once(trained: Callable[..., Path], train: Train):
@@ -368,6 +456,25 @@ def test_what_cannot_be_is_refused_before_anything_starts(
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert re.search(rf"error: {message}", done.stderr)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train.batch_size=3"], "train.batch_size=3 cannot be split over 2 devices"),
+        (["executor.compile=true"], "executor.compile=true: XLA compiles for one device alone"),
+    ],
+)
+def test_devices_of_one_process_refuse_what_they_cannot_do(
+    train: Train, strategies: list[str], tmp_path: Path, words: list[str], message: str
+):
+    if "mirrored" not in strategies:
+        pytest.skip("each process has one device")
+    done = train(tmp_path / "run", 2, "executor.strategy=mirrored", *words)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert f"error: {message}" in done.stderr
     assert not (tmp_path / "run").exists()
 
 

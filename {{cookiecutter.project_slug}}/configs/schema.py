@@ -210,12 +210,15 @@ class Executor(Section):
     """auto: a GPU if there is one."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Numbers in the forward and backward pass; auto: bf16 where the hardware computes in it."""
-    strategy: Literal["auto", "single", "ddp", "fsdp", "multi_worker"] = "auto"
-    """How the work is spread; auto: over all processes that were launched together.
+    strategy: Literal["auto", "single", "ddp", "fsdp", "mirrored", "multi_worker"] = "auto"
+    """How the work is spread; auto: over all processes that were launched together; without several
+    of them over all GPUs that TensorFlow sees, or on one device.
 
     single: one process on one device; ddp (PyTorch) and multi_worker (TensorFlow): each process has
     the whole model and takes a share of every batch; fsdp (PyTorch): each has a part of the model,
-    too (FSDP2)."""
+    too (FSDP2); mirrored (TensorFlow): one process does the same on each of its GPUs."""
+    sync_batch_norm: bool = False
+    """Batch normalisation sees the whole batch, or the share of one process or GPU (false)."""
     timeout_minutes: PositiveFloat = 10.0
     """How long processes wait for each other before they count as lost."""
     channels_last: bool = True

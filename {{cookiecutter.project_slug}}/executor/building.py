@@ -8,6 +8,7 @@ from configs.schema import CFG
 from configs.targets import positional
 from dataloader.source import IGNORE_INDEX
 from executor.device import Device
+from executor.normalising import synchronise
 from executor.parts import (
     MODEL_KIND,
     OPTIMIZER_KIND,
@@ -74,7 +75,7 @@ def build_state(
     """Return the state of a run before its first step.
 
     Args:
-        cfg: `model`, `train` and `run.seed` are used.
+        cfg: `model`, `train`, `executor.sync_batch_norm` and `run.seed` are used.
         class_names: One for each class.
         total_steps: Offered to the schedule.
         device: Where the model lives.
@@ -85,6 +86,8 @@ def build_state(
     model = build_model(cfg, class_names, device)
     build_twin = partial(build_model, without_initial_weights(cfg), class_names, device)
     ema = moving_average(model, cfg.train.ema_decay, build_twin)
+    if cfg.executor.sync_batch_norm and device.world.replicas > 1:
+        synchronise(model)
     spread(model, ema, device)
     parameters = trained_parameters(model)
     if not parameters:

@@ -5,8 +5,13 @@ from collections.abc import Collection
 from configs.schema import CFG
 from utils.errors import UserError
 
+IN_ONE_PROCESS = ("single", "mirrored")
+"""Strategies that no launcher is needed for; the others work with one process, too."""
 
-def choose_strategy(cfg: CFG, launched: int | None, default: str, known: Collection[str]) -> str:
+
+def choose_strategy(
+    cfg: CFG, launched: int | None, default: str, known: Collection[str], devices: int = 1
+) -> str:
     """Return the strategy to use.
 
     Args:
@@ -14,6 +19,7 @@ def choose_strategy(cfg: CFG, launched: int | None, default: str, known: Collect
         launched: How many processes a launcher started for this training; None without one.
         default: What `auto` means under a launcher.
         known: The strategies that the framework has, "single" among them.
+        devices: How many devices one process alone can train on at once.
 
     Raises:
         UserError: If the framework does not have it, it does not go with how the process was
@@ -25,30 +31,40 @@ def choose_strategy(cfg: CFG, launched: int | None, default: str, known: Collect
             f"executor.strategy={wanted}: this framework has no such strategy. "
             f"Expected: auto, {', '.join(known)}."
         )
-    if launched is None:
-        if wanted not in ("auto", "single"):
-            raise UserError(
-                f"executor.strategy={wanted} needs several processes, and this one was started "
-                "alone. Start them with python main.py launch, or take auto."
-            )
-        return "single"
-    strategy = default if wanted == "auto" else wanted
-    if strategy == "single" and launched > 1:
-        others = [name for name in known if name != "single"]
+    strategy = _automatic(launched, default, devices) if wanted == "auto" else wanted
+    if strategy not in IN_ONE_PROCESS and launched is None:
         raise UserError(
-            f"executor.strategy=single, but {launched} processes were launched: each would train "
-            f"the whole. Start one process{', or take ' + ' or '.join(others) if others else ''}."
+            f"executor.strategy={wanted} needs several processes, and this one was started "
+            "alone. Start them with python main.py launch, or take auto."
         )
-    _check_batch(cfg, launched)
+    if strategy in IN_ONE_PROCESS and launched is not None and launched > 1:
+        others = " or ".join(name for name in known if name not in IN_ONE_PROCESS)
+        raise UserError(
+            f"executor.strategy={strategy}, but {launched} processes were launched: each would "
+            f"train the whole. Start one process{f', or take {others}' if others else ''}."
+        )
+    if strategy == "mirrored":
+        _check_batch(cfg, devices, "devices")
+    else:
+        _check_batch(cfg, launched or 1, "processes")
     return strategy
 
 
-def _check_batch(cfg: CFG, processes: int) -> None:
+def _automatic(launched: int | None, default: str, devices: int) -> str:
+    """Return what `auto` means."""
+    if launched is not None and launched > 1:
+        return default
+    if devices > 1:
+        return "mirrored"
+    return "single" if launched is None else default
+
+
+def _check_batch(cfg: CFG, shares: int, what: str) -> None:
     batch, accumulate = cfg.train.batch_size, cfg.train.accumulate
-    if batch % (processes * accumulate):
-        least = processes * accumulate
+    if batch % (shares * accumulate):
+        least = shares * accumulate
         raise UserError(
-            f"train.batch_size={batch} cannot be split over {processes} processes with "
+            f"train.batch_size={batch} cannot be split over {shares} {what} with "
             f"train.accumulate={accumulate}: it is the size of the whole batch and must be a "
             f"multiple of {least}, for example {-(-batch // least) * least}."
         )

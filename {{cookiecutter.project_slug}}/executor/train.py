@@ -18,6 +18,7 @@ from executor.fitting import Fitting
 from executor.judge import Judge
 from executor.lock import claimed, locked
 from executor.mishaps import WatchedSteps
+from executor.normalising import normalisations
 from executor.outputs import outputs
 from executor.plan import Plan
 from executor.profiling import profiling
@@ -163,8 +164,9 @@ def _announce(
     """Say what was decided."""
     height, width = cfg.data.image_size
     total, trained = count(state.model)
-    processes = device.world.size
-    micro = cfg.train.batch_size // cfg.train.accumulate // processes
+    replicas = device.world.replicas
+    micro = cfg.train.batch_size // cfg.train.accumulate // replicas
+    one, several = ("process", "processes") if device.world.size == replicas else ("", "devices")
     log.info("device    %s", device)
     log.info("spread    %s", device.world)
     log.info(
@@ -178,13 +180,23 @@ def _announce(
         "model     %s: %s parameters, %s trained", cfg.model.target, f"{total:,}", f"{trained:,}"
     )
     log.info(
-        "batch     %d = %d samples x %d accumulated x %d process%s; %d steps",
+        "batch     %d = %d samples x %d accumulated x %d %s; %d steps",
         cfg.train.batch_size,
         micro,
         cfg.train.accumulate,
-        processes,
-        "es" if processes > 1 else "",
+        replicas,
+        several if replicas > 1 else one,
         plan.total_steps,
     )
+    if cfg.executor.sync_batch_norm:
+        log.info("norm      %s", _normalised(len(normalisations(state.model)), replicas))
     log.info("start     %s, seed %d", origin, cfg.run.seed)
     log.info("writes    %s", storage.shown(storage.resolve(cfg.run.dir)))
+
+
+def _normalised(layers: int, replicas: int) -> str:
+    """Say what `executor.sync_batch_norm` does."""
+    if layers and replicas > 1:
+        return f"{layers} batch normalisations see the batches of all {replicas}"
+    why = "the whole batch is in one place" if layers else "the model has no batch normalisation"
+    return f"executor.sync_batch_norm has nothing to do: {why}"

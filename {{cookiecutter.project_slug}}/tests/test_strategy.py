@@ -11,9 +11,13 @@ from utils.errors import UserError
 KNOWN = ("single", "ddp", "fsdp")
 
 
-def chosen(launched: int | None, *words: str, known: tuple[str, ...] = KNOWN) -> str:
-    default = "ddp" if "ddp" in known else "single"
-    return choose_strategy(load_config(None, words), launched, default, known)
+WITH_MIRRORED = ("single", "mirrored", "multi_worker")
+
+
+def chosen(
+    launched: int | None, *words: str, known: tuple[str, ...] = KNOWN, devices: int = 1
+) -> str:
+    return choose_strategy(load_config(None, words), launched, known[-1], known, devices)
 
 
 @pytest.mark.parametrize(
@@ -22,10 +26,10 @@ def chosen(launched: int | None, *words: str, known: tuple[str, ...] = KNOWN) ->
         (None, [], "single"),
         (None, ["executor.strategy=single"], "single"),
         (1, ["executor.strategy=single"], "single"),
-        (1, [], "ddp"),
-        (4, [], "ddp"),
-        (4, ["executor.strategy=fsdp"], "fsdp"),
-        (2, ["train.batch_size=12", "train.accumulate=3"], "ddp"),
+        (1, [], "fsdp"),
+        (4, [], "fsdp"),
+        (4, ["executor.strategy=ddp"], "ddp"),
+        (2, ["train.batch_size=12", "train.accumulate=3"], "fsdp"),
     ],
 )
 def test_choice(launched: int | None, words: list[str], strategy: str) -> None:
@@ -46,10 +50,45 @@ def test_choice(launched: int | None, words: list[str], strategy: str) -> None:
 )
 def test_refusals(launched: int | None, words: list[str], message: str | None) -> None:
     if message is None:
-        assert chosen(launched, *words) == "ddp"
+        assert chosen(launched, *words) == "fsdp"
         return
     with pytest.raises(UserError, match=re.escape(message)):
         chosen(launched, *words)
+
+
+@pytest.mark.parametrize(
+    ("launched", "devices", "words", "strategy"),
+    [
+        (None, 1, [], "single"),
+        (None, 4, [], "mirrored"),
+        (None, 4, ["executor.strategy=single"], "single"),
+        (None, 1, ["executor.strategy=mirrored"], "mirrored"),
+        (1, 1, [], "multi_worker"),
+        (1, 4, [], "mirrored"),
+        (2, 4, [], "multi_worker"),
+        (None, 3, ["train.batch_size=32", "executor.strategy=single"], "single"),
+    ],
+)
+def test_one_process_uses_all_of_its_devices(
+    launched: int | None, devices: int, words: list[str], strategy: str
+) -> None:
+    assert chosen(launched, *words, known=WITH_MIRRORED, devices=devices) == strategy
+
+
+@pytest.mark.parametrize(
+    ("launched", "devices", "words", "message"),
+    [
+        (None, 3, ["train.batch_size=32"], "over 3 devices with train.accumulate=1"),
+        (None, 2, ["train.batch_size=4", "train.accumulate=4"], "multiple of 8"),
+        (2, 2, ["executor.strategy=mirrored"], "Start one process, or take multi_worker."),
+        (None, 2, ["executor.strategy=multi_worker"], "needs several processes"),
+    ],
+)
+def test_devices_that_do_not_fit_are_refused(
+    launched: int | None, devices: int, words: list[str], message: str
+) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        chosen(launched, *words, known=WITH_MIRRORED, devices=devices)
 
 
 def test_a_framework_without_a_strategy_says_so() -> None:

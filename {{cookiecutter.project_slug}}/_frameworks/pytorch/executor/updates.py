@@ -102,11 +102,10 @@ def _build(
     learning_rate: float,
     **settings: Any,
 ) -> Optimizer:
-    fused = all(
-        parameter.device.type in _FUSED_DEVICES and parameter.is_floating_point()
-        for group in groups
-        for parameter in group["params"]
-    )
+    parameters = [parameter for group in groups for parameter in group["params"]]
+    fused = all(p.device.type in _FUSED_DEVICES and p.is_floating_point() for p in parameters)
+    if optimizer_class is torch.optim.SGD and any(hasattr(p, "full_tensor") for p in parameters):
+        fused = False  # PyTorch's kernel does not know parameters that are spread over processes
     factory = without_compiler(optimizer_class)
     optimizer: Optimizer = factory(groups, lr=learning_rate, fused=fused or None, **settings)
     return optimizer

@@ -87,7 +87,7 @@ class Device:
                 return tf.cast(model(self.images(images), training=False), tf.float32)
 
             self._forward[id(model)] = tf.function(
-                forward,
+                lambda images: self.world.apart(forward, images),
                 input_signature=[tf.TensorSpec([None, *self._size, 3], tf.uint8)],
                 autograph=False,
                 jit_compile=self._compile or None,

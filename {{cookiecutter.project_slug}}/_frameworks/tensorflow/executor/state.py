@@ -81,13 +81,18 @@ class AveragedModel:
     def update_parameters(self, model: Model) -> None:
         """Move the average towards the model; the first time it becomes equal."""
         rate = tf.where(self.n_averaged == 0, 1.0, self._rate)
+        # Where there are several devices, each moves its own copy.
+        update = tf.distribute.get_strategy().extended.update
         for average, variable in zip(self.module.weights, model.weights, strict=True):
-            if keras.backend.is_float_dtype(variable.dtype):
-                change = (variable.value - average.value) * tf.cast(rate, variable.dtype)
-                average.assign_add(change)
-            else:
-                average.assign(variable)
+            update(average.value, _moved, args=(variable.value, rate))
         self.n_averaged.assign_add(1)
+
+
+def _moved(average: tf.Variable, variable: tf.Variable, rate: tf.Tensor) -> None:
+    if average.dtype.is_floating:
+        average.assign_add((variable - average) * tf.cast(rate, average.dtype))
+    else:
+        average.assign(variable)
 
 
 @dataclass

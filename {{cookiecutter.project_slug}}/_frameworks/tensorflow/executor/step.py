@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import compress
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -16,13 +17,14 @@ from executor.state import TrainState
 from executor.values import LeftOut, StepValues
 from executor.ways import Timing, timed
 from utils import seeding
+from utils.errors import UserError
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 # A call cannot be interrupted, so it takes as many steps as fit into this time, and at least one.
 _CALL_SECONDS = 0.25
 _SEEDS = (1 << 31) - 2  # Keras takes the states of its generators modulo this number
-_RANK_SEEDS = 1 << 26  # so far apart that no process draws the numbers of another
+_REPLICA_SEEDS = 1 << 26  # so far apart that no replica draws the numbers of another
 _DRAWS_A_STEP = 1 << 16  # from one generator; more would repeat those of the next
 
 
@@ -50,13 +52,18 @@ class TrainStep:
         self._statistics = list(state.model.non_trainable_weights)
         self._generators = state.generators
         self._world = device.world
-        # Each process sees other samples; with averaged statistics all have the same model.
+        self._world.take_over(state.optimizer)
+        # Each replica sees other samples; with averaged statistics all have the same model.
         self._averaged = [v for v in self._statistics if v.dtype.startswith(("float", "bfloat"))]
         self._batch_size = cfg.train.batch_size
         self._accumulate = cfg.train.accumulate
+        self._part_size = self._batch_size // self._accumulate // self._world.replicas
         self._clip_norm = cfg.train.clip_norm
         self._seed = int(seeding.generator(cfg.run.seed, seeding.FRAMEWORK).integers(_SEEDS))
-        self._seed += device.world.rank * _RANK_SEEDS
+        # Keras collects the losses that layers add in the layers; where devices take turns, layer
+        # by layer, those of several.
+        several = device.world.replicas > device.world.size
+        self._mixes_losses = several and cfg.executor.sync_batch_norm
         self._at_once = 1
         self._learning: list[bool] = []  # which parameters have a gradient; known once traced
         signature = [
@@ -157,15 +164,14 @@ class TrainStep:
             first: int64 [], the number of the first, counted from 0.
         """
         count = tf.size(rates)
-        size = self._batch_size // self._accumulate // self._world.size
-        parts = (-1, self._accumulate, size)
-        images = tf.reshape(images, (*parts, *images.shape[1:]))
-        masks = tf.reshape(masks, (*parts, *masks.shape[1:]))
+        share = self._batch_size // self._world.size
+        images = tf.reshape(images, (-1, share, *images.shape[1:]))
+        masks = tf.reshape(masks, (-1, share, *masks.shape[1:]))
 
         def step(
             i: tf.Tensor, _: tf.Tensor, results: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            self._seed_generators(first + tf.cast(i, tf.int64))
+            self._world.each(self._seed_generators, first + tf.cast(i, tf.int64))
             is_good, row = self._step(images[i], masks[i], rates[i])
             return i + 1, is_good, tf.tensor_scatter_nd_update(results, [[i]], [row])
 
@@ -180,24 +186,32 @@ class TrainStep:
     def _step(
         self, images: tf.Tensor, masks: tf.Tensor, rate: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Do one step with its accumulation steps' images and masks [parts, B, ...]."""
-        scaler = self._state.scaler
-        before = [tf.identity(variable.value) for variable in self._statistics]
+        """Do one step with this process's share of its images and masks [B, ...]."""
+        each = self._world.each
+        images, masks = self._world.shares(images), self._world.shares(masks)
+        before = each(self._read, self._statistics)
         total, gradients = self._agreed(*self._gradients(images, masks))
-        gradients = scaler.unscale(gradients)
-        norm = tf.linalg.global_norm(gradients)
+        gradients = each(self._state.scaler.unscale, gradients)
+        norms = each(tf.linalg.global_norm, gradients)
+        total, norm = self._world.first((total, norms))
 
         def update() -> tf.Tensor:
-            self._update(gradients, norm, rate)
+            self._update(gradients, norms, rate)
             return tf.constant(True)
 
         def restore() -> tf.Tensor:
-            for variable, value in zip(self._statistics, before, strict=True):
-                variable.assign(value)
+            each(self._assign, self._statistics, before)
             return tf.constant(False)
 
         is_good = self._is_good(total, norm)
         return tf.cond(is_good, update, restore), tf.stack([total, norm])
+
+    def _read(self, variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
+        return [tf.identity(variable.value) for variable in variables]
+
+    def _assign(self, variables: Sequence[keras.Variable], values: Sequence[tf.Tensor]) -> None:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
 
     def _is_good(self, loss: Any, norm: Any) -> Any:
         """Tell whether a step's loss and gradient norm, tensors or numbers, are finite."""
@@ -205,36 +219,45 @@ class TrainStep:
         value = loss if self._state.scaler.is_enabled() else loss + norm
         return tf.math.is_finite(value) if tf.is_tensor(value) else math.isfinite(value)
 
-    def _gradients(self, images: tf.Tensor, masks: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Add up the gradient of a batch, a part at a time, and return it with the mean loss."""
+    def _gradients(self, images: Any, masks: Any) -> tuple[Any, Any]:
+        """Return mean loss and gradient of each replica's share of a batch."""
+        together = self._world.together
         if self._accumulate == 1:
-            return self._part(images[0], masks[0])
+            total, sums = together(self._part, images, masks)
+            return total, sums
 
-        def add(
-            i: tf.Tensor, total: tf.Tensor, sums: Sequence[tf.Tensor]
-        ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-            loss, gradients = self._part(images[i], masks[i])
-            return i + 1, total + loss, [s + g for s, g in zip(sums, gradients, strict=True)]
+        def add(i: tf.Tensor, total: Any, sums: Any) -> tuple[tf.Tensor, Any, Any]:
+            return (i + 1, *together(self._with_part, i, images, masks, total, sums))
 
-        zeros = [tf.zeros(v.shape, v.dtype) for v in self._parameters]
+        zeros = together(lambda: [tf.zeros(v.shape, v.dtype) for v in self._parameters])
         _, total, sums = tf.while_loop(
             lambda i, *_: i < self._accumulate,
             add,
-            (0, tf.zeros(()), zeros),
+            (0, together(lambda: tf.zeros(())), zeros),
             parallel_iterations=1,
         )
         return total, sums
 
-    def _agreed(
-        self, total: tf.Tensor, gradients: Sequence[tf.Tensor]
+    def _with_part(
+        self,
+        i: tf.Tensor,
+        images: tf.Tensor,
+        masks: tf.Tensor,
+        total: tf.Tensor,
+        sums: Sequence[tf.Tensor],
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Return all processes' mean loss and gradient, and give all their mean statistics."""
-        if self._world.size == 1:
+        """Add loss and gradient of an accumulation step to those of the ones before."""
+        part = slice(i * self._part_size, (i + 1) * self._part_size)
+        loss, gradients = self._part(images[part], masks[part])
+        return total + loss, [s + g for s, g in zip(sums, gradients, strict=True)]
+
+    def _agreed(self, total: Any, gradients: Sequence[Any]) -> tuple[Any, list[Any]]:
+        """Return all replicas' mean loss and gradient, and give all their mean statistics."""
+        if self._world.replicas == 1:
             return total, list(gradients)
         statistics = [variable.value for variable in self._averaged]
         total, *rest = self._world.average([total, *gradients, *statistics])
-        for variable, value in zip(self._averaged, rest[len(gradients) :], strict=True):
-            variable.assign(value)
+        self._world.each(self._assign, self._averaged, rest[len(gradients) :])
         return total, rest[: len(gradients)]
 
     def _gradients_of_part(
@@ -244,7 +267,7 @@ class TrainStep:
         with tf.GradientTape() as tape:
             logits = self._state.model(self._device.images(images), training=True)
             loss = self._loss(tf.cast(logits, tf.float32), self._device.masks(masks))
-            loss = tf.add_n([tf.ensure_shape(loss, ()), *self._state.model.losses])
+            loss = tf.add_n([tf.ensure_shape(loss, ()), *self._losses_of_layers()])
             loss /= self._accumulate
             scaled = self._state.scaler.scale(loss)
         variables = [v.value for v in self._parameters]
@@ -255,32 +278,51 @@ class TrainStep:
         )
         return loss, [tf.convert_to_tensor(gradient) for gradient in zeros]
 
-    def _update(self, gradients: Sequence[tf.Tensor], norm: tf.Tensor, rate: tf.Tensor) -> None:
+    def _losses_of_layers(self) -> list[tf.Tensor]:
+        """Return what layers add to the loss, such as the decay of their weights.
+
+        Raises:
+            UserError: If it is not known which device's they are.
+        """
+        model = self._state.model
+        if self._mixes_losses and any(layer._losses for layer in model._flatten_layers()):
+            raise UserError(
+                "a layer of the model adds a loss of its own (add_loss), which Keras mixes up "
+                "between devices where executor.sync_batch_norm=true lets them take turns. Take "
+                "executor.strategy=multi_worker or single, or executor.sync_batch_norm=false."
+            )
+        losses: list[tf.Tensor] = model.losses
+        return losses
+
+    def _update(self, gradients: Sequence[Any], norms: Any, rate: tf.Tensor) -> None:
         """Change everything that a step changes, but what the model itself changed."""
         state = self._state
+        state.optimizer.learning_rate.assign(rate)
 
         def apply() -> None:
-            factor = None
-            if self._clip_norm is not None:
-                factor = tf.minimum(self._clip_norm / (norm + 1e-6), 1.0)
-            clipped = [g if factor is None else g * factor for g in gradients]
-            state.optimizer.learning_rate.assign(rate)
-            # Parameters without a gradient are left alone, neither moved by momentum nor decayed.
-            state.optimizer.apply(
-                list(compress(clipped, self._learning)),
-                list(compress(self._parameters, self._learning)),
-            )
+            self._world.each(self._apply, gradients, norms)
 
         if state.scaler.is_enabled():
-            is_finite = tf.math.is_finite(norm)
+            is_finite = tf.math.is_finite(self._world.first(norms))
             tf.cond(is_finite, apply, lambda: None)
             state.scaler.update(is_finite)
         else:
             apply()
         state.after_update()
 
+    def _apply(self, gradients: Sequence[tf.Tensor], norm: tf.Tensor) -> None:
+        if self._clip_norm is not None:
+            factor = tf.minimum(self._clip_norm / (norm + 1e-6), 1.0)
+            gradients = [gradient * factor for gradient in gradients]
+        # Parameters without a gradient are left alone, neither moved by momentum nor decayed.
+        self._state.optimizer.apply(
+            list(compress(gradients, self._learning)),
+            list(compress(self._parameters, self._learning)),
+        )
+
     def _seed_generators(self, step: tf.Tensor) -> None:
         """Let the model's random draws follow from the seed and the step, whatever came before."""
+        own = self._seed + self._world.replica() * _REPLICA_SEEDS
         for number, state in enumerate(self._generators):
-            start = (self._seed + step) % _SEEDS
+            start = (own + step) % _SEEDS
             state.assign(tf.stack([start, tf.constant(number * _DRAWS_A_STEP, tf.int64)]))

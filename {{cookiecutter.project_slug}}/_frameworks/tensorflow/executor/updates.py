@@ -89,6 +89,8 @@ class _Adam(Optimizer):
         super().__init__(float(learning_rate), weight_decay=weight_decay, name="adam")
         self._betas = (beta1, beta2)
         self._epsilon = epsilon
+        self._rate: tf.Tensor | None = None
+        self._margin: tf.Tensor | None = None
 
     def build(self, variables: Sequence[Parameter]) -> None:
         self.exclude_from_weight_decay([v for v in variables if len(v.shape) <= 1])
@@ -109,7 +111,7 @@ class _Adam(Optimizer):
         self._rate = tf.cast(self.learning_rate, tf.float64) * root / correct1
         self._margin = self._epsilon * root
         super().apply(grads, trainable_variables)
-        del self._rate, self._margin
+        self._rate = self._margin = None  # a tensor of a graph must not outlive it
 
     def update_step(self, gradient: tf.Tensor, variable: Parameter, learning_rate: Any) -> None:
         number = self._get_variable_index(variable)

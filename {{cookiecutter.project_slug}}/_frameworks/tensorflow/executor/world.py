@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,21 @@ import tensorflow as tf
 
 from configs.schema import CFG
 from executor.strategy import choose_strategy
+from executor.updates import Optimizer
 from utils.errors import FailedError, StoppedAtOnceError, UserError
 
-STRATEGIES = ("single", "multi_worker")
+STRATEGIES = ("single", "mirrored", "multi_worker")
+
+# Settings of Keras' optimizers that make them update under a condition.
+_CONDITIONS = ("gradient_accumulation_steps", "ema_overwrite_frequency", "inner_optimizer")
 
 
 class World:
-    """The processes of one training: their number, and which of them this is."""
+    """The processes of one training: their number, and which of them this is.
+
+    Each computes on one device, so what is said here of a replica, which is a model that sees a
+    share of every batch, holds for a process; `_Mirrored` is a process that has several.
+    """
 
     def __init__(
         self,
@@ -52,6 +60,11 @@ class World:
     def is_first(self) -> bool:
         """Whether this is the process that writes and prints."""
         return self.rank == 0
+
+    @property
+    def replicas(self) -> int:
+        """In how many shares all processes together take a batch."""
+        return self.size
 
     def connect(self, timeout_minutes: float) -> None:
         """Meet the others; TensorFlow wants it before it computes anything, but after its settings.
@@ -97,12 +110,64 @@ class World:
             return [content]
         return [self._sent_by(rank, content) for rank in range(self.size)]
 
-    def average(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Return the means of tensors over the processes; inside of a traced function."""
-        if self.size == 1:
-            return list(tensors)
+    def each(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function for each replica of this process; inside of a traced function.
 
+        Args:
+            function: It may change variables.
+            arguments: What `shares`, `average` or this returned, or what is the same for all.
+
+        Returns:
+            What the function returns, for each replica its own; `first` gives that of one.
+        """
+        return function(*arguments)
+
+    def together(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Do as `each` for a function that may exchange tensors with all other replicas.
+
+        Of variables it may change running statistics and the states of random generators.
+        """
+        return (
+            function(*arguments) if self._engine is None else self._engine.run(function, arguments)
+        )
+
+    def first(self, values: Any) -> Any:
+        """Return the first replica's of what `each`, `together` or `average` returned."""
+        return values
+
+    def replica(self) -> int:
+        """Return which replica of all processes runs; inside of a function that `each` calls."""
+        return self.rank
+
+    def shares(self, tensor: tf.Tensor) -> Any:
+        """Return for each replica of this process an equal share of a tensor, in order."""
+        return tensor
+
+    def average(self, tensors: Sequence[Any]) -> list[Any]:
+        """Return the means over all replicas of tensors; inside of a traced function.
+
+        Args:
+            tensors: What `each` or `together` returned, or variables.
+
+        Returns:
+            The means, for each replica on its own device.
+        """
+        if self.replicas == 1:
+            return list(tensors)
         return list(self._exchanged(tf.distribute.ReduceOp.MEAN, tensors))
+
+    def take_over(self, optimizer: Optimizer) -> None:
+        """Let an optimizer take gradients that are the same for all replicas as they are."""
+
+    def apart(self, function: Callable[[tf.Tensor], tf.Tensor], tensor: tf.Tensor) -> tf.Tensor:
+        """Return what a function makes of a tensor, computed in shares by this process's replicas.
+
+        Args:
+            function: Maps [B, ...] to [B, ...], each item apart.
+            tensor: [B, ...], B 1 or more.
+        """
+        result: tf.Tensor = function(tensor)
+        return result
 
     def _added(self, array: tf.Tensor) -> tf.Tensor:
         return self._exchanged(tf.distribute.ReduceOp.SUM, [array])[0]
@@ -126,6 +191,88 @@ class World:
         return self.sum(words).tobytes()[:length]
 
 
+class _Mirrored(World):
+    """A process that trains on several devices, each with a copy of all variables."""
+
+    def __init__(self, devices: int, stack: ExitStack) -> None:
+        """Describe it.
+
+        Args:
+            devices: How many devices it has.
+            stack: Is closed when the training is over.
+        """
+        super().__init__("mirrored")
+        self._devices = devices
+        self._stack = stack
+
+    def __str__(self) -> str:
+        return f"{self.strategy}, {self._devices} devices"
+
+    @property
+    def replicas(self) -> int:
+        return self._devices
+
+    def connect(self, timeout_minutes: float) -> None:
+        """Let all variables from here on be made on each device."""
+        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        self._engine = tf.distribute.MirroredStrategy([device.name for device in devices])
+        self._stack.enter_context(self._engine.scope())
+        self._stack.enter_context(tf.variable_creator_scope(_made))
+
+    def each(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return self._engine.run(function, arguments)
+
+    def first(self, values: Any) -> Any:
+        return tf.nest.map_structure(self._first, values)
+
+    def replica(self) -> int:
+        number = tf.distribute.get_replica_context().replica_id_in_sync_group
+        return int(tf.get_static_value(number))
+
+    def shares(self, tensor: tf.Tensor) -> Any:
+        parts = tf.split(tensor, self._devices)
+        return self._engine.run(lambda: tf.identity(parts[self.replica()]))
+
+    def take_over(self, optimizer: Optimizer) -> None:
+        # Keras adds up what the devices give, which is the mean of all already.
+        if not hasattr(optimizer, "_all_reduce_sum_gradients"):
+            raise UserError(
+                f"executor.strategy=mirrored does not know how {type(optimizer).__name__} of this "
+                "version of Keras adds up gradients. Take executor.strategy=single."
+            )
+        optimizer._all_reduce_sum_gradients = list
+        for name in _CONDITIONS:
+            if getattr(optimizer, name, None):
+                raise UserError(
+                    f"train.optimizer.{name} does not go with executor.strategy=mirrored, whose "
+                    "devices cannot meet inside of a condition. Leave it out: train.accumulate and "
+                    "train.ema_decay do the same; or take executor.strategy=single."
+                )
+
+    def apart(self, function: Callable[[tf.Tensor], tf.Tensor], tensor: tf.Tensor) -> tf.Tensor:
+        # Some items are computed twice where there is no equal share for each.
+        count = tf.shape(tensor)[0]
+        places = tf.range(-(-count // self._devices) * self._devices)
+        filled = tf.gather(tensor, tf.minimum(places, count - 1))
+        results = self._engine.run(function, args=(self.shares(filled),))
+        return tf.concat(self._engine.experimental_local_results(results), axis=0)[:count]
+
+    def _first(self, value: Any) -> Any:
+        return self._engine.experimental_local_results(value)[0]
+
+
+def _made(make: Callable[..., Any], **settings: Any) -> Any:
+    """Make a variable for several devices: what training does not learn, each changes by itself.
+
+    These are running statistics and the states of random generators. Outside of `each` the first
+    device's are read, and all are written.
+    """
+    if not settings.get("trainable", True):
+        settings["synchronization"] = tf.VariableSynchronization.ON_READ
+        settings["aggregation"] = tf.VariableAggregation.ONLY_FIRST_REPLICA
+    return make(**settings)
+
+
 @contextmanager
 def joined(cfg: CFG) -> Iterator[World]:
     """Join the processes that were launched together, as TF_CONFIG says; leave them in the end.
@@ -134,15 +281,24 @@ def joined(cfg: CFG) -> Iterator[World]:
         cfg: The `executor` section, `train.batch_size` and `accumulate` are used.
 
     Raises:
-        UserError: See `executor.strategy`.
+        UserError: See `executor.strategy`; or if XLA shall compile for several devices.
         FailedError: If the other processes are not heard of any more.
     """
     place = json.loads(os.environ.get("TF_CONFIG", "{}"))
     workers = place.get("cluster", {}).get("worker", [])
-    strategy = choose_strategy(cfg, len(workers) or None, "multi_worker", STRATEGIES)
-    if strategy == "single" or len(workers) == 1:
+    devices = _devices(cfg)
+    strategy = choose_strategy(cfg, len(workers) or None, "multi_worker", STRATEGIES, devices)
+    if strategy == "mirrored" and devices > 1:
+        _check_compiled(cfg, "executor.strategy=mirrored has several devices")
+        with ExitStack() as stack:
+            yield _Mirrored(devices, stack)
+        return
+    if len(workers) <= 1:
         yield World()
         return
+    if cfg.executor.sync_batch_norm:
+        _check_compiled(cfg, "executor.sync_batch_norm=true exchanges in each layer")
+    _check_devices(devices)
     rank = int(place["task"]["index"])
     hosts = [worker.rpartition(":")[0] for worker in workers]
     local = (hosts[:rank].count(hosts[rank]), hosts.count(hosts[rank]))
@@ -154,6 +310,31 @@ def joined(cfg: CFG) -> Iterator[World]:
     except StoppedAtOnceError as stop:
         stop.exit_code = FailedError.exit_code  # the others know nothing of it, and may start again
         raise
+
+
+def _devices(cfg: CFG) -> int:
+    """Return how many devices of the wanted kind this process sees, without touching them."""
+    gpus = [] if cfg.executor.device == "cpu" else tf.config.get_visible_devices("GPU")
+    found = gpus or tf.config.get_visible_devices("CPU")
+    # One that was divided by the program that runs this counts as several.
+    return sum(len(tf.config.get_logical_device_configuration(one) or [one]) for one in found)
+
+
+def _check_compiled(cfg: CFG, why: str) -> None:
+    if cfg.executor.compile is True:
+        raise UserError(
+            f"executor.compile=true: XLA compiles for one device alone, and {why}. Turn one of "
+            "them off."
+        )
+
+
+def _check_devices(devices: int) -> None:
+    if devices > 1:
+        raise UserError(
+            f"executor.strategy=multi_worker uses one device in each process, and this one sees "
+            f"{devices}. With executor.resources.gpus_per_process=1 launch gives each its own; or "
+            "set CUDA_VISIBLE_DEVICES."
+        )
 
 
 @contextmanager

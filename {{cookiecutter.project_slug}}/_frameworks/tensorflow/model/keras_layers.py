@@ -41,6 +41,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
             mask: Has no effect; Keras hands it to every layer of this kind.
         """
         learns = bool(training and self.trainable)
+        if learns and self.synchronized:
+            return self._over_all_replicas(inputs)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
             scale=self.gamma,
@@ -55,6 +57,31 @@ class BatchNormalization(keras.layers.BatchNormalization):
             self.moving_mean.assign(mean)
             self.moving_variance.assign(variance)
         return outputs
+
+    def _over_all_replicas(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Normalise by the statistics of all replicas' shares of a batch, equally large.
+
+        Keras' own way, the mean of squares less the square of the mean, loses digits.
+        """
+        replicas = tf.distribute.get_replica_context()
+
+        def averaged(values: tf.Tensor) -> tf.Tensor:
+            means = tf.reduce_mean(values, axis=(0, 1, 2))
+            return replicas.all_reduce(tf.distribute.ReduceOp.MEAN, means)
+
+        values = tf.cast(inputs, tf.float32)
+        mean = averaged(values)
+        variance = averaged(tf.square(values - mean))
+        count = tf.size(values[..., 0], tf.float32) * replicas.num_replicas_in_sync
+        for running, new in (
+            (self.moving_mean, mean),
+            (self.moving_variance, variance * count / (count - 1.0)),
+        ):
+            running.assign(running * self.momentum + new * (1.0 - self.momentum))
+        outputs = tf.nn.batch_normalization(
+            values, mean, variance, self.beta, self.gamma, self.epsilon
+        )
+        return tf.cast(outputs, inputs.dtype)
 
 
 class Chain(keras.layers.Layer):

@@ -1,0 +1,17 @@
+"""Lets batch normalisation see the whole batch where several replicas take shares of it."""
+
+import keras
+
+from executor.tensors import Model
+
+
+def normalisations(model: Model) -> list[keras.layers.BatchNormalization]:
+    """Return the layers of a model that normalise by the statistics of a batch."""
+    layers = model._flatten_layers()
+    return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+
+
+def synchronise(model: Model) -> None:
+    """Let these layers use the statistics of all replicas' shares, in training."""
+    for layer in normalisations(model):
+        layer.synchronized = True
