@@ -52,7 +52,7 @@ class Device:
         self.precision, self.reason = _precision(cfg.executor.precision, self.kind)
         self.way: Way = "compiled" if cfg.executor.compile is True else "plain"
         """How the model runs in training; `executor.ways` decides where that is measured."""
-        self.ways: tuple[Way, ...] = ("plain", "compiled")
+        self.ways = _ways(cfg, self.world)
         """What can be measured, `plain` first."""
         self.group_bytes = _GROUP_BYTES
         """How many bytes of small batches are handed over together."""
@@ -147,6 +147,12 @@ class Device:
         if self.kind == "cuda":
             return f"cuda ({_gpu_details().get('device_name', 'GPU')})"
         return self.kind
+
+
+def _ways(cfg: CFG, world: World) -> tuple[Way, ...]:
+    """Return in which ways a model can be measured; XLA compiles no exchange in its middle."""
+    exchanges = world.replicas > 1 and cfg.executor.sync_batch_norm
+    return ("plain",) if exchanges or world.strategy == "mirrored" else ("plain", "compiled")
 
 
 def _available(wanted: str) -> str:
