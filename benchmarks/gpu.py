@@ -77,7 +77,7 @@ def _work(places: Places, name: str, experiment: dict[str, Any], effort: Effort)
     if name == "pets":
         root = places.fresh_folder("pets")
         count = 8 if effort.is_quick else _IMAGES
-        command = [places.python, places.child("made_up_pets.py"), root, str(count)]
+        command = [str(places.python), str(places.child("made_up_pets.py")), str(root), str(count)]
         subprocess.run(command, env=places.environment(), check=True)
         words += [f"data.source.root={root}", "data.source.download=false"]
     config = experiment.get("config")
@@ -96,7 +96,8 @@ def _report(places: Places, name: str, script: str, work: dict[str, Any]) -> dic
         RuntimeError: If it failed; with what it printed.
     """
     folder = places.fresh_folder(name)
-    command = [places.python, places.child(script), json.dumps({**work, "folder": str(folder)})]
+    told = json.dumps({**work, "folder": str(folder)})
+    command = [str(places.python), str(places.child(script)), told]
     done = subprocess.run(
         command, cwd=folder, env=places.environment(), capture_output=True, text=True
     )

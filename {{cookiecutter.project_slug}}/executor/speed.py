@@ -132,7 +132,7 @@ def measured(cfg: CFG, watch: Stopwatch, model: Model, device: Device) -> Speed 
         peak_memory=memory or None,
         mfu_estimate=None
         if peak is None or is_unknown
-        else utilisation(rate, _forward_flops(cfg, model, device), peak * world.size),
+        else utilisation(rate, _forward_flops(cfg, model, device), peak * world.replicas),
     )
     log.info("speed     %s", speed)
     return speed

@@ -84,12 +84,17 @@ def read(path: Path) -> Status | None:
     """Return what the file says, or None if it is not there or says something else."""
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        values.setdefault("images_per_second", None)
-        content = Status(**{name: values[name] for name in Status.__dataclass_fields__})
+        content = Status(**{name: values[name] for name in _fields(values)})
         is_known = content.status in get_args(State) and content.time.tzinfo is not None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return content if is_known else None
+
+
+def _fields(values: dict[str, Any]) -> list[str]:
+    """Return the fields that a file must have, and the one that older versions did not write."""
+    optional = "images_per_second"
+    return [n for n in Status.__dataclass_fields__ if n != optional or n in values]
 
 
 def is_alive(status: Status) -> bool:

@@ -60,6 +60,11 @@ class World:
         """In how many shares all processes together take a batch."""
         return self.size
 
+    @property
+    def replicas(self) -> int:
+        """In how many shares all processes together take a batch."""
+        return self.size
+
     def sum(self, array: np.ndarray) -> np.ndarray:
         """Return the sum of all processes' arrays, which all must have the same shape and type."""
         if self.size == 1:

@@ -18,7 +18,8 @@ def peak_memory(device: Device) -> int | None:
     None where the system does not tell.
     """
     if str(device).startswith("cuda"):
-        return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
+        gpus = range(len(tf.config.list_logical_devices("GPU")))
+        return max(tf.config.experimental.get_memory_info(f"GPU:{i}")["peak"] for i in gpus)
     return peak_of_process()
 
 
