@@ -73,7 +73,7 @@ end(exit_code(lambda: determined_trial.main(words)))
 # one slot, whose addresses and port are fixed, so what it says to each process is said here.
 LAUNCHERS = {
     "pytorch": """
-import sys, types
+import pathlib, sys, types
 import determined
 from determined.launch import torch_distributed
 
@@ -81,7 +81,10 @@ info = types.SimpleNamespace(
     container_addrs=["127.0.0.1"], container_rank=0, slot_ids=[0, 1], allocation_id=sys.argv[1]
 )
 determined.get_cluster_info = lambda: info
-sys.exit(torch_distributed.main([], sys.argv[2:]))
+try:
+    sys.exit(torch_distributed.main([], sys.argv[2:]))
+finally:  # a socket that it leaves behind
+    pathlib.Path(f"/tmp/pid_server-{info.allocation_id}").unlink(missing_ok=True)
 """,
     "tensorflow": """
 import json, os, subprocess, sys
@@ -248,9 +251,9 @@ def start_two(place: Place, framework: str, checkpoint: str = "") -> subprocess.
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
     program = [str(place.python), *trial(place, checkpoint, WORDS, slots=2)]
-    allocation = place.folder.name + str(os.getpid())
-    words = ["-c", LAUNCHERS[framework], allocation, *program]
-    return start(place, *words, PATH=path, C10D_PORT=port)
+    words = ["-c", LAUNCHERS[framework], f"{os.getpid()}-{port}", *program]
+    threads = {"TF_NUM_INTRAOP_THREADS": "1"}  # as `launch` has it: their number changes sums
+    return start(place, *words, PATH=path, C10D_PORT=port, **threads)
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
