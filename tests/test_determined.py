@@ -9,6 +9,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -41,19 +42,21 @@ OVERRIDES = [
 ]
 
 # Runs the adapter as a trial, with what a cluster says in files: the master, where checkpoints lie,
-# from which the trial goes on, its hyperparameters; then the words of the command line.
+# from which the trial goes on, its hyperparameters, its slots; then the words of the command line.
 TRIAL = """
 import json, sys
 import determined
 from executor import determined_trial
 from utils.exits import exit_code
+from utils.ranks import end
 
-master, storage, checkpoint, hyperparameters, *words = sys.argv[1:]
+master, storage, checkpoint, hyperparameters, slots, *words = sys.argv[1:]
 info = determined.ClusterInfo(
-    master_url=master, cluster_id="cluster", agent_id="agent", slot_ids=[0], task_id="7",
+    master_url=master, cluster_id="cluster", agent_id="agent", task_id="7",
+    slot_ids=list(range(int(slots))),
     allocation_id="7.1", session_token="token", task_type="TRIAL",
     latest_checkpoint=checkpoint or None,
-    rendezvous_info=determined.RendezvousInfo(["127.0.0.1"], 0, [1]),
+    rendezvous_info=determined.RendezvousInfo(["127.0.0.1"], 0, [int(slots)]),
     trial_info=determined.TrialInfo(
         trial_id=7, experiment_id=1, trial_seed=0, hparams=json.loads(hyperparameters),
         config={"checkpoint_storage": {"type": "directory", "container_path": storage}},
@@ -62,8 +65,40 @@ info = determined.ClusterInfo(
 )
 determined.get_cluster_info = lambda: info
 determined_trial._POLL_SECONDS = 0.05
-sys.exit(exit_code(lambda: determined_trial.main(words)))
+end(exit_code(lambda: determined_trial.main(words)))
 """
+
+# Starts a program for each of two slots, as a cluster would: with PyTorch, Determined's own
+# launcher, which asks the cluster for no more than this; with TensorFlow it has one for machines of
+# one slot, whose addresses and port are fixed, so what it says to each process is said here.
+LAUNCHERS = {
+    "pytorch": """
+import pathlib, sys, types
+import determined
+from determined.launch import torch_distributed
+
+info = types.SimpleNamespace(
+    container_addrs=["127.0.0.1"], container_rank=0, slot_ids=[0, 1], allocation_id=sys.argv[1]
+)
+determined.get_cluster_info = lambda: info
+try:
+    sys.exit(torch_distributed.main([], sys.argv[2:]))
+finally:  # a socket that it leaves behind
+    pathlib.Path(f"/tmp/pid_server-{info.allocation_id}").unlink(missing_ok=True)
+""",
+    "tensorflow": """
+import json, os, subprocess, sys
+from utils.launching import free_ports
+
+workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
+processes = []
+for rank in range(2):
+    place = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": rank}}
+    environment = {**os.environ, "TF_CONFIG": json.dumps(place)}
+    processes.append(subprocess.Popen(sys.argv[2:], env=environment))
+sys.exit(max([abs(process.wait()) for process in processes]))
+""",
+}
 
 Note = tuple[str, int, Any]  # group or "checkpoint", step, values or name
 
@@ -183,13 +218,13 @@ def place(project: Path, with_determined: Path, master: Master, tmp_path: Path) 
     return Place(copy, with_determined, tmp_path, copy / "runs" / "trial-7", master)
 
 
-def start(place: Place, *words: str) -> subprocess.Popen[str]:
+def start(place: Place, *words: str, **environment: str) -> subprocess.Popen[str]:
     homes = {"XDG_DATA_HOME": str(place.folder), "HOME": str(place.folder)}
     cluster = {"DET_SESSION_TOKEN": "token", "DET_USER": "user", "NO_PROXY": "127.0.0.1"}
     return subprocess.Popen(
         [str(place.python), *words],
         cwd=place.project,
-        env={**os.environ, **QUIET, **homes, **cluster},
+        env={**os.environ, **QUIET, **homes, **cluster, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -198,11 +233,27 @@ def start(place: Place, *words: str) -> subprocess.Popen[str]:
 
 
 def start_trial(
-    place: Place, checkpoint: str = "", words: list[str] = WORDS
+    place: Place, checkpoint: str = "", words: list[str] = WORDS, slots: int = 1
 ) -> subprocess.Popen[str]:
+    return start(place, *trial(place, checkpoint, words, slots))
+
+
+def trial(place: Place, checkpoint: str, words: list[str], slots: int) -> list[str]:
+    """Return what stands behind Python to run a trial."""
     address = f"http://127.0.0.1:{place.master.server_port}"
     given = [address, str(place.folder / "storage"), checkpoint, json.dumps(HYPERPARAMETERS)]
-    return start(place, "-c", TRIAL, *given, *words)
+    return ["-c", TRIAL, *given, str(slots), *words]
+
+
+def start_two(place: Place, framework: str, checkpoint: str = "") -> subprocess.Popen[str]:
+    """Start a trial with two slots."""
+    path = f"{place.python.parent}{os.pathsep}{os.environ['PATH']}"  # it starts `python3`
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+    program = [str(place.python), *trial(place, checkpoint, WORDS, slots=2)]
+    words = ["-c", LAUNCHERS[framework], f"{os.getpid()}-{port}", *program]
+    threads = {"TF_NUM_INTRAOP_THREADS": "1"}  # as `launch` has it: their number changes sums
+    return start(place, *words, PATH=path, C10D_PORT=port, **threads)
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -259,6 +310,41 @@ def test_a_preempted_trial_goes_on_to_the_same_bits(place: Place, run: Run):
     evaluated = run(place.project, "main.py", "evaluate", str(stored))
     assert evaluated.returncode == 0, evaluated.stderr
     assert (stored / "report.html").exists()
+
+
+def test_two_slots_train_one_model(place: Place, run: Run, framework: str):
+    launch = ("main.py", "launch", "--processes", "2", "--", "train")
+    trained = run(place.project, *launch, *WORDS, *OVERRIDES, "run.dir=runs/whole")
+    assert trained.returncode == 0, trained.stderr
+
+    place.master.preempts_at = 10
+    code, said = ended(start_two(place, framework))
+    assert code == 0, said
+    assert place.master.was_acknowledged
+    first, saved = place.master.take_notes()
+    stopped = saved[-1][1]
+    assert stopped < STEPS
+    assert said.count(f"stopped at step {stopped} of {STEPS}") == 1
+    assert "2 processes" in said
+    assert [step for _, step, _ in saved] == sorted({step for _, step, _ in saved})
+    shutil.rmtree(place.run)
+
+    place.master.preempts_at = None
+    code, said = ended(start_two(place, framework, checkpoint=saved[-1][2]))
+    assert code == 0, said
+    assert f"continues after step {stopped}" in said
+    second, saved = place.master.take_notes()
+    assert saved[-1][1] == STEPS
+    assert results(place.run) == results(place.project / "runs" / "whole")
+    assert first + second == rows(place.run)
+
+
+def test_each_slot_needs_a_process(place: Place):
+    code, said = ended(start_trial(place, slots=2))
+    assert code == 2
+    assert "resources.slots_per_trial=2, but 1 process was started" in said
+    assert "Traceback" not in said
+    assert place.master.notes == []
 
 
 def test_another_signal_is_no_preemption(place: Place):

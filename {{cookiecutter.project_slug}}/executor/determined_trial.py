@@ -4,6 +4,9 @@
 run's folder and reports what is new there, and asks training to stop when Determined needs the
 machine. A checkpoint in Determined is a copy of that folder, so a trial that is moved continues as
 any run does, and `det checkpoint download` gives a run to look at.
+
+Where a trial has several slots, each with a process of its own, the first process alone talks with
+Determined; the others only train, and stop when it does.
 """
 
 import argparse
@@ -11,23 +14,25 @@ import json
 import os
 import shutil
 import signal
-import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from configs.loading import load_config
+from configs.schema import CFG
 from executor import checkpoint
 from executor.run_directory import RunDirectory
-from executor.signals import stopping_at_once
+from executor.signals import are_remembered, stopping_at_once
 from executor.train import train
+from executor.world import launched
 from utils import storage
-from utils.errors import StoppedError, UserError
+from utils.errors import StoppedAtOnceError, StoppedError, UserError
 from utils.exits import exit_code
 from utils.logs import log, set_up
+from utils.ranks import end
 
 _POLL_SECONDS = 5.0
 
@@ -35,16 +40,18 @@ _POLL_SECONDS = 5.0
 class Watch:
     """While it is entered, Determined is told what a run does, and a run when it has to stop."""
 
-    def __init__(self, core: Any, run: RunDirectory) -> None:
+    def __init__(self, core: Any, run: RunDirectory, may_stop: Callable[[], bool]) -> None:
         """Begin where the run's newest checkpoint is: what came before was reported.
 
         Args:
             core: Determined's core context.
             run: The run's folder, which need not exist yet.
+            may_stop: Tells whether a run can be asked to stop now, where Determined wants it to.
         """
         self.is_preempted = False
         self._core = core
         self._run = run
+        self._may_stop = may_stop
         self._saved = max(checkpoint.steps(run.checkpoints), default=-1)
         self._reported = {"train": self._saved, "validation": self._saved}
         self._failure: Exception | None = None
@@ -97,7 +104,7 @@ class Watch:
     def _watch(self) -> None:
         try:
             while not self._ended.wait(_POLL_SECONDS):
-                if not self.is_preempted and self._core.preempt.should_preempt():
+                if not self.is_preempted and self._is_to_stop():
                     self.is_preempted = True
                     os.kill(os.getpid(), signal.SIGTERM)
                 self.report()
@@ -105,6 +112,10 @@ class Watch:
             self._failure = error
             if not self.is_preempted:  # a second signal would end the run before it is saved
                 os.kill(os.getpid(), signal.SIGTERM)
+
+    def _is_to_stop(self) -> bool:
+        # In this order: between the answer and the signal there is no time to leave the steps.
+        return bool(self._core.preempt.should_preempt()) and self._may_stop()
 
     def _report_rows(self) -> None:
         """Report what Determined has not seen; its steps only grow, also where a run goes back."""
@@ -163,8 +174,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: The words after the module's name; by default those of the command line.
 
     Raises:
-        UserError: If Determined is not installed, or for what training refuses.
-        DivergedError, StoppedError: See `utils.errors`.
+        UserError: If Determined is not installed, slots have no process, or for what training
+            refuses.
+        DivergedError, FailedError, StoppedError: See `utils.errors`.
     """
     parser = argparse.ArgumentParser(description="Train as a trial on a Determined cluster.")
     parser.add_argument("--config", metavar="FILE", help="as of main.py train")
@@ -179,16 +191,21 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"pip install determined ({error})"
         ) from error
     info = determined.get_cluster_info()
+    rank, size = launched()
+    _check_slots(info, size)
     cfg = load_config(arguments.config, _words(arguments.overrides, info))
     address = storage.resolve(cfg.run.dir)
     if storage.is_remote(address):
         raise UserError("run.dir: Determined keeps the run itself; give a local folder.")
+    if rank > 0:
+        _train_along(cfg)
+        return
     run = RunDirectory(Path(address), address, lambda: None)
-    manual = determined.core.TensorboardMode.MANUAL  # the run writes its own event files
-    with stopping_at_once(), determined.core.init(tensorboard_mode=manual) as core:
+    with stopping_at_once(), _core(determined) as core:
         if info is not None and info.latest_checkpoint and not checkpoint.steps(run.checkpoints):
             core.checkpoint.download(info.latest_checkpoint, run.path)
-        watch = Watch(core, run)
+        # Several processes agree on a stop in their steps only; elsewhere it is a loss to them.
+        watch = Watch(core, run, are_remembered if size > 1 else lambda: True)
         try:
             with watch:
                 train(cfg)
@@ -196,6 +213,42 @@ def main(argv: Sequence[str] | None = None) -> None:
             if not watch.is_preempted:
                 raise
             log.info("%s", stopped)  # Determined starts a trial again that ends without an error
+
+
+def _check_slots(info: Any, processes: int) -> None:
+    """Refuse to leave slots unused.
+
+    Raises:
+        UserError: If a trial has more slots than processes.
+    """
+    slots = 0 if info is None else sum(info.container_slot_counts)
+    if slots > processes:
+        raise UserError(
+            f"resources.slots_per_trial={slots}, but {processes} "
+            f"process{' was' if processes == 1 else 'es were'} started; each slot needs one. Take "
+            "the entrypoint for several slots in determined.yaml, or slots_per_trial: 1."
+        )
+
+
+def _core(determined: Any) -> Any:
+    """Return Determined's core context, for a process that talks for all.
+
+    It is told of no others: it would wait for them on ports of its own, and in each failure.
+    """
+    return determined.core.init(
+        distributed=determined.core.DummyDistributedContext(),
+        tensorboard_mode=determined.core.TensorboardMode.MANUAL,  # the run writes its own events
+    )
+
+
+def _train_along(cfg: CFG) -> None:
+    """Train in a process that is not the first; that one's exit code tells why all stopped."""
+    try:
+        train(cfg)
+    except StoppedAtOnceError:
+        raise
+    except StoppedError as stopped:
+        log.info("%s", stopped)
 
 
 def _words(overrides: Sequence[str], info: Any) -> list[str]:
@@ -209,4 +262,4 @@ def _words(overrides: Sequence[str], info: Any) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main))
+    end(exit_code(main))

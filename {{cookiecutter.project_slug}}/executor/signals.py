@@ -50,6 +50,12 @@ class StopSignals:
             signal.raise_signal(number)
 
 
+def are_remembered() -> bool:
+    """Tell whether a signal would be remembered now, and not end the run where it is."""
+    handler = signal.getsignal(signal.SIGTERM)
+    return isinstance(getattr(handler, "__self__", None), StopSignals)
+
+
 @contextmanager
 def stopping_at_once() -> Iterator[None]:
     """Before and after the steps, let a signal end the run where it is: nothing has to be saved.

@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +14,8 @@ import pytest
 from executor import checkpoint, determined_trial
 from executor.determined_trial import Watch, hyperparameter_words
 from executor.run_directory import RunDirectory
-from executor.signals import stopping_at_once
+from executor.signals import StopSignals, are_remembered, stopping_at_once
+from utils.errors import StoppedAtOnceError
 
 
 class Core:
@@ -22,6 +25,7 @@ class Core:
         self.train = self.checkpoint = self.preempt = self
         self.rows: list[tuple[str, int, Mapping[str, Any]]] = []
         self.uploads: list[tuple[int, set[str]]] = []
+        self.preempts = False
 
     def report_training_metrics(self, steps_completed: int, metrics: Mapping[str, Any]) -> None:
         self.rows.append(("train", steps_completed, metrics))
@@ -33,7 +37,11 @@ class Core:
         self.uploads.append((metadata["steps_completed"], set(os.listdir(folder))))
 
     def should_preempt(self) -> bool:
-        return False
+        return self.preempts
+
+
+def always() -> bool:
+    return True
 
 
 @pytest.fixture
@@ -49,7 +57,7 @@ def add(run: RunDirectory, step: int, loss: float) -> None:
 
 def test_what_is_new_is_reported_once(run: RunDirectory) -> None:
     core = Core()
-    watch = Watch(core, run)
+    watch = Watch(core, run, always)
     watch.report()  # there is no folder yet
     add(run, 1, 0.5)
     watch.report()
@@ -70,7 +78,7 @@ def test_what_came_before_the_checkpoint_was_reported(run: RunDirectory) -> None
         add(run, step, 1.0)
     checkpoint.save(run.checkpoints, 2, {"any": 1})
     core = Core()
-    watch = Watch(core, run)
+    watch = Watch(core, run, always)
     run.forget_after(2)
     add(run, 3, 1.0)
     watch.report()
@@ -80,7 +88,7 @@ def test_what_came_before_the_checkpoint_was_reported(run: RunDirectory) -> None
 
 def test_a_run_that_goes_back_reports_no_step_twice(run: RunDirectory) -> None:
     core = Core()
-    watch = Watch(core, run)
+    watch = Watch(core, run, always)
     for step, loss in ((1, 1.0), (2, 2.0)):
         add(run, step, loss)
     watch.report()
@@ -93,7 +101,7 @@ def test_a_run_that_goes_back_reports_no_step_twice(run: RunDirectory) -> None:
 
 def test_all_is_uploaded_when_training_is_over(run: RunDirectory) -> None:
     core = Core()
-    with Watch(core, run):
+    with Watch(core, run, always):
         checkpoint.save(run.checkpoints, 2, {"any": 1})
         (run.path / "report.html").touch()
     assert core.uploads[-1] == (2, {"checkpoints", "report.html"})
@@ -101,7 +109,7 @@ def test_all_is_uploaded_when_training_is_over(run: RunDirectory) -> None:
 
 def test_a_file_that_is_removed_meanwhile_is_waited_for(run: RunDirectory) -> None:
     core = Core()
-    watch = Watch(core, run)
+    watch = Watch(core, run, always)
     checkpoint.save(run.checkpoints, 2, {"any": 1})
     removed = run.checkpoints / "step-00000001.safetensors"
     removed.symlink_to("nowhere")  # listed, and not there
@@ -122,9 +130,56 @@ def test_a_run_is_stopped_when_nobody_can_be_told(
         raise ConnectionError("no master")
 
     monkeypatch.setattr(core, "report_training_metrics", fail)
-    with pytest.raises(ConnectionError, match="no master"), stopping_at_once(), Watch(core, run):
+    with (
+        pytest.raises(ConnectionError, match="no master"),
+        stopping_at_once(),
+        Watch(core, run, always),
+    ):
         add(run, 1, 0.5)
         time.sleep(60)
+
+
+def wait_for_a_poll(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Return when Determined was asked twice more: all that follows the first answer was done."""
+    asked = threading.Semaphore(0)
+    answer = core.should_preempt
+
+    def ask() -> bool:
+        asked.release()
+        return answer()
+
+    monkeypatch.setattr(core, "should_preempt", ask)
+    for _ in range(2):
+        assert asked.acquire(timeout=60)
+
+
+def test_several_processes_are_preempted_in_their_steps_only(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(determined_trial, "_POLL_SECONDS", 0.01)
+    core = Core()
+    core.preempts = True
+    checkpoint.save(run.checkpoints, 2, {"any": 1})
+    with stopping_at_once(), Watch(core, run, are_remembered) as watch:
+        wait_for_a_poll(core, monkeypatch)
+        assert not watch.is_preempted
+        with StopSignals(repeat_seconds=5.0) as signals:
+            while signals.received is None:
+                time.sleep(0.01)
+        assert watch.is_preempted
+    assert signals.received == signal.SIGTERM
+
+
+def test_one_process_is_preempted_wherever_it_is(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(determined_trial, "_POLL_SECONDS", 0.01)
+    core = Core()
+    core.preempts = True
+    watch = Watch(core, run, always)
+    with pytest.raises(StoppedAtOnceError), stopping_at_once(), watch:
+        time.sleep(60)
+    assert watch.is_preempted
 
 
 def test_hyperparameters_are_overrides() -> None:

@@ -60,11 +60,6 @@ class World:
         """In how many shares all processes together take a batch."""
         return self.size
 
-    @property
-    def replicas(self) -> int:
-        """In how many shares all processes together take a batch."""
-        return self.size
-
     def sum(self, array: np.ndarray) -> np.ndarray:
         """Return the sum of all processes' arrays, which all must have the same shape and type."""
         if self.size == 1:
@@ -170,6 +165,11 @@ def _parts(model: nn.Module) -> Iterator[nn.Module]:
             yield part
 
 
+def launched() -> tuple[int, int]:
+    """Return which of the processes that torchrun started this is, and how many; 0 of 1 if none."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
 @contextmanager
 def joined(cfg: CFG) -> Iterator[World]:
     """Join the processes that torchrun started, if it did; leave them in the end.
@@ -181,17 +181,17 @@ def joined(cfg: CFG) -> Iterator[World]:
         UserError: See `executor.strategy`.
         FailedError: If the other processes are not found, or not heard of any more.
     """
-    launched = int(os.environ["WORLD_SIZE"]) if "WORLD_SIZE" in os.environ else None
-    strategy = choose_strategy(cfg, launched, "ddp", STRATEGIES)
+    size = launched()[1] if "WORLD_SIZE" in os.environ else None
+    strategy = choose_strategy(cfg, size, "ddp", STRATEGIES)
     if strategy == "single":
         yield World()
         return
     local = (int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
     try:
-        with _process_group(cfg) as (rank, size):
-            yield World(strategy, rank, size, *local)
+        with _process_group(cfg) as place:
+            yield World(strategy, *place, *local)
     except UserError as error:
-        rank = int(os.environ["RANK"])
+        rank, _ = launched()
         raise error if rank == 0 else UserError(f"rank {rank}: {error}") from error
     except StoppedAtOnceError as stop:
         stop.exit_code = FailedError.exit_code  # the others know nothing of it, and may start again

@@ -273,6 +273,13 @@ def _made(make: Callable[..., Any], **settings: Any) -> Any:
     return make(**settings)
 
 
+def launched() -> tuple[int, int]:
+    """Return which of the processes in TF_CONFIG this is, and how many; 0 of 1 without it."""
+    place = json.loads(os.environ.get("TF_CONFIG", "{}"))
+    size = len(place.get("cluster", {}).get("worker", []))
+    return (int(place["task"]["index"]), size) if size else (0, 1)
+
+
 @contextmanager
 def joined(cfg: CFG) -> Iterator[World]:
     """Join the processes that were launched together, as TF_CONFIG says; leave them in the end.
