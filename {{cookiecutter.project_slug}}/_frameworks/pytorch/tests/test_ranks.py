@@ -119,9 +119,18 @@ def test_a_process_that_lost_one_that_refused_waits_with_it(
     monkeypatch.setenv("LAUNCH_NOTES", str(tmp_path))
     monkeypatch.setenv("LOCAL_RANK", "0")
     monkeypatch.setattr(ranks, "_NOTICED_SECONDS", 0.3)
-    (tmp_path / "seen").touch()
     assert ranks.as_rank(lambda: 1) == 1  # nobody refused: all start again
     (tmp_path / "0.1.2").touch()
+    (tmp_path / "seen").touch()
+    assert ranks.as_rank(lambda: 1) == 0
+
+
+def test_a_process_that_ends_after_the_launcher_was_stopped_starts_nothing_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAUNCH_NOTES", str(tmp_path))
+    monkeypatch.setattr(ranks, "_NOTICED_SECONDS", 0.0)
+    (tmp_path / "seen").touch()
     assert ranks.as_rank(lambda: 1) == 0
 
 
@@ -131,6 +140,7 @@ def test_a_process_that_lost_one_that_refused_waits_with_it(
         *((0, [], None, 0), (0, [0, 0], 15, 0), (1, [], None, 1), (0, [143, 143], None, 143)),
         *((1, [143, 143], 15, 143), (1, [130], 2, 130), (1, [2], 15, 2), (0, [3, 143], None, 3)),
         *((-15, [], 15, 143), (-9, [], None, 1), (0, [143, 0], None, 143)),
+        *((0, [1, 1], 15, 143), (0, [1, 2], None, 2), (0, [1, 0], None, 1)),
     ],
 )
 def test_the_result(code: int, notes: list[int], received: int | None, expected: int) -> None:
