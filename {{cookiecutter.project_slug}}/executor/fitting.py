@@ -11,6 +11,7 @@ from executor.judge import Judge
 from executor.mishaps import WatchedSteps
 from executor.outputs import Outputs, Records
 from executor.plan import Plan
+from executor.sharing import leave_together
 from executor.profiling import Profiled
 from executor.signals import StopSignals
 from executor.speed import Stopwatch
@@ -106,7 +107,7 @@ class Fitting:
                 saver.save(self.state)
         if received:
             saver.wait()
-            self.world.largest(0)  # the others wait for the checkpoint, so that all end together
+            leave_together(self.world)  # the others wait for the checkpoint
             raise StoppedError(
                 f"stopped at step {step} of {self.plan.total_steps} with a checkpoint; "
                 "the same command continues from there.",

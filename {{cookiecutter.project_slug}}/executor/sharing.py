@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from executor.checkpoint import join, take_apart
 from executor.tensors import Tensor, read_tensors, write_tensors
-from executor.world import World
-from utils.errors import UserError
+from executor.world import World, listening
+from utils.errors import FailedError, UserError
 
 Made = TypeVar("Made")
 
@@ -56,6 +57,20 @@ def in_turn(world: World, make: Callable[[], Made]) -> Made:
     if refusal is not None:
         raise refusal
     return made[0] if made else make()
+
+
+def leave_together(world: World) -> None:
+    """Return when all processes have come here, and none needs another one any more.
+
+    Once is not enough: who is through may go, and the others may still be fetching what it gave. So
+    all meet again; by then everybody has met once, and whoever misses somebody need not care.
+
+    Args:
+        world: The processes.
+    """
+    world.largest(0)
+    with suppress(FailedError), listening(world, lambda: 0):
+        world.largest(0)
 
 
 def _packed(tensors: dict[str, Tensor]) -> bytes:

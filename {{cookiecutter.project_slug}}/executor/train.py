@@ -23,7 +23,7 @@ from executor.outputs import outputs
 from executor.plan import Plan
 from executor.profiling import profiling
 from executor.run_directory import RunDirectory, opened, without_initial_weights
-from executor.sharing import in_turn, shared
+from executor.sharing import in_turn, leave_together, shared
 from executor.shortage import enough_memory, training_advice
 from executor.signals import stopping_at_once
 from executor.speed import Stopwatch, measured
@@ -110,7 +110,7 @@ def _train(cfg: CFG, world: World, run: RunDirectory | None) -> dict[str, float]
         if run is not None and speed is not None:
             run.write_json(run.speed, asdict(speed))
         values = finish(cfg, run, state, judge, classes, world)
-        world.largest(0)  # nobody leaves, and closes its connections, before all have written
+        leave_together(world)  # when all have written
         return values
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from configs.loading import load_config
 from dataloader.loading import load_split, open_source
-from executor.sharing import in_turn
+from executor.sharing import in_turn, leave_together
 from executor.world import World
-from utils.errors import UserError
+from utils.errors import FailedError, UserError
 
 
 class Two(World):
@@ -70,3 +70,23 @@ def test_processes_of_a_machine_share_one_copy_on_disk(tmp_path: Path) -> None:
     in_memory = load_config(None, [*words, "data.cache=memory"])
     kept = load_split(in_memory, open_source(in_memory), "train", processes=2)
     assert not isinstance(kept.images, np.memmap)
+
+
+def test_who_misses_another_the_second_time_may_leave() -> None:
+    meetings: list[int] = []
+
+    def meet() -> None:
+        meetings.append(1)
+        if len(meetings) == 2:
+            raise FailedError("lost the others")
+
+    leave_together(Two(0, meet))
+    assert len(meetings) == 2
+
+
+def test_who_misses_another_the_first_time_has_lost_it() -> None:
+    def meet() -> None:
+        raise FailedError("lost the others")
+
+    with pytest.raises(FailedError, match="lost the others"):
+        leave_together(Two(0, meet))

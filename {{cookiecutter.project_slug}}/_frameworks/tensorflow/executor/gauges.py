@@ -19,7 +19,8 @@ def peak_memory(device: Device) -> int | None:
     """
     if str(device).startswith("cuda"):
         gpus = range(len(tf.config.list_logical_devices("GPU")))
-        return max(tf.config.experimental.get_memory_info(f"GPU:{i}")["peak"] for i in gpus)
+        infos = [tf.config.experimental.get_memory_info(f"GPU:{number}") for number in gpus]
+        return max(int(info["peak"]) for info in infos)
     return peak_of_process()
 
 
