@@ -11,8 +11,8 @@ from executor.judge import Judge
 from executor.mishaps import WatchedSteps
 from executor.outputs import Outputs, Records
 from executor.plan import Plan
-from executor.sharing import leave_together
 from executor.profiling import Profiled
+from executor.sharing import leave_together
 from executor.signals import StopSignals
 from executor.speed import Stopwatch
 from executor.state import TrainState
