@@ -27,6 +27,8 @@ ITS_OWN = {
         *("executor/state.py:AveragedModel", "executor/state.py:GradScaler"),
         "executor/state.py:TrainState.generators",
         "executor/world.py:World.connect",
+        # Its exchanges have no time-out of their own that one would want.
+        "executor/world.py:World.exchanging",
         # Several replicas of a model in one process.
         *(
             f"executor/world.py:World.{name}"

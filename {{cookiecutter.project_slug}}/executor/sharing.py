@@ -1,7 +1,9 @@
 """What the processes of a training have in common: checkpoints that one reads, files on disk."""
 
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,9 +12,11 @@ from typing import Any, TypeVar
 from executor.checkpoint import join, take_apart
 from executor.tensors import Tensor, read_tensors, write_tensors
 from executor.world import World, listening
-from utils.errors import FailedError, UserError
+from utils.errors import FailedError
 
 Made = TypeVar("Made")
+
+_POLL_SECONDS = 0.5
 
 
 def shared(world: World, value: Any) -> Any:
@@ -35,28 +39,39 @@ def shared(world: World, value: Any) -> Any:
 def in_turn(world: World, make: Callable[[], Made]) -> Made:
     """Return what a function makes; the others of a machine begin when its first is done.
 
-    So they find the files that it left.
+    So they find the files that it left. Meanwhile all meet again and again, as they would lose
+    somebody who does not come for long.
 
     Args:
         world: The processes.
         make: Makes it, in each process.
 
     Raises:
-        UserError: What the function raised, in each process.
+        UserError: What the function raised; the others find the same for themselves.
     """
     if world.size == 1:
         return make()
-    made: list[Made] = []
-    refusal: UserError | None = None
-    if world.local_rank == 0:
-        try:
-            made.append(make())
-        except UserError as error:  # the others wait, and shall find the same
-            refusal = error
-    world.largest(0)
-    if refusal is not None:
-        raise refusal
-    return made[0] if made else make()
+    if world.local_rank > 0:
+        while world.largest(0)[0]:
+            pass
+        return make()
+    making: Future[Made] = Future()
+    threading.Thread(target=_fulfil, args=(making, make), daemon=True).start()
+    while world.largest(not _is_over(making))[0]:
+        pass
+    return making.result()
+
+
+def _fulfil(making: "Future[Made]", make: Callable[[], Made]) -> None:
+    try:
+        making.set_result(make())
+    except BaseException as error:  # whoever asks for the result is told
+        making.set_exception(error)
+
+
+def _is_over(making: "Future[Any]") -> bool:
+    """Wait a little; tell whether there is a result."""
+    return bool(wait([making], _POLL_SECONDS).done)
 
 
 def leave_together(world: World) -> None:

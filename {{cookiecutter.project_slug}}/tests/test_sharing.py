@@ -1,5 +1,6 @@
 """What processes have in common: files that the first one of a machine leaves for the others."""
 
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from configs.loading import load_config
 from dataloader.loading import load_split, open_source
+from executor import sharing
 from executor.sharing import in_turn, leave_together
 from executor.world import World
 from utils.errors import FailedError, UserError
@@ -38,6 +40,20 @@ def test_the_first_of_a_machine_goes_ahead(rank: int, order: list[str]) -> None:
 
     assert in_turn(world, made) == "made"
     assert done == order
+
+
+def test_all_meet_while_the_first_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "_POLL_SECONDS", 0.01)
+    meetings: list[str] = []
+    world = Two(0, partial(meetings.append, "met"))
+
+    def made() -> int:
+        while len(meetings) < 3:
+            time.sleep(0.001)
+        return 7
+
+    assert in_turn(world, made) == 7
+    assert len(meetings) >= 4
 
 
 def test_one_process_meets_nobody() -> None:

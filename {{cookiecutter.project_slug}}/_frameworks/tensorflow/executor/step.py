@@ -130,8 +130,10 @@ class TrainStep:
         count = len(part.indices) // size
         rates = [float(self._state.schedule(first + i)) for i in range(count)]
         begun = time.perf_counter()
-        results = self._run(part.images, part.masks, np.array(rates, np.float32), np.int64(first))
-        rows: list[tuple[float, float]] = results.numpy().tolist()  # waits for the call to end
+        arrays = (part.images, part.masks, np.array(rates, np.float32), np.int64(first))
+        with self._world.exchanging():
+            # Reading the results waits for the call to end.
+            rows: list[tuple[float, float]] = self._run(*arrays).numpy().tolist()
         good = next((i for i, row in enumerate(rows) if not self._is_good(*row)), count)
         taken = min(good + 1, count)
         seconds = (time.perf_counter() - begun) / taken

@@ -2,6 +2,9 @@
 
 import json
 import os
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -16,6 +19,7 @@ from utils.errors import FailedError, StoppedAtOnceError, UserError
 
 STRATEGIES = ("single", "mirrored", "multi_worker")
 
+_POLL_SECONDS = 1.0
 # Settings of Keras' optimizers that make them update under a condition.
 _CONDITIONS = ("gradient_accumulation_steps", "ema_overwrite_frequency", "inner_optimizer")
 
@@ -49,8 +53,11 @@ class World:
         self.size = size
         self.local_rank = local_rank
         self.local_size = local_size
+        self.step: Callable[[], int] = lambda: 0
+        """Returns how far the training is; see `listening`."""
         self._engine: Any = None
         self._add: dict[str, Any] = {}
+        self._waits_since: float | None = None
 
     def __str__(self) -> str:
         """Return what is announced."""
@@ -73,15 +80,28 @@ class World:
             timeout_minutes: How long to wait for the others in an exchange.
         """
         if self.size > 1:
-            options = tf.distribute.experimental.CommunicationOptions(
-                implementation=tf.distribute.experimental.CommunicationImplementation.AUTO,
-                timeout_seconds=60.0 * timeout_minutes,
-            )
-            self._engine = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+            # TensorFlow's own time-out keeps a thread asleep for each exchange, until it is over.
+            self._engine = tf.distribute.MultiWorkerMirroredStrategy()
+            watch = threading.Thread(target=self._watch, args=(60.0 * timeout_minutes,))
+            watch.daemon = True
+            watch.start()
             self._add = {
                 kind: tf.function(self._added, [tf.TensorSpec([None], kind)], autograph=False)
                 for kind in ("int64", "float64")
             }
+
+    @contextmanager
+    def exchanging(self) -> Iterator[None]:
+        """Mark where this process may have to wait for the others.
+
+        If it waits for longer than `connect` was told, a message says so and the process ends: no
+        one else can interrupt TensorFlow there.
+        """
+        self._waits_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._waits_since = None
 
     def sum(self, array: np.ndarray) -> np.ndarray:
         """Return the sum of all processes' arrays, which all must have the same shape and type."""
@@ -89,7 +109,8 @@ class World:
             return array
         # Few types and one shape, for each of which the exchange is traced.
         kind = "float64" if array.dtype.kind == "f" else "int64"
-        total: np.ndarray = self._add[kind](array.reshape(-1).astype(kind)).numpy()
+        with self.exchanging():
+            total: np.ndarray = self._add[kind](array.reshape(-1).astype(kind)).numpy()
         return total.reshape(array.shape).astype(array.dtype)
 
     def largest(self, *numbers: int) -> list[int]:
@@ -168,6 +189,20 @@ class World:
         """
         result: tf.Tensor = function(tensor)
         return result
+
+    def _watch(self, seconds: float) -> None:
+        """End the process when it has waited for so long."""
+        while True:
+            time.sleep(_POLL_SECONDS)
+            since = self._waits_since
+            if since is not None and time.monotonic() - since > seconds:
+                print(
+                    f"error: rank {self.rank} of {self.size} lost the others at step "
+                    f"{self.step()}: timed out after {seconds:g} s (executor.timeout_minutes)",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                os._exit(FailedError.exit_code)
 
     def _added(self, array: tf.Tensor) -> tf.Tensor:
         return self._exchanged(tf.distribute.ReduceOp.SUM, [array])[0]
@@ -355,6 +390,7 @@ def listening(world: World, step: Callable[[], int]) -> Iterator[None]:
     Raises:
         FailedError: If the others are not heard of any more.
     """
+    world.step = step
     try:
         yield
     except tf.errors.OpError as error:
