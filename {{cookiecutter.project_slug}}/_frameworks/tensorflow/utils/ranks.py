@@ -36,6 +36,7 @@ GPUS_PER_PROCESS: int | None = None  # as many as one likes
 # What `between` returns, in a bash script with an array `addresses`.
 BETWEEN_IN_BASH = '--hosts "$(IFS=,; echo "${addresses[*]}")"'
 _TOGETHER_SECONDS = 10.0  # in which processes that end by intent do so together
+_NOTICED_SECONDS = 2.0  # between the end of a process's connections and its own
 _FORCE_SECONDS = 10.0  # from the signal to stop to the end by force, once another one died
 
 _Process = subprocess.Popen[bytes]
@@ -151,6 +152,7 @@ def _handed_on(number: int, launch: Launch, processes: Sequence[_Process], signa
 
 def _after_failure(failed: int, launch: Launch, processes: Sequence[_Process]) -> int:
     """Say who died, stop the others, and return the exit code that stands for it."""
+    failed = _cause(failed, processes)
     code = processes[failed].returncode
     is_meant = code in REFUSED + STOPPED
     if not is_meant:
@@ -163,6 +165,18 @@ def _after_failure(failed: int, launch: Launch, processes: Sequence[_Process]) -
         time.sleep(POLL_SECONDS)
     _stop(processes, _FORCE_SECONDS)
     return code if is_meant else 1
+
+
+def _cause(failed: int, processes: Sequence[_Process]) -> int:
+    """Return which process refused, if one did: the others lose it, and may end before it does."""
+    deadline = time.monotonic() + _NOTICED_SECONDS
+    while time.monotonic() < deadline:
+        codes = [process.poll() for process in processes]
+        refused = [index for index, code in enumerate(codes) if code in REFUSED]
+        if refused or None not in codes:
+            return refused[0] if refused else failed
+        time.sleep(POLL_SECONDS)
+    return failed
 
 
 def _failed(processes: Sequence[_Process]) -> int | None:
