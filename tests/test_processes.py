@@ -466,11 +466,10 @@ def test_what_cannot_be_is_refused_before_anything_starts(
         (["executor.compile=true"], "executor.compile=true: XLA compiles for one device alone"),
     ],
 )
+@pytest.mark.parametrize("framework", ["tensorflow"], scope="session")
 def test_devices_of_one_process_refuse_what_they_cannot_do(
-    train: Train, strategies: list[str], tmp_path: Path, words: list[str], message: str
+    train: Train, tmp_path: Path, words: list[str], message: str
 ):
-    if "mirrored" not in strategies:
-        pytest.skip("each process has one device")
     done = train(tmp_path / "run", 2, "executor.strategy=mirrored", *words)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
