@@ -26,7 +26,7 @@ ITS_OWN = {
     "tensorflow": {
         *("executor/state.py:AveragedModel", "executor/state.py:GradScaler"),
         "executor/state.py:TrainState.generators",
-        "executor/world.py:World.connect",
+        *("executor/mirrored.py", "executor/world.py:World.connect"),
         # Its exchanges have no time-out of their own that one would want.
         "executor/world.py:World.exchanging",
         # Several replicas of a model in one process.

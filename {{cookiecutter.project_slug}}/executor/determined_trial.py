@@ -24,10 +24,10 @@ from typing import Any
 from configs.loading import load_config
 from configs.schema import CFG
 from executor import checkpoint
+from executor.joining import launched
 from executor.run_directory import RunDirectory
 from executor.signals import are_remembered, stopping_at_once
 from executor.train import train
-from executor.world import launched
 from utils import storage
 from utils.errors import StoppedAtOnceError, StoppedError, UserError
 from utils.exits import exit_code

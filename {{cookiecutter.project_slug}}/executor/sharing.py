@@ -10,8 +10,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from executor.checkpoint import join, take_apart
+from executor.joining import listening
 from executor.tensors import Tensor, read_tensors, write_tensors
-from executor.world import World, listening
+from executor.world import World
 from utils.errors import FailedError
 
 Made = TypeVar("Made")

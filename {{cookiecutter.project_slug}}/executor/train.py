@@ -15,6 +15,7 @@ from executor.device import Device
 from executor.facts import system_facts
 from executor.finish import finish
 from executor.fitting import Fitting
+from executor.joining import joined, listening
 from executor.judge import Judge
 from executor.lock import claimed, locked
 from executor.mishaps import WatchedSteps
@@ -32,7 +33,7 @@ from executor.step import TrainStep
 from executor.tensors import count
 from executor.ways import choose_way
 from executor.weights import start_from
-from executor.world import World, joined, listening
+from executor.world import World
 from utils import storage
 from utils.errors import UserError
 from utils.logs import log

@@ -21,7 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from executor.normalising import synchronise
-from executor.world import _Mirrored
+from executor.mirrored import Mirrored
 from test_normalising import built, learned
 from contextlib import ExitStack
 
@@ -29,7 +29,7 @@ folder, kind = sys.argv[1:]
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 with ExitStack() as stack:
-    world = _Mirrored(2, stack)
+    world = Mirrored(2, stack)
     world.connect(1.0)
     model = built(kind)
     synchronise(model)
