@@ -31,8 +31,10 @@ demo: .venv-$(FRAMEWORK)/.ready ## generate a project, train it on its sample, s
 	cd $(DEMO)/project/* && "$(CURDIR)/$(TRAINER)" main.py train run.dir="$(CURDIR)/$(DEMO)/run"
 	@$(TOOLS)/python tools/show_run.py $(DEMO)/run
 
+# Files in the order of their names: those with the fewest tests, which pytest-xdist would leave for
+# the end, are the longest.
 test: setup ## run every test, those that generate and train included
-	$(TOOLS)/python -m pytest -n $(JOBS) --dist loadfile
+	$(TOOLS)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations 20
 
 test-nightly: .venv/.ready ## the tests of drawn answers with five times as many examples
 	$(TOOLS)/python -m pytest tests/test_any_answers.py --hypothesis-profile=nightly

@@ -1,4 +1,4 @@
-"""Runs that are killed, stopped or damaged end with the same bits: ten of each.
+"""Runs that are killed, stopped or damaged end with the same bits: three of each.
 
 `python tools/kill_runs.py --kills 50` does the same at length.
 """
@@ -18,5 +18,6 @@ def runs(project: Path, python: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.mark.parametrize("disturb", [Runs.killed, Runs.stopped, Runs.damaged])
-def test_ten_disturbed_runs_end_with_the_same_bits(runs: Runs, disturb):
-    assert [disturb(runs, number) for number in range(10)] == [""] * 10
+def test_disturbed_runs_end_with_the_same_bits(runs: Runs, disturb):
+    # With and without workers, in a checkpoint and between two.
+    assert [disturb(runs, number) for number in range(3)] == [""] * 3
