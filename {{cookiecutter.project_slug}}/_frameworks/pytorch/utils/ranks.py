@@ -232,6 +232,8 @@ def _wait(process: subprocess.Popen[bytes], notes: _Notes, signals: Signals, gra
         elif time.monotonic() > patience or notes.attempt() > attempts:
             # Not all stopped; or one died, and torchrun has started them again.
             process.send_signal(signal.SIGTERM)
+            if signals.received is not None:  # they had their time; torchrun would give 30 s more
+                _signalled(notes.running(), signal.SIGKILL)
             patience, attempts = math.inf, math.inf
         time.sleep(POLL_SECONDS)
 
