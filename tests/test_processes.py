@@ -161,6 +161,7 @@ SETTINGS = [
     *("executor.precision=fp32", f"train.max_steps={STEPS}", "train.epochs=1000"),
     *("train.batch_size=12", "train.evaluate_every=10", "train.checkpoint_every=10"),
     *("run.log_every=1", "run.tensorboard=false"),
+    "executor.timeout_minutes=2",  # a fault that lets them wait for each other shall be seen
 ]
 CONSTANT = "train.schedule=constant"  # others depend on the number of steps
 

@@ -1,5 +1,7 @@
 """Memory that runs out is told in one message, with settings that help."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,17 @@ from utils.storage import PROJECT
 
 DEBUG = str(PROJECT / "configs" / "debug.yaml")
 ON_CPU = ("executor.device=cpu", "executor.precision=fp32")
+
+
+@pytest.fixture
+def greedy(greedy_code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The target of a model for which memory runs out."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "greedy.py").write_text(greedy_code, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(folder))
+    yield "greedy:Greedy"
+    sys.modules.pop("greedy", None)
 
 
 def train(run: Path, *words: str) -> dict[str, float]:
