@@ -1,8 +1,8 @@
 """What known graphics cards compute at most, to say which part of that a training uses.
 
 Dense products of matrices with sums in fp32, from the makers' data sheets, which often state twice
-as much, for sparse matrices. fp32 is TF32 where a card has it, since convolutions use that by
-default.
+as much, for sparse matrices. fp32 is TF32 where convolutions use that by default: on NVIDIA's cards
+that have it, not on AMD's.
 """
 
 import re
