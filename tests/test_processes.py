@@ -456,7 +456,7 @@ def test_what_cannot_be_is_refused_before_anything_starts(
     done = train(tmp_path / "run", processes, *words)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert re.search(rf"error: {message}", done.stderr)
+    assert re.fullmatch(rf"error: {message}.*\n", done.stderr)  # not even what would be started
     assert not (tmp_path / "run").exists()
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.schema import CFG, Resources
+from configs.shares import check_processes
 from utils import storage
 from utils.errors import UserError
 from utils.launching import Launch, node_rank
@@ -64,7 +65,7 @@ def launch_of(
         UserError: If the numbers do not go together.
     """
     needs = cfg.executor.resources
-    _check(needs)
+    _check(cfg)
     return Launch(
         program=program,
         nodes=needs.nodes,
@@ -100,7 +101,7 @@ def render(
     from configs.kubernetes import manifest
     from configs.slurm import script
 
-    _check(cfg.executor.resources)
+    _check(cfg)
     job = _job(cfg, words)
     makers: dict[str, tuple[str, Callable[[Job], str]]] = {
         "slurm": ("slurm/train.sbatch", script),
@@ -129,8 +130,10 @@ def _job(cfg: CFG, words: argparse.Namespace) -> Job:
     return Job(name, cfg, config, tuple(flags), tuple(words.overrides))
 
 
-def _check(needs: Resources) -> None:
-    """Refuse resources that are sound one by one and impossible together."""
+def _check(cfg: CFG) -> None:
+    """Refuse settings that are sound one by one and impossible together."""
+    needs = cfg.executor.resources
+    check_processes(cfg, needs.nodes * needs.processes_per_node)
     if GPUS_PER_PROCESS is not None and needs.gpus_per_process > GPUS_PER_PROCESS:
         raise UserError(
             f"executor.resources.gpus_per_process: received {needs.gpus_per_process}, but a "

@@ -3,10 +3,8 @@
 from collections.abc import Collection
 
 from configs.schema import CFG
+from configs.shares import IN_ONE_PROCESS, check_batch, check_processes
 from utils.errors import UserError
-
-IN_ONE_PROCESS = ("single", "mirrored")
-"""Strategies that no launcher is needed for; the others work with one process, too."""
 
 
 def choose_strategy(
@@ -37,16 +35,9 @@ def choose_strategy(
             f"executor.strategy={wanted} needs several processes, and this one was started "
             "alone. Start them with python main.py launch, or take auto."
         )
-    if strategy in IN_ONE_PROCESS and launched is not None and launched > 1:
-        others = " or ".join(name for name in known if name not in IN_ONE_PROCESS)
-        raise UserError(
-            f"executor.strategy={strategy}, but {launched} processes were launched: each would "
-            f"train the whole. Start one process{f', or take {others}' if others else ''}."
-        )
+    check_processes(cfg, launched or 1)
     if strategy == "mirrored":
-        _check_batch(cfg, devices, "devices")
-    else:
-        _check_batch(cfg, launched or 1, "processes")
+        check_batch(cfg, devices, "devices")
     return strategy
 
 
@@ -57,14 +48,3 @@ def _automatic(launched: int | None, default: str, devices: int) -> str:
     if devices > 1:
         return "mirrored"
     return "single" if launched is None else default
-
-
-def _check_batch(cfg: CFG, shares: int, what: str) -> None:
-    batch, accumulate = cfg.train.batch_size, cfg.train.accumulate
-    if batch % (shares * accumulate):
-        least = shares * accumulate
-        raise UserError(
-            f"train.batch_size={batch} cannot be split over {shares} {what} with "
-            f"train.accumulate={accumulate}: it is the size of the whole batch and must be a "
-            f"multiple of {least}, for example {-(-batch // least) * least}."
-        )

@@ -174,6 +174,21 @@ def test_kubernetes_gets_a_job_whose_pods_find_each_other(tmp_path: Path) -> Non
     assert {"name": "runs", "mountPath": "/app/runs"} in container(job)["volumeMounts"]
 
 
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("train.batch_size=48", "train.batch_size=48 cannot be split over 32 processes"),
+        ("executor.strategy=single", "executor.strategy=single, but 32 processes were launched"),
+    ],
+)
+def test_a_training_that_cannot_be_shared_need_not_wait_for_a_scheduler(
+    tmp_path: Path, word: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        rendered(tmp_path, "slurm", word, options=SEVERAL)
+    assert not list(tmp_path.iterdir())
+
+
 def test_one_pod_needs_no_service(tmp_path: Path) -> None:
     words = (
         "run.dir=s3://bucket/runs/first",
