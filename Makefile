@@ -6,7 +6,7 @@ FRAMEWORK  ?= pytorch
 JOBS       ?= 2
 
 TEMPLATE   := {{cookiecutter.project_slug}}
-FRAMEWORKS := $(patsubst $(TEMPLATE)/_frameworks/%/,%,$(sort $(wildcard $(TEMPLATE)/_frameworks/*/)))
+FRAMEWORKS := $(patsubst $(TEMPLATE)/_parts/framework=%/,%,$(sort $(wildcard $(TEMPLATE)/_parts/framework=*/)))
 
 # Other people's launchers, which a project can be started with and does not depend on.
 LAUNCHERS  := torchx determined

@@ -31,7 +31,7 @@ _KINDS = ("executor", "bare")
 
 
 def has_gpu(python: Path) -> bool:
-    """Tell whether an interpreter's PyTorch finds a GPU."""
+    """Return whether an interpreter's PyTorch finds a GPU."""
     if not python.is_file():
         return False
     code = "import torch; raise SystemExit(not torch.cuda.is_available())"

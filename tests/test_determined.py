@@ -46,9 +46,9 @@ OVERRIDES = [
 TRIAL = """
 import json, sys
 import determined
-from executor import determined_trial
+from executor.launch import determined as determined_trial
 from utils.exits import exit_code
-from utils.ranks import end
+from executor.launch.launcher import end
 
 master, storage, checkpoint, hyperparameters, slots, *words = sys.argv[1:]
 info = determined.ClusterInfo(
@@ -88,7 +88,7 @@ finally:  # a socket that it leaves behind
 """,
     "tensorflow": """
 import json, os, subprocess, sys
-from utils.launching import free_ports
+from executor.launch.processes import free_ports
 
 workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
 processes = []
@@ -397,7 +397,7 @@ def test_determined_knows_the_settings_of_the_experiment(place: Place, run: Run)
     code = """
 import sys, determined
 from determined.common import util
-from executor.determined_trial import hyperparameter_words
+from executor.launch.determined import hyperparameter_words
 
 with open("determined.yaml") as file:
     experiment = determined.ExperimentConfig(util.safe_load_yaml_with_exceptions(file))
@@ -431,7 +431,7 @@ print(json.dumps([file.path for file in sent]))
 
 
 def test_without_determined_one_message_says_so(project: Path, run: Run):
-    result = run(project, "-m", "executor.determined_trial")
+    result = run(project, "-m", "executor.launch.determined")
     assert result.returncode == 2
     assert result.stderr.startswith("error: Determined is not installed here")
     assert "Traceback" not in result.stderr

@@ -15,7 +15,7 @@ SAMPLES_SHA256 = "d8f9258e431821f8e7a720ec038a3b3cdd07c22c01dee59e642b3cc8d0647c
 HASH_SAMPLES = """
 import hashlib, json
 from configs.loading import load_config
-from dataloader.loading import load_split, open_source, training_batches
+from dataloader.build import load_split, open_source, training_batches
 
 cfg = load_config()
 batches = training_batches(cfg, load_split(cfg, open_source(cfg), "train"))

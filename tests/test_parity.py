@@ -9,29 +9,40 @@ import pytest
 
 from conftest import FRAMEWORKS, REPOSITORY
 
-TREES = REPOSITORY / "{{cookiecutter.project_slug}}" / "_frameworks"
+TREES = REPOSITORY / "{{cookiecutter.project_slug}}" / "_parts"
 FIRST, *OTHERS = FRAMEWORKS
 # What works around something that only this framework has, or adds what only the other one has.
 ITS_OWN = {
     "pytorch": {
-        *("executor/stepping.py", "executor/device.py:Device.autocast"),
+        *("ops/stepping.py", "executor/devices/device.py:Device.autocast"),
         "model/mobilenet_unet.py:MobileNetUNet.train",
         # What TensorFlow does by itself, or has no state for that could be put back.
-        *("executor/aside.py", "executor/transfers.py", "executor/device.py:Device.ahead"),
+        *(
+            "executor/devices/sandbox.py",
+            "executor/devices/prefetch.py",
+            "executor/devices/device.py:Device.ahead",
+        ),
         # A model that lies on several processes, and gradients that are exchanged by PyTorch.
-        *(f"executor/world.py:World.{name}" for name in ("accumulating", "shard", "wrapped")),
-        *(f"executor/tensors.py:{name}" for name in ("laid_out", "like", "whole")),
+        *(
+            f"executor/distributed/world.py:World.{name}"
+            for name in ("accumulating", "shard", "wrapped")
+        ),
+        *(
+            f"executor/devices/tensors.py:{name}"
+            for name in ("gather_full", "shard_like", "shard_state_dict")
+        ),
         "components.py",
     },
     "tensorflow": {
-        *("executor/state.py:AveragedModel", "executor/state.py:GradScaler"),
-        "executor/state.py:TrainState.generators",
-        *("executor/mirrored.py", "executor/world.py:World.connect"),
+        "utils/framework.py",
+        *("executor/training/state.py:AveragedModel", "executor/training/state.py:GradScaler"),
+        "executor/training/state.py:TrainState.generators",
+        *("executor/distributed/mirrored.py", "executor/distributed/world.py:World.connect"),
         # Its exchanges have no time-out of their own that one would want.
-        "executor/world.py:World.exchanging",
+        "executor/distributed/world.py:World.exchanging",
         # Several replicas of a model in one process.
         *(
-            f"executor/world.py:World.{name}"
+            f"executor/distributed/world.py:World.{name}"
             for name in ("apart", "each", "first", "replica", "shares", "take_over", "together")
         ),
         "model/keras_layers.py",
@@ -46,7 +57,7 @@ Shape = dict[str, object]
 
 def paths(framework: str) -> set[str]:
     """List a framework's files, but for those that only it can have."""
-    tree = TREES / framework
+    tree = TREES / f"framework={framework}"
     files = {path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()}
     return {path for path in files if "__pycache__" not in path} - ITS_OWN[framework]
 
@@ -57,7 +68,7 @@ def modules(framework: str) -> set[str]:
 
 def shape(framework: str, path: str) -> Shape:
     """Return the public names of a module with their signatures, but for the framework's own."""
-    tree = ast.parse((TREES / framework / path).read_text(encoding="utf-8"))
+    tree = ast.parse((TREES / f"framework={framework}" / path).read_text(encoding="utf-8"))
     found = flat(names_of(tree.body))
     own = {one.partition(":")[2] for one in ITS_OWN[framework] if one.startswith(f"{path}:")}
     assert own <= found.keys() | {name.partition(".")[0] for name in found}
@@ -112,8 +123,12 @@ def signature(node: ast.FunctionDef) -> object:
 
 def test_what_is_compared_is_there():
     assert FRAMEWORKS == ("pytorch", "tensorflow")
-    assert set(FRAMEWORKS) == {path.name for path in TREES.iterdir() if path.is_dir()}
-    assert {"TrainStep.__init__", "TrainStep.__call__"} <= shape(FIRST, "executor/step.py").keys()
+    assert set(FRAMEWORKS) == {
+        path.name.removeprefix("framework=") for path in TREES.glob("framework=*")
+    }
+    assert {"TrainStep.__init__", "TrainStep.__call__"} <= shape(
+        FIRST, "executor/training/step.py"
+    ).keys()
     assert signature(ast.parse("def f(a, b=1, *, c=None): ...").body[0]) == (
         (["a", "b"], ["1"], [("c", "None")], (None, None), False)
     )
@@ -133,4 +148,4 @@ def test_the_same_public_names_and_signatures(path: str, other: str):
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_what_only_one_framework_has_is_there(framework: str):
     paths = {one.partition(":")[0] for one in ITS_OWN[framework]}
-    assert all((TREES / framework / path).is_file() for path in paths)
+    assert all((TREES / f"framework={framework}" / path).is_file() for path in paths)

@@ -316,7 +316,7 @@ def test_synchronised_normalisation_sees_what_that_of_one_process_sees(
     for strategy in strategies:
         done = train(tmp_path / strategy, 2, *together, f"executor.strategy={strategy}")
         assert done.returncode == 0, done.stderr
-        assert "2 batch normalisations see the batches of all 2" in done.stderr
+        assert "2 batch batch_norms see the batches of all 2" in done.stderr
         assert losses(tmp_path / strategy) == pytest.approx(alone, rel=1e-5)
         assert values(tmp_path / strategy) == pytest.approx(values(tmp_path / "alone"), rel=1e-4)
     assert train(tmp_path / "apart", 2, normed).returncode == 0
@@ -406,7 +406,7 @@ def test_everything_at_once_goes_on_to_the_same_bits(
 # Prints how bright the brightest training scene is, between it and the next one, from -1 to 1.
 BRIGHTEST = """
 import json
-from dataloader.digit_scenes import DigitScenes
+from dataloader.sources.digit_scenes import DigitScenes
 scenes = DigitScenes(train=16, validation=8, test=8).split("train")
 means = sorted(float(scenes.read(i, (32, 32))[0].mean()) for i in range(16))
 print(json.dumps((means[-1] + means[-2]) / 255 - 1))

@@ -21,7 +21,7 @@ STEPS = 200
 SETTINGS = f"""\
 data:
   source:
-    target: dataloader.folder:Folder
+    target: dataloader.sources.folder:Folder
     root: s3://{BUCKET}/data
     class_names: [dark, bright]
     images: "{{split}}/images"

@@ -142,7 +142,7 @@ import json, sys
 import numpy as np
 from PIL import Image
 from configs.loading import load_config
-from dataloader.loading import load_split, open_source
+from dataloader.build import load_split, open_source
 from sklearn.datasets import load_sample_image
 
 cfg = load_config(None, ["data.image_size=[120, 200]", "data.source.canvas=200"])

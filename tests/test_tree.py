@@ -32,7 +32,7 @@ WINDOWS_DEVICES = {
     *(f"{p}{n}" for p in ("com", "lpt") for n in "0123456789"),
 }
 # Jinja's marks, and names that only the template knows.
-MARKS = ("cookiecutter", "{{", "{%", "{#", "#%", "_frameworks")
+MARKS = ("cookiecutter", "{{", "{%", "{#", "#%", "_parts")
 
 
 def files(folder: Path) -> set[str]:
@@ -48,8 +48,8 @@ def files(folder: Path) -> set[str]:
 def sources(template: Path, framework: str) -> dict[str, Path]:
     """Map each path of a generated project to the template's file that it comes from."""
     root = template / TEMPLATE_FOLDER
-    shared = {name: root / name for name in files(root) if not name.startswith("_frameworks/")}
-    overlay = root / "_frameworks" / framework
+    shared = {name: root / name for name in files(root) if not name.startswith("_parts/")}
+    overlay = root / "_parts" / f"framework={framework}"
     return shared | {name: overlay / name for name in files(overlay)}
 
 
@@ -68,14 +68,14 @@ def test_the_tree_holds_what_is_promised(project: Path):
 
 def test_a_framework_replaces_no_shared_file(template: Path):
     root = template / TEMPLATE_FOLDER
-    shared = {name for name in files(root) if not name.startswith("_frameworks/")}
+    shared = {name for name in files(root) if not name.startswith("_parts/")}
     for framework in FRAMEWORKS:
-        assert files(root / "_frameworks" / framework) & shared == set()
+        assert files(root / "_parts" / f"framework={framework}") & shared == set()
 
 
 def test_every_framework_has_files_and_every_folder_of_files_is_offered(template: Path):
-    folders = (template / TEMPLATE_FOLDER / "_frameworks").iterdir()
-    assert {path.name for path in folders if path.is_dir()} == set(FRAMEWORKS)
+    folders = (template / TEMPLATE_FOLDER / "_parts").iterdir()
+    assert {path.name.removeprefix("framework=") for path in folders} == set(FRAMEWORKS)
 
 
 def test_code_and_notebooks_are_the_template_s_bytes(template: Path, project: Path, framework: str):

@@ -160,7 +160,7 @@ def checkpoints(run: Path) -> list[Path]:
 
 
 def is_finished(run: Path) -> bool:
-    """Tell whether a run says that nothing is left to do."""
+    """Return whether a run says that nothing is left to do."""
     file = run / "status.json"
     return file.exists() and json.loads(file.read_text(encoding="utf-8"))["status"] == "finished"
 

@@ -8,8 +8,8 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from configs.constraints import pair_problems
 from configs.overlay import lay_over, parse_overrides
-from configs.pairs import pair_problems
 from configs.schema import CFG
 from configs.targets import places, target_problems
 from configs.yaml_text import Document, Origin, Path, Problem, read_yaml

@@ -84,7 +84,7 @@ class Run(Section):
 class Data(Section):
     """What is learned from, and how it reaches the model."""
 
-    source: Named = Component(target="dataloader.digit_scenes:DigitScenes")
+    source: Named = Component(target="dataloader.sources.digit_scenes:DigitScenes")
     """Where images and masks come from; the arguments are those of the source's class."""
     image_size: Size = (64, 64)
     """Height and width in pixels that every sample is resized to; one number for a square."""

@@ -52,10 +52,10 @@ def places(cfg: CFG) -> Iterator[Place]:
     yield Place(("model",), cfg.model, offered=("num_classes", "in_channels", "image_size"))
     yield Place(("train", "loss"), train.loss, "ops.losses", offered=classes)
     count = positional(train.optimizer.target, OPTIMIZER_POSITIONAL)
-    yield Place(("train", "optimizer"), train.optimizer, "executor.optimizers", count)
+    yield Place(("train", "optimizer"), train.optimizer, "ops.optimizers", count)
     count = positional(train.schedule.target, SCHEDULE_POSITIONAL)
     steps = ("total_steps", "initial_learning_rate")
-    yield Place(("train", "schedule"), train.schedule, "executor.schedules", count, steps)
+    yield Place(("train", "schedule"), train.schedule, "ops.lr_schedules", count, steps)
     for index, metric in enumerate(train.metrics):
         yield Place(("train", "metrics", index), metric, "evaluation.metrics", 2)
     for index, evaluator in enumerate(train.evaluators):

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dataloader.reading import Progress, Reading
-from dataloader.source import Split
+from dataloader.decode import Progress, Reading
+from dataloader.sample import Split
 from utils.errors import UserError
 from utils.logs import log
 from utils.memory import available_memory
@@ -171,7 +171,7 @@ def _disk_errors(folder: Path) -> Iterator[None]:
 
 
 def _is_valid(folder: Path, images_shape: tuple[int, ...]) -> bool:
-    """Tell whether a folder holds whole arrays of this shape; warn if what is there is damaged."""
+    """Return whether a folder holds whole arrays of this shape; warn if damaged."""
     if not folder.is_dir():
         return False
     try:

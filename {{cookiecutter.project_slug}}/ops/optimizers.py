@@ -1,37 +1,103 @@
-"""What the optimizers with a plain name refuse, the same in every framework."""
+"""The optimizers with a plain name: the same name and numbers mean the same in every framework.
+
+Any other optimizer is reached by its full name (`torch.optim:RMSprop`, `keras.optimizers:Lion`),
+with that class's own arguments. All numbers here are per update; a schedule multiplies
+`learning_rate`.
+"""
+
+from collections.abc import Iterable
+
+from ops.optimizer_checks import check_adam, check_sgd
+from ops.optimizer_functions import Optimizer, Parameter, adam_optimizer, sgd_optimizer
 
 
-def check_adam(
-    learning_rate: float, beta1: float, beta2: float, epsilon: float, weight_decay: float = 0.0
-) -> None:
-    """Refuse numbers that Adam cannot have.
+def adam(
+    parameters: Iterable[Parameter],
+    *,
+    learning_rate: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+) -> Optimizer:
+    """Build Adam (Kingma and Ba, 2015, arXiv:1412.6980).
+
+    Args:
+        parameters: What to optimise; those without a gradient are left as they are.
+        learning_rate: Step size, 0 or greater.
+        beta1: Decay of the running mean of the gradient, in [0, 1).
+        beta2: Decay of the running mean of the squared gradient, in [0, 1).
+        epsilon: Added to the root of the bias-corrected second moment, as in the paper's
+            algorithm 1; 0 or greater. (Keras' own Adam adds it before the correction and has 1e-7
+            as its default.)
 
     Raises:
-        ValueError: If `beta1` or `beta2` is not in [0, 1), or another number is below 0.
+        ValueError: If there are no parameters or a number is out of range.
     """
-    _check_at_least_0("learning_rate", learning_rate)
-    _check_at_least_0("epsilon", epsilon)
-    _check_at_least_0("weight_decay", weight_decay)
-    for name, value in (("beta1", beta1), ("beta2", beta2)):
-        if not 0.0 <= value < 1.0:
-            raise ValueError(f"Argument `{name}` must be in [0, 1). Received: {value}")
+    check_adam(learning_rate, beta1, beta2, epsilon)
+    return adam_optimizer(_listed(parameters), learning_rate, beta1, beta2, epsilon)
 
 
-def check_sgd(learning_rate: float, momentum: float, nesterov: bool, weight_decay: float) -> None:
-    """Refuse numbers that stochastic gradient descent cannot have.
+def adamw(
+    parameters: Iterable[Parameter],
+    *,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 0.01,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+) -> Optimizer:
+    """Build Adam with decoupled weight decay (Loshchilov and Hutter, 2019, arXiv:1711.05101).
+
+    Args:
+        parameters: What to optimise; those without a gradient are left as they are.
+        learning_rate: Step size, 0 or greater.
+        weight_decay: Each update first multiplies the weights by 1 - learning rate x weight decay;
+            0 or greater. Parameters with one dimension (biases, scales of normalisation) are
+            never decayed: pulling those to zero fits no better and disturbs normalisation.
+        beta1: Decay of the running mean of the gradient, in [0, 1).
+        beta2: Decay of the running mean of the squared gradient, in [0, 1).
+        epsilon: As for `adam`.
 
     Raises:
-        ValueError: If a number is below 0, or `nesterov` is set without momentum.
+        ValueError: If there are no parameters or a number is out of range.
     """
-    _check_at_least_0("learning_rate", learning_rate)
-    _check_at_least_0("momentum", momentum)
-    _check_at_least_0("weight_decay", weight_decay)
-    if nesterov and not momentum > 0:
-        raise ValueError(
-            f"Argument `momentum` must be greater than 0 with `nesterov`. Received: {momentum}"
-        )
+    check_adam(learning_rate, beta1, beta2, epsilon, weight_decay)
+    return adam_optimizer(_listed(parameters), learning_rate, beta1, beta2, epsilon, weight_decay)
 
 
-def _check_at_least_0(name: str, value: float) -> None:
-    if not value >= 0.0:
-        raise ValueError(f"Argument `{name}` must be 0 or greater. Received: {value}")
+def sgd(
+    parameters: Iterable[Parameter],
+    *,
+    learning_rate: float = 1e-2,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+) -> Optimizer:
+    """Build stochastic gradient descent, with momentum if asked for.
+
+    With gradient g, velocity v and weights w an update is v = momentum x v + g and
+    w = w - learning rate x v, or w = w - learning rate x (g + momentum x v) with Nesterov's
+    momentum. The learning rate is not part of the velocity, so a schedule acts at once. (Keras'
+    own SGD has it inside, which is the same only as long as the rate is constant.)
+
+    Args:
+        parameters: What to optimise; those without a gradient are left as they are.
+        learning_rate: Step size, 0 or greater.
+        momentum: 0 (none) or greater.
+        nesterov: Look ahead by the momentum (Sutskever et al., ICML 2013); needs momentum > 0.
+        weight_decay: weight decay x w is added to the gradient (L2 regularisation, not decoupled);
+            0 or greater. Parameters with one dimension are never decayed, as for `adamw`.
+
+    Raises:
+        ValueError: If there are no parameters, a number is out of range, or `nesterov` is set
+            without momentum.
+    """
+    check_sgd(learning_rate, momentum, nesterov, weight_decay)
+    return sgd_optimizer(_listed(parameters), learning_rate, momentum, nesterov, weight_decay)
+
+
+def _listed(parameters: Iterable[Parameter]) -> list[Parameter]:
+    listed = list(parameters)
+    if not listed:
+        raise ValueError("Argument `parameters` must hold at least one parameter. Received: none")
+    return listed

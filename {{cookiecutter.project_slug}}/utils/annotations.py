@@ -8,7 +8,7 @@ _SEQUENCES = {"Sequence", "list", "tuple", "Iterable", "Collection"}
 
 
 def fits(value: Any, annotation: ast.expr | None) -> bool:
-    """Tell whether a value read from YAML may be passed where an annotation stands.
+    """Return whether a value read from YAML may be passed where an annotation stands.
 
     Args:
         value: None, a boolean, a number, a text, a list or a dictionary.

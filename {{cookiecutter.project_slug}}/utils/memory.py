@@ -4,9 +4,21 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 _UNITS = {"bytes": 0, "B": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}  # powers of 1024
 _UNKNOWN = 4 << 30  # assumed where the system does not tell: half of it holds most data sets
+
+
+class OutOfMemory(NamedTuple):
+    """Memory that there was not enough of; what is not known is None."""
+
+    device: Literal["CPU", "GPU"]
+    """Whose memory it is."""
+    requested: int | None = None
+    """Bytes that were requested last."""
+    available: int | None = None
+    """Bytes: all that a GPU has, of a CPU's those that were free."""
 
 
 def available_memory() -> int:

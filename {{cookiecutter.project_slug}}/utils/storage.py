@@ -16,7 +16,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 def is_remote(path: str) -> bool:
-    """Tell whether a path is a URL such as s3://bucket/key or memory://name."""
+    """Return whether a path is a URL such as s3://bucket/key or memory://name."""
     return "://" in path
 
 
@@ -42,7 +42,7 @@ def shown(path: str) -> str:
 
 
 def exists(path: str) -> bool:
-    """Tell whether there is a file or folder."""
+    """Return whether there is a file or folder."""
     if not is_remote(path):
         return os.path.exists(path)
     filesystem, inner = _filesystem(path)

@@ -1,6 +1,6 @@
 """The generated project's own training, `executor.train.train`, with everything on."""
 
-from executor.train import train
+from executor.training.trainer import train
 from training import configuration
 from workload import MODELS, Workload
 

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import torch
-from dataloader.digit_scenes import DigitScenes
+from dataloader.sources.digit_scenes import DigitScenes
 from model.unet import UNet
 from torch import Tensor
 from torch.nn import functional

@@ -6,8 +6,8 @@ import gpu_work
 import numpy as np
 import torch
 from configs.schema import CFG
+from dataloader.build import load_split, open_source
 from dataloader.cache import Decoded
-from dataloader.loading import load_split, open_source
 from torch import Tensor
 from torch.nn import functional
 from utils.names import build

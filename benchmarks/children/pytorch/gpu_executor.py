@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import gpu_work
 from dataloader.batches import Batch
-from executor import train
-from executor.step import TrainStep
-from executor.values import StepValues
+from executor.training import trainer as train
+from executor.training.step import TrainStep
+from executor.training.values import StepMetrics
 
 _CFG, _WATCH = gpu_work.given()
 
@@ -14,7 +14,7 @@ _CFG, _WATCH = gpu_work.given()
 class WatchedStep(TrainStep):
     """The project's step, which tells how many were taken."""
 
-    def __call__(self, group: Batch) -> Iterator[list[StepValues]]:
+    def __call__(self, group: Batch) -> Iterator[list[StepMetrics]]:
         """Take the steps of a group of batches."""
         for taken in super().__call__(group):
             yield taken

@@ -7,7 +7,7 @@ import sys
 
 import pytorch_lightning
 import torch
-from dataloader.digit_scenes import DigitScenes
+from dataloader.sources.digit_scenes import DigitScenes
 from first_step_bare import arrays, normalised
 from model.unet import UNet
 from torch import Tensor

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from configs.loading import load_config
 from dataloader.batches import Batch, prefetched
-from dataloader.loading import load_split, open_source, training_batches
-from executor.device import Device
+from dataloader.build import load_split, open_source, training_batches
+from executor.devices.device import Device
 from made_up_images import CLASSES
 
 _LATER_EPOCHS = 5
@@ -17,7 +17,11 @@ _LATER_EPOCHS = 5
 def main() -> None:
     """Print the seconds of the first epoch, decoding included, and of the later ones, as JSON."""
     root, size, batch_size, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-    source = {"target": "dataloader.folder:Folder", "root": root, "class_names": list(CLASSES)}
+    source = {
+        "target": "dataloader.sources.folder:Folder",
+        "root": root,
+        "class_names": list(CLASSES),
+    }
     config = {
         "data": {"source": {**source, "validation": 0.0}, "image_size": size, "transforms": []},
         "train": {"batch_size": batch_size},

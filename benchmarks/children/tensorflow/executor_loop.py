@@ -7,9 +7,9 @@ when a step begins. So the one thing that is replaced is the name by which the t
 
 from collections.abc import Iterator
 
-import executor.train
+import executor.training.trainer
 from dataloader.batches import Batch
-from executor.step import StepValues, TrainStep
+from executor.training.step import StepMetrics, TrainStep
 from training import configuration
 from turns import begin_step
 from workload import Workload
@@ -20,7 +20,7 @@ class CountedTrainStep(TrainStep):
 
     _is_first = True
 
-    def __call__(self, group: Batch) -> Iterator[list[StepValues]]:
+    def __call__(self, group: Batch) -> Iterator[list[StepMetrics]]:
         """Take the steps of a group."""
         if self._is_first:
             begin_step()

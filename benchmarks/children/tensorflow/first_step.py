@@ -9,16 +9,16 @@ script does.
 import os
 from collections.abc import Iterator
 
-import executor.train
+import executor.training.trainer
 from dataloader.batches import Batch
-from executor.step import StepValues, TrainStep
+from executor.training.step import StepMetrics, TrainStep
 from model.unet import UNet
 
 
 class FirstTrainStep(TrainStep):
     """Ends the process instead of a second call."""
 
-    def __call__(self, group: Batch) -> Iterator[list[StepValues]]:
+    def __call__(self, group: Batch) -> Iterator[list[StepMetrics]]:
         """Take the first steps of a group."""
         for values in super().__call__(group):
             yield values

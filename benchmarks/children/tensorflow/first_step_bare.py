@@ -5,7 +5,7 @@ import os
 import keras
 import numpy as np
 import tensorflow as tf
-from dataloader.digit_scenes import DigitScenes
+from dataloader.sources.digit_scenes import DigitScenes
 from model.unet import UNet
 
 _SIZE, _BATCH = (64, 64), 32

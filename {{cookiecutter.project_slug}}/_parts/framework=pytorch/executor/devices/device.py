@@ -1,0 +1,247 @@
+"""The device and its numbers: chosen once, announced, and applied to models and batches."""
+
+import contextlib
+import ctypes
+import os
+import platform
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from configs.schema import CFG
+from dataloader.batches import Batch
+from executor.devices.prefetch import Transfers, pinned
+from executor.devices.select import Precision, Way, choose_device, choose_precision
+from executor.distributed.world import World
+from utils.errors import UserError
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+# Bytes of samples that are handed over at once. A GPU's steps are waited for together, so there are
+# more of them.
+_GROUP_BYTES, _GROUP_BYTES_CUDA = 1 << 20, 1 << 24
+# What makes cuBLAS repeat its results (see PyTorch's notes on reproducibility).
+_CUBLAS_WORKSPACE = ":4096:8"
+
+# glibc's mallopt parameters and the value that makes it keep freed memory (malloc.h)
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEEP_BYTES = -1, -3, 1 << 30
+
+
+class Device:
+    """Where tensors live and in which precision the model computes."""
+
+    def __init__(self, cfg: CFG, world: World | None = None) -> None:
+        """Choose the device and the precision that the configuration asks for.
+
+        Args:
+            cfg: The `executor` section and the normalisation of the images are used.
+            world: The processes that train together; None: this one works alone.
+
+        Raises:
+            UserError: If the machine does not have them.
+        """
+        self.world = world or World()
+        self.torch_device = _device(cfg.executor.device, self.world.local_rank)
+        self.kind = self.torch_device.type
+        """`cuda` (ROCm has that name too), `mps` or `cpu`."""
+        self.precision, self.reason = _precision(cfg.executor.precision, self.kind)
+        self._channels_last = cfg.executor.channels_last
+        self.way: Way = "compiled" if cfg.executor.compile is True else "plain"
+        """How the model runs in training; see `executor.devices.compile`."""
+        self.ways = _ways(self.world, cfg.train.accumulate)
+        """What can be measured, `plain` first."""
+        is_cuda = self.kind == "cuda"
+        self.group_bytes = _GROUP_BYTES_CUDA if is_cuda else _GROUP_BYTES
+        """How many bytes of small batches are handed over together."""
+        self.runs_behind = is_cuda
+        """Whether the host may go on while the device computes; then it should not wait."""
+        self._transfers = Transfers(self.torch_device) if is_cuda else None
+        self._tf32 = is_cuda and cfg.executor.tf32
+        self._shift = torch.tensor(cfg.data.mean, device=self.torch_device).mul_(255)
+        self._scale = torch.tensor(cfg.data.std, device=self.torch_device).mul_(255)
+        self._rows: dict[int, tuple[Tensor, Tensor]] = {}
+        _set_up_process(cfg, self.kind)
+
+    def __str__(self) -> str:
+        """Return the line that announces the choice."""
+        tf32 = ", products of fp32 in TF32" if self._has_tf32() else ""
+        return f"{self._name()}, {self.precision} ({self.reason}){tf32}"
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """Move a model to the device, in the memory format that the configuration asks for."""
+        # FSDP2 splits contiguous parameters only; the images' format decides about the rest.
+        if self._channels_last and self.world.strategy != "fsdp":
+            return model.to(self.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return model.to(self.torch_device)
+
+    def compiled(self, model: nn.Module) -> Any:
+        """Return what to call for a forward pass in training: the model, in the way chosen."""
+        if self.way == "plain":
+            return model
+        return torch.compile(model, mode="reduce-overhead" if self.way == "graphs" else None)
+
+    def building(self) -> AbstractContextManager[Any]:
+        """Return the context in which a model is made; PyTorch needs none."""
+        return contextlib.nullcontext()
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return the context in which a forward pass computes in the chosen precision."""
+        if self.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.torch_device.type, _DTYPES[self.precision])
+
+    def pinned(self, batch: Batch) -> Batch:
+        """Return a batch in memory that a GPU can read by itself; for the threads that make it."""
+        return batch if self._transfers is None else pinned(batch, self.torch_device)
+
+    def ahead(
+        self, pairs: Iterable[tuple[np.ndarray, np.ndarray]]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray] | tuple[Tensor, Tensor]]:
+        """Yield images and masks, each on its way to a GPU while those before are learned from.
+
+        They hold until the next ones are asked for.
+        """
+        return iter(pairs) if self._transfers is None else self._transfers.ahead(pairs)
+
+    def images(self, images: np.ndarray | Tensor) -> Tensor:
+        """Return uint8 [B, H, W, 3] as normalised float32 [B, 3, H, W] on the device.
+
+        The bytes travel to the device as they are; scaling there is faster than moving floats.
+        """
+        moved = self._moved(images)
+        batch, height, width, channels = moved.shape
+        shift, scale = self._row(width)
+        rows = moved.view(batch, height, width * channels).to(torch.float32)
+        rows.sub_(shift).div_(scale)
+        planes = rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
+        # Permuted is what channels_last means: nothing was copied.
+        return planes if self._channels_last else planes.contiguous()
+
+    def masks(self, masks: np.ndarray | Tensor) -> Tensor:
+        """Return uint8 [B, H, W] as int64 on the device."""
+        return self._moved(masks).long()
+
+    def seed(self, seed: int) -> None:
+        """Make the random numbers of this device, dropout's for example, follow from a seed."""
+        torch.default_generator.manual_seed(seed)
+        if self.torch_device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        elif self.torch_device.type == "mps":
+            torch.mps.manual_seed(seed)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what `environment.json` says about the device."""
+        return {
+            "device": self._name(),
+            "precision": self.precision,
+            "threads": torch.get_num_threads(),
+            "cuda": torch.version.cuda,
+            "hip": torch.version.hip,
+            "tf32": self._has_tf32(),
+            "compile": self.way,
+        }
+
+    def _moved(self, values: np.ndarray | Tensor) -> Tensor:
+        tensor = values if isinstance(values, Tensor) else torch.from_numpy(values)
+        return tensor.to(self.torch_device, non_blocking=True)
+
+    def _has_tf32(self) -> bool:
+        return self._tf32 and torch.cuda.is_tf32_supported()
+
+    def _row(self, width: int) -> tuple[Tensor, Tensor]:
+        """Return shift and scale for a row of pixels.
+
+        Channels lie side by side. Given three numbers for the three channels of a pixel, a CPU
+        works through runs of three; given a whole row it is five times as fast.
+        """
+        if width not in self._rows:
+            self._rows[width] = (self._shift.repeat(width), self._scale.repeat(width))
+        return self._rows[width]
+
+    def _name(self) -> str:
+        if self.torch_device.type == "cuda":
+            return f"cuda ({torch.cuda.get_device_name()})"
+        if self.torch_device.type == "cpu":
+            return f"cpu ({torch.get_num_threads()} threads)"
+        return self.torch_device.type
+
+
+def _device(wanted: str, local_rank: int) -> torch.device:
+    """Return the device of this process, its own one where a machine has several GPUs."""
+    kind = _available(wanted)
+    if kind != "cuda":
+        return torch.device(kind)
+    if local_rank >= torch.cuda.device_count():
+        raise UserError(
+            f"process {local_rank} of this machine has no GPU: there are "
+            f"{torch.cuda.device_count()}. Start one process for each."
+        )
+    torch.cuda.set_device(local_rank)
+    return torch.device(kind, local_rank)
+
+
+def _available(wanted: str) -> str:
+    has = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    return choose_device(wanted, has, f"PyTorch ({torch.__version__})")
+
+
+def _ways(world: World, accumulate: int) -> tuple[Way, ...]:
+    """Return in which ways a model can be measured.
+
+    A captured graph writes its gradients where it wrote those of the last pass, so these cannot be
+    added up; and it does not exchange them. FSDP2's hooks are hardly ever compiled by anyone.
+    """
+    if world.strategy == "fsdp":
+        return ("plain",)
+    is_alone = world.strategy == "single" and accumulate == 1
+    return ("plain", "compiled", "graphs") if is_alone else ("plain", "compiled")
+
+
+def _precision(wanted: str, device: str) -> tuple[Precision, str]:
+    """Return the precision and why."""
+    if device == "cuda":
+        accepts = torch.cuda.is_bf16_supported()
+        computes = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        accepts, computes = True, device == "cpu" and _cpu_computes_bf16()
+    return choose_precision(wanted, device, accepts_bf16=accepts, computes_bf16=computes)
+
+
+def _cpu_computes_bf16() -> bool:
+    """Return whether the CPU has instructions for bf16 (without them it is emulated, slowly)."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def _set_up_process(cfg: CFG, device: str) -> None:
+    """Make the settings that hold for the whole process."""
+    if cfg.executor.threads is not None:
+        torch.set_num_threads(cfg.executor.threads)
+    if cfg.run.deterministic:
+        torch.use_deterministic_algorithms(True)
+    if device == "cuda":
+        _set_up_cuda(cfg)
+    if device == "cpu" and platform.libc_ver()[0] == "glibc":
+        # Activations are freed and asked for again in every step; giving their pages back to the
+        # system in between costs a seventh of the time of a U-Net's step.
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
+
+
+def _set_up_cuda(cfg: CFG) -> None:
+    """Say how a GPU shall multiply; cuDNN tries out its algorithms unless results must repeat."""
+    if cfg.run.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", _CUBLAS_WORKSPACE)
+    torch.backends.cudnn.benchmark = not cfg.run.deterministic
+    # The older of two interfaces that must not be mixed: the compiler of PyTorch 2.13 reads it too.
+    torch.set_float32_matmul_precision("high" if cfg.executor.tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = cfg.executor.tf32

@@ -1,0 +1,117 @@
+"""Runs a model on images without learning from them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from dataloader.batches import Batch
+from executor.devices.device import Device
+from executor.devices.tensors import Model
+from ops.loss_functions import Loss
+
+CLASS_AXIS = 1
+"""Which axis of the logits holds the classes: they are [B, C, H, W]."""
+
+Measure = Callable[[Batch], tuple[float, np.ndarray]]
+
+
+def shape_of_logits(model: Model, images: np.ndarray, device: Device) -> list[int]:
+    """Return the shape of what a model makes of images, uint8 [B, H, W, 3]."""
+    with _evaluating(model):
+        return list(_logits(model, images, device).shape)
+
+
+def predict_classes(model: Model, images: np.ndarray, device: Device) -> np.ndarray:
+    """Return the most likely class of each pixel.
+
+    Args:
+        model: Any; evaluated in evaluation mode.
+        images: uint8 [B, H, W, 3].
+        device: Where the model is.
+
+    Returns:
+        uint8 [B, H, W].
+    """
+    with _evaluating(model):
+        return _classes(_logits(model, images, device))
+
+
+def forward_flops(model: Model, image_size: tuple[int, int], device: Device) -> int:
+    """Count the operations of one sample's forward pass; a product with a sum is two.
+
+    Args:
+        model: In the end it is as it was.
+        image_size: Height and width of the sample.
+        device: Where the model is.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        shape_of_logits(model, np.zeros((1, *image_size, 3), np.uint8), device)
+    return int(counter.get_total_flops())
+
+
+def loss_argument(value: object, target: str) -> object:
+    """Let a list of numbers in YAML serve PyTorch's own losses, whose weights are tensors."""
+    is_numbers = isinstance(value, list) and all(isinstance(v, int | float) for v in value)
+    is_theirs = target.startswith("torch.")
+    return torch.tensor(value, dtype=torch.float32) if is_numbers and is_theirs else value
+
+
+def adapt_loss(loss: Any, device: Device) -> Loss:
+    """Return a loss of any kind as a callable of logits [B, C, H, W] and targets [B, H, W]."""
+    if isinstance(loss, nn.Module):
+        loss.to(device.torch_device)
+    adapted: Loss = loss
+    return adapted
+
+
+@contextmanager
+def measuring(model: Model, loss: Loss, device: Device) -> Iterator[Measure]:
+    """Set a model to evaluation mode, and in the end back if it was training.
+
+    Args:
+        model: Any.
+        loss: As in training.
+        device: Where the model is.
+
+    Yields:
+        A function of a batch that returns its mean loss and the classes, uint8 [B, H, W].
+    """
+
+    def measure(batch: Batch) -> tuple[float, np.ndarray]:
+        logits = _logits(model, batch.images, device)
+        return loss(logits.float(), device.masks(batch.masks)).item(), _classes(logits)
+
+    with _evaluating(model):
+        yield measure
+
+
+@contextmanager
+def _evaluating(model: Model) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    # What FSDP2 collects parameters into is used again in training, so it must be ordinary memory.
+    is_sharded = hasattr(model, "unshard")
+    try:
+        with torch.no_grad() if is_sharded else torch.inference_mode():
+            yield
+    finally:
+        if is_sharded:
+            model.reshard()  # type: ignore[operator]
+        model.train(was_training)
+
+
+def _logits(model: Model, images: np.ndarray, device: Device) -> torch.Tensor:
+    with device.autocast():
+        logits: torch.Tensor = model(device.images(images))
+    return logits
+
+
+def _classes(logits: torch.Tensor) -> np.ndarray:
+    classes: np.ndarray = logits.argmax(CLASS_AXIS).to(torch.uint8).cpu().numpy()
+    return classes

@@ -1,0 +1,221 @@
+"""Starts the processes (ranks) of one machine with torchrun, and says how they ended.
+
+torchrun restarts all processes whenever one ends with anything but 0, and itself returns 1 then. So
+a process tells the launcher that it runs and how it ended (`as_rank`): files in a folder that the
+launcher names in the environment. Where starting again makes no sense, the process waits until the
+launcher has read it, and then ends with 0: torchrun is content, and the launcher returns the exit
+code. For the same reason signals go to the processes, past torchrun, as soon as all of them run.
+"""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from executor.launch.exits import POLL_SECONDS, REFUSED, STOPPED
+from executor.launch.processes import (
+    Launch,
+    Signals,
+    announce,
+    host_and_port,
+    threads,
+    with_defaults,
+)
+from executor.launch.rank import NOTES, RUNS, SEEN
+from utils.errors import UserError
+
+GPUS_PER_PROCESS: int | None = 1  # at most
+# What `between` returns, in a bash script with an array `addresses`.
+BETWEEN_IN_BASH = '--rendezvous "${addresses[0]}"'
+_TOGETHER_SECONDS = 20.0  # in which processes that end by intent do so together
+_SLOW_SECONDS = 20.0  # after which torchrun is not waited for: processes elsewhere go on
+# A lost machine is noticed in 10 seconds; machines may arrive minutes after each other.
+_RENDEZVOUS = {
+    "join_timeout": 1800,
+    "read_timeout": 600,
+    "keep_alive_interval": 2,
+    "keep_alive_max_attempt": 5,
+}
+
+
+def between(addresses: Sequence[str]) -> list[str]:
+    """Return the words that tell `launch` on each of several machines where the others are.
+
+    Args:
+        addresses: HOST:PORT of each machine.
+    """
+    return ["--rendezvous", addresses[0]]
+
+
+def start(launch: Launch) -> int:
+    """Start the processes of this machine, hand signals on and wait.
+
+    Args:
+        launch: What to start.
+
+    Returns:
+        0 when all are done; 2 or 3 when one refused or diverged; 128 plus a signal's number when
+        they were asked to stop, and did; otherwise 1.
+
+    Raises:
+        UserError: If the options do not go together.
+    """
+    command, settings = _torchrun(launch), _settings(launch)
+    announce(command, settings)
+    with tempfile.TemporaryDirectory(prefix="launch-") as folder, Signals() as signals:
+        notes = _Notes(Path(folder), launch.processes)
+        environment = {**os.environ, **settings, NOTES: folder}
+        # A session of its own, or a terminal's Ctrl-C would reach it twice.
+        process = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603
+        _wait(process, notes, signals, launch.grace_seconds)
+        return _result(process.returncode, notes.codes(), signals.received)
+
+
+class _Notes:
+    """The files by which processes say that they run, and how they ended.
+
+    Their names are ATTEMPT.LOCAL_RANK.runs-PID and ATTEMPT.LOCAL_RANK.CODE.
+    """
+
+    def __init__(self, folder: Path, processes: int) -> None:
+        self._folder = folder
+        self._processes = processes
+        self._first: dict[int, float] = {}
+        self._is_answered = False
+
+    def attempt(self) -> int:
+        """Return the number of the last attempt that left notes."""
+        return max((attempt for attempt, _, _ in self._all()), default=0)
+
+    def codes(self) -> list[int]:
+        """Return how the processes of the last attempt ended, those that said so."""
+        last = self.attempt()
+        said = [text for attempt, _, text in self._all() if attempt == last]
+        return [int(text) for text in said if text.isdecimal()]
+
+    def running(self) -> list[int]:
+        """Return the processes of the last attempt, or none while some have yet to begin."""
+        last = self.attempt()
+        notes = [(rank, text) for attempt, rank, text in self._all() if attempt == last]
+        begun = {rank: text for rank, text in notes if text.startswith(RUNS)}
+        if len(begun) < self._processes:
+            return []
+        over = {rank for rank, text in notes if text.isdecimal()}
+        return [int(begun[rank].removeprefix(RUNS)) for rank in begun.keys() - over]
+
+    def are_complete(self) -> bool:
+        """Return whether all processes of the last attempt said how they ended."""
+        return len(self.codes()) == self._processes
+
+    def are_final(self) -> bool:
+        """Return, once, whether starting again makes no sense.
+
+        A process that only stops because another one died, as torchrun asks it to, is no reason.
+        """
+        attempt, codes = self.attempt(), self.codes()
+        if self._is_answered or not set(codes) & {*REFUSED, *STOPPED}:
+            return False
+        now = time.monotonic()
+        waited = now - self._first.setdefault(attempt, now)
+        if self.are_complete():
+            return True
+        if waited >= _TOGETHER_SECONDS:
+            if set(codes) & set(REFUSED):
+                return True
+            (self._folder / f"{attempt}.{SEEN}").touch()
+        return False
+
+    def answer(self) -> None:
+        """Let processes that wait, or will, go on to their end."""
+        self._is_answered = True
+        (self._folder / SEEN).touch()
+
+    def _all(self) -> list[tuple[int, str, str]]:
+        """Return attempt, rank and text of each note."""
+        names = [path.name.split(".") for path in self._folder.iterdir()]
+        return [(int(name[0]), name[1], name[2]) for name in names if len(name) == 3]
+
+
+def _wait(process: subprocess.Popen[bytes], notes: _Notes, signals: Signals, grace: int) -> None:
+    """Wait for torchrun; hand signals on, and end it where starting again makes no sense."""
+    patience, attempts = math.inf, math.inf
+    while process.poll() is None:
+        number = signals.take()
+        if number is not None:
+            notes.answer()
+            if _signalled(notes.running(), number):
+                patience, attempts = time.monotonic() + grace, notes.attempt()
+            else:
+                process.send_signal(number)
+        elif notes.are_final():
+            notes.answer()
+            patience = time.monotonic() + (_SLOW_SECONDS if notes.are_complete() else 0.0)
+        elif time.monotonic() > patience or notes.attempt() > attempts:
+            # Not all stopped; or one died, and torchrun has started them again.
+            process.send_signal(signal.SIGTERM)
+            if signals.received is not None:  # they had their time; torchrun would give 30 s more
+                _signalled(notes.running(), signal.SIGKILL)
+            patience, attempts = math.inf, math.inf
+        time.sleep(POLL_SECONDS)
+
+
+def _signalled(pids: list[int], number: int) -> bool:
+    """Send a signal to processes; tell whether there was any."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+    return bool(pids)
+
+
+def _torchrun(launch: Launch) -> list[str]:
+    """Return the command that starts the processes of this machine."""
+    rendezvous = dict(_RENDEZVOUS)
+    if launch.nodes == 1:
+        where = ["--standalone", "--local-addr", "127.0.0.1"]
+    elif launch.address is None:
+        raise UserError(
+            f"--nodes {launch.nodes} needs --rendezvous HOST:PORT, where the machines meet; "
+            "start the same command on each of them."
+        )
+    else:
+        host, port = host_and_port(launch.address, "--rendezvous")
+        where = ["--nnodes", str(launch.nodes), "--rdzv-backend", "c10d"]
+        where += ["--rdzv-endpoint", f"{host}:{port}", "--rdzv-id", "train"]
+        if launch.node_rank is not None:  # otherwise torchrun looks at the machine's name
+            rendezvous["is_host"] = int(launch.node_rank == 0)
+    where += ["--rdzv-conf", ",".join(f"{name}={value}" for name, value in rendezvous.items())]
+    how = ["--nproc-per-node", str(launch.processes), "--max-restarts", str(launch.restarts)]
+    return [sys.executable, "-m", "torch.distributed.run", *where, *how, *launch.program]
+
+
+def _settings(launch: Launch) -> dict[str, str]:
+    """Return the environment variables that torchrun and the processes need."""
+    defaults = {
+        "OMP_NUM_THREADS": str(threads(launch)),
+        "TORCH_CPP_LOG_LEVEL": "ERROR",  # a lost connection is told in one line, not in forty
+    }
+    if launch.nodes > 1:  # otherwise a machine that comes in place of a lost one cannot join
+        defaults["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+    return with_defaults(launch, defaults)
+
+
+def _result(code: int, notes: Collection[int], received: int | None) -> int:
+    """Return the exit code that stands for how the processes ended.
+
+    Args:
+        code: That of torchrun.
+        notes: What the processes of the last attempt said, those that could.
+        received: The signal by which the launcher was asked to stop.
+    """
+    meant = [note for note in (*REFUSED, *STOPPED) if note in notes]
+    if meant and (meant[0] in REFUSED or set(notes) <= {0, *STOPPED}):
+        return meant[0]
+    if code == 0 and not any(notes):
+        return 0
+    return 1 if received is None else 128 + received

@@ -1,0 +1,223 @@
+"""The device and its numbers: chosen once, announced, and applied to models and batches."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from configs.schema import CFG
+from dataloader.batches import Batch
+from executor.devices.select import Precision, Way, choose_device, choose_precision
+from executor.distributed.world import World
+from utils.errors import UserError
+from utils.framework import keras, tf
+from utils.logs import log
+
+_POLICIES = {"fp32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float16"}
+_FIRST_WITH_BF16 = (8, 0)  # CUDA's compute capability of Ampere; also the first with TF32
+_GROUP_BYTES = 1 << 20
+
+
+class Device:
+    """Where tensors live and in which precision the model computes."""
+
+    def __init__(self, cfg: CFG, world: World | None = None) -> None:
+        """Choose the device and the precision that the configuration asks for.
+
+        Args:
+            cfg: The `executor` section and the normalisation of the images are used.
+            world: The processes that train together; None: this one works alone.
+
+        Raises:
+            UserError: If the machine does not have them.
+        """
+        if keras.backend.backend() != "tensorflow":
+            raise UserError(
+                f"Keras was started with the backend {keras.backend.backend()}; start a new "
+                "process with KERAS_BACKEND=tensorflow."
+            )
+        if not cfg.executor.channels_last:
+            raise UserError(
+                "executor.channels_last=false: with TensorFlow images are always [batch, height, "
+                "width, channel]. Remove the setting."
+            )
+        self.world = world or World()
+        self.kind = _available(cfg.executor.device)
+        """`cuda` (ROCm has that name too), `mps` or `cpu`."""
+        self.precision, self.reason = _precision(cfg.executor.precision, self.kind)
+        self.way: Way = "compiled" if cfg.executor.compile is True else "plain"
+        """How the model runs in training; see `executor.devices.compile`."""
+        self.ways = _ways(cfg, self.world)
+        """What can be measured, `plain` first."""
+        self.group_bytes = _GROUP_BYTES
+        """How many bytes of small batches are handed over together."""
+        self._compile = cfg.executor.compile is True
+        self._has_tf32 = self.kind == "cuda" and cfg.executor.tf32 and _gpu_computes_in_tf32()
+        self._size = cfg.data.image_size
+        self._shift = np.array(cfg.data.mean, np.float32) * np.float32(255)
+        self._scale = np.array(cfg.data.std, np.float32) * np.float32(255)
+        self._forward: dict[int, Any] = {}
+        _set_up_process(cfg, self.kind)
+        self.world.connect(cfg.executor.timeout_minutes)
+
+    def __str__(self) -> str:
+        """Return the line that announces the choice."""
+        tf32 = ", products of fp32 in TF32" if self._has_tf32 else ""
+        return f"{self._name()}, {self.precision} ({self.reason}){tf32}"
+
+    def place(self, model: keras.Model) -> keras.Model:
+        """Give a model its variables, if it waits for its first images to make them."""
+        if not model.built:
+            model(keras.Input((*self._size, 3)))
+        return model
+
+    def compiled(self, model: keras.Model) -> Any:
+        """Return what to call for a forward pass without learning; traced once for each model.
+
+        It takes uint8 [B, H, W, 3] and returns what the model returns, in float32.
+        """
+        if id(model) not in self._forward:
+
+            def forward(images: tf.Tensor) -> tf.Tensor:
+                return tf.cast(model(self.images(images), training=False), tf.float32)
+
+            self._forward[id(model)] = tf.function(
+                lambda images: self.world.apart(forward, images),
+                input_signature=[tf.TensorSpec([None, *self._size, 3], tf.uint8)],
+                autograph=False,
+                jit_compile=self._compile or None,
+            )
+        return self._forward[id(model)]
+
+    @contextlib.contextmanager
+    def building(self) -> Iterator[None]:
+        """Return the context in which a model is made; its layers compute in the precision."""
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(_POLICIES[self.precision])
+        try:
+            yield
+        finally:
+            keras.config.set_dtype_policy(before)
+
+    def pinned(self, batch: Batch) -> Batch:
+        """Return a batch as it is; TensorFlow has memory of its own for what goes to a GPU."""
+        return batch
+
+    def images(self, images: np.ndarray | tf.Tensor) -> tf.Tensor:
+        """Return uint8 [B, H, W, 3] as normalised float32 on the device.
+
+        Inside of a traced function it becomes part of the graph.
+        """
+        count, height, width, channels = images.shape
+        count = -1 if count is None else count
+        # Given three numbers for the three channels of a pixel, a CPU works through runs of three;
+        # given a whole row it is several times as fast.
+        rows = tf.cast(tf.reshape(images, (count, height, width * channels)), tf.float32)
+        rows = (rows - np.tile(self._shift, width)) / np.tile(self._scale, width)
+        return tf.reshape(rows, (count, height, width, channels))
+
+    def masks(self, masks: np.ndarray | tf.Tensor) -> tf.Tensor:
+        """Return uint8 [B, H, W] as int32 on the device."""
+        return tf.cast(masks, tf.int32)
+
+    def seed(self, seed: int) -> None:
+        """Make the random numbers of Keras and TensorFlow follow from a seed."""
+        keras.utils.set_random_seed(seed % (1 << 32))
+
+    def facts(self) -> dict[str, Any]:
+        """Return what `environment.json` says about the device."""
+        return {
+            "device": self._name(),
+            "precision": self.precision,
+            "threads": _threads(),
+            "cuda": tf.sysconfig.get_build_info().get("cuda_version"),
+            "hip": tf.sysconfig.get_build_info().get("rocm_version"),
+            "tf32": self._has_tf32,
+            "compile": self.way,
+        }
+
+    def _name(self) -> str:
+        if self.kind == "cpu":
+            return f"cpu ({_threads()} threads)"
+        if self.kind == "cuda":
+            return f"cuda ({_gpu_details().get('device_name', 'GPU')})"
+        return self.kind
+
+
+def _ways(cfg: CFG, world: World) -> tuple[Way, ...]:
+    """Return in which ways a model can be measured; XLA compiles no exchange in its middle."""
+    exchanges = world.replicas > 1 and cfg.executor.sync_batch_norm
+    return ("plain",) if exchanges or world.strategy == "mirrored" else ("plain", "compiled")
+
+
+def _available(wanted: str) -> str:
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    is_mac = sys.platform == "darwin"
+    has = {"cuda": has_gpu and not is_mac, "mps": has_gpu and is_mac, "cpu": True}
+    return choose_device(wanted, has, f"TensorFlow ({tf.__version__})")
+
+
+def _precision(wanted: str, kind: str) -> tuple[Precision, str]:
+    """Return the precision and why."""
+    if kind == "cuda":
+        accepts = computes = _gpu_details().get("compute_capability", (0, 0)) >= _FIRST_WITH_BF16
+    else:
+        accepts, computes = True, kind == "cpu" and _cpu_computes_bf16()
+    return choose_precision(wanted, kind, accepts_bf16=accepts, computes_bf16=computes)
+
+
+def _gpu_details() -> dict[str, Any]:
+    gpu = tf.config.list_physical_devices("GPU")[0]
+    details: dict[str, Any] = tf.config.experimental.get_device_details(gpu)
+    return details
+
+
+def _gpu_computes_in_tf32() -> bool:
+    return bool(_gpu_details().get("compute_capability", (0, 0)) >= _FIRST_WITH_BF16)
+
+
+def _cpu_computes_bf16() -> bool:
+    """Return whether the CPU has instructions for bf16 (without them it is emulated, slowly)."""
+    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8") as file:
+        for line in file:
+            if line.startswith(("flags", "Features")):  # x86 and ARM; all cores are alike
+                return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(line.split())
+    return False
+
+
+def _threads() -> int:
+    """Return how many threads one operation may use on the CPU."""
+    configured: int = tf.config.threading.get_intra_op_parallelism_threads()  # 0: the default
+    default = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    if configured or default.isdecimal():
+        return configured or int(default)
+    if hasattr(os, "sched_getaffinity"):  # Linux only
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _set_up_process(cfg: CFG, kind: str) -> None:
+    """Make the settings that hold for the whole process."""
+    try:
+        if cfg.executor.threads is not None:
+            tf.config.threading.set_intra_op_parallelism_threads(cfg.executor.threads)
+            tf.config.threading.set_inter_op_parallelism_threads(cfg.executor.threads)
+        for gpu in tf.config.list_physical_devices("GPU"):
+            if kind == "cpu":
+                tf.config.set_visible_devices([], "GPU")
+            else:  # ask for memory when it is needed, instead of for all of it now
+                tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError:
+        log.warning(
+            "TensorFlow already runs in this process, with %d threads and its first choice of "
+            "devices: executor.threads and executor.device hold in a new process only",
+            _threads(),
+        )
+    if kind == "cuda":
+        tf.config.experimental.enable_tensor_float_32_execution(cfg.executor.tf32)
+    if cfg.run.deterministic:
+        tf.config.experimental.enable_op_determinism()

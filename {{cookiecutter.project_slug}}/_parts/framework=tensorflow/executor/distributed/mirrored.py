@@ -1,0 +1,106 @@
+"""A process that trains on several devices: the strategy `mirrored`."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from executor.distributed.world import World
+from ops.optimizer_functions import Optimizer
+from utils.errors import UserError
+from utils.framework import tf
+
+# Settings of Keras' optimizers that make them update under a condition.
+_CONDITIONS = ("gradient_accumulation_steps", "ema_overwrite_frequency", "inner_optimizer")
+
+
+class Mirrored(World):
+    """The only process of a training, with a copy of all variables on each of its devices."""
+
+    def __init__(self, devices: int, stack: ExitStack) -> None:
+        """Describe it.
+
+        Args:
+            devices: How many devices it has.
+            stack: Is closed when the training is over.
+        """
+        super().__init__("mirrored")
+        self._devices = devices
+        self._stack = stack
+
+    def __str__(self) -> str:
+        return f"{self.strategy}, {self._devices} devices"
+
+    @property
+    def replicas(self) -> int:
+        """In how many shares the devices take a batch."""
+        return self._devices
+
+    def connect(self, timeout_minutes: float) -> None:
+        """Let all variables from here on be made on each device."""
+        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        self._engine = tf.distribute.MirroredStrategy([device.name for device in devices])
+        self._stack.enter_context(self._engine.scope())
+        self._stack.enter_context(tf.variable_creator_scope(_made))
+
+    def each(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function for each device; see `World.each`."""
+        return self._engine.run(function, arguments)
+
+    def first(self, values: Any) -> Any:
+        """Return the first device's of values that there are for each."""
+        return tf.nest.map_structure(self._first, values)
+
+    def replica(self) -> int:
+        """Return which device is computed for; inside of a function that `each` calls."""
+        number = tf.distribute.get_replica_context().replica_id_in_sync_group
+        return int(tf.get_static_value(number))
+
+    def shares(self, tensor: tf.Tensor) -> Any:
+        """Return for each device an equal share of a tensor, in order."""
+        parts = tf.split(tensor, self._devices)
+        return self._engine.run(lambda: tf.identity(parts[self.replica()]))
+
+    def take_over(self, optimizer: Optimizer) -> None:
+        """Let an optimizer take gradients that are the same on all devices as they are.
+
+        Raises:
+            UserError: If the optimizer is one that cannot update on several devices.
+        """
+        # Keras adds up what the devices give, which is the mean of all already.
+        if not hasattr(optimizer, "_all_reduce_sum_gradients"):
+            raise UserError(
+                f"executor.strategy=mirrored does not know how {type(optimizer).__name__} of this "
+                "version of Keras adds up gradients. Take executor.strategy=single."
+            )
+        optimizer._all_reduce_sum_gradients = list
+        for name in _CONDITIONS:
+            if getattr(optimizer, name, None):
+                raise UserError(
+                    f"train.optimizer.{name} does not go with executor.strategy=mirrored, whose "
+                    "devices cannot meet inside of a condition. Leave it out: train.accumulate and "
+                    "train.ema_decay do the same; or take executor.strategy=single."
+                )
+
+    def apart(self, function: Callable[[tf.Tensor], tf.Tensor], tensor: tf.Tensor) -> tf.Tensor:
+        """Return what a function makes of a tensor, each device of its share; see `World.apart`."""
+        # Some items are computed twice where there is no equal share for each.
+        count = tf.shape(tensor)[0]
+        places = tf.range(-(-count // self._devices) * self._devices)
+        filled = tf.gather(tensor, tf.minimum(places, count - 1))
+        results = self._engine.run(function, args=(self.shares(filled),))
+        return tf.concat(self._engine.experimental_local_results(results), axis=0)[:count]
+
+    def _first(self, value: Any) -> Any:
+        return self._engine.experimental_local_results(value)[0]
+
+
+def _made(make: Callable[..., Any], **settings: Any) -> Any:
+    """Make a variable for several devices: what training does not learn, each changes by itself.
+
+    These are running statistics and the states of random generators. Outside of `each` the first
+    device's are read, and all are written.
+    """
+    if not settings.get("trainable", True):
+        settings["synchronization"] = tf.VariableSynchronization.ON_READ
+        settings["aggregation"] = tf.VariableAggregation.ONLY_FIRST_REPLICA
+    return make(**settings)

@@ -1,0 +1,221 @@
+"""The processes that train one model together, and how they exchange what they must agree on."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ops.optimizer_functions import Optimizer
+from utils.errors import FailedError
+from utils.framework import tf
+
+STRATEGIES = ("single", "mirrored", "multi_worker")
+
+_POLL_SECONDS = 1.0
+
+
+class World:
+    """The processes of one training: their number, and which of them this is.
+
+    Each computes on one device, so what is said here of a replica, which is a model that sees a
+    share of every batch, holds for a process; `Mirrored` is a process that has several.
+    """
+
+    def __init__(
+        self,
+        strategy: str = "single",
+        rank: int = 0,
+        size: int = 1,
+        local_rank: int = 0,
+        local_size: int = 1,
+    ) -> None:
+        """Describe a process; without arguments, one that trains alone.
+
+        Args:
+            strategy: One of `STRATEGIES`.
+            rank: Which of the processes this is, from 0.
+            size: How many there are.
+            local_rank: Which of those of this machine this is, from 0.
+            local_size: How many of them this machine has.
+        """
+        self.strategy = strategy
+        self.rank = rank
+        self.size = size
+        self.local_rank = local_rank
+        self.local_size = local_size
+        self.step: Callable[[], int] = lambda: 0
+        """Returns how far the training is; see `report_lost_peers`."""
+        self._engine: Any = None
+        self._add: dict[str, Any] = {}
+        self._waits_since: float | None = None
+
+    def __str__(self) -> str:
+        """Return what is announced."""
+        return f"{self.strategy}, {self.size} processes" if self.size > 1 else self.strategy
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes and prints."""
+        return self.rank == 0
+
+    @property
+    def replicas(self) -> int:
+        """In how many shares all processes together take a batch."""
+        return self.size
+
+    def connect(self, timeout_minutes: float) -> None:
+        """Meet the others; TensorFlow wants it before it computes anything, but after its settings.
+
+        Args:
+            timeout_minutes: How long to wait for the others in an exchange.
+        """
+        if self.size > 1:
+            # TensorFlow's own time-out keeps a thread asleep for each exchange, until it is over.
+            self._engine = tf.distribute.MultiWorkerMirroredStrategy()
+            watch = threading.Thread(target=self._watch, args=(60.0 * timeout_minutes,))
+            watch.daemon = True
+            watch.start()
+            self._add = {
+                kind: tf.function(self._added, [tf.TensorSpec([None], kind)], autograph=False)
+                for kind in ("int64", "float64")
+            }
+
+    @contextmanager
+    def exchanging(self) -> Iterator[None]:
+        """Mark where this process may have to wait for the others.
+
+        If it waits for longer than `connect` was told, a message says so and the process ends: no
+        one else can interrupt TensorFlow there.
+        """
+        self._waits_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._waits_since = None
+
+    def sum(self, array: np.ndarray) -> np.ndarray:
+        """Return the sum of all processes' arrays, which all must have the same shape and type."""
+        if self.size == 1:
+            return array
+        # Few types and one shape, for each of which the exchange is traced.
+        kind = "float64" if array.dtype.kind == "f" else "int64"
+        with self.exchanging():
+            total: np.ndarray = self._add[kind](array.reshape(-1).astype(kind)).numpy()
+        return total.reshape(array.shape).astype(array.dtype)
+
+    def largest(self, *numbers: int) -> list[int]:
+        """Return for each number the largest that a process gave; 0 or greater."""
+        if self.size == 1:
+            return list(numbers)
+        mine = np.zeros((self.size, len(numbers)), np.int64)
+        mine[self.rank] = numbers
+        return [int(number) for number in self.sum(mine).max(axis=0)]
+
+    def broadcast(self, content: bytes) -> bytes:
+        """Return what the first process gave; what the others give does not matter."""
+        return content if self.size == 1 else self._sent_by(0, content)
+
+    def gather(self, content: bytes) -> list[bytes]:
+        """Return what each process gave, in the order of their ranks."""
+        if self.size == 1:
+            return [content]
+        return [self._sent_by(rank, content) for rank in range(self.size)]
+
+    def each(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function for each replica of this process; inside of a traced function.
+
+        Args:
+            function: It may change variables.
+            arguments: What `shares`, `average` or this returned, or what is the same for all.
+
+        Returns:
+            What the function returns, for each replica its own; `first` gives that of one.
+        """
+        return function(*arguments)
+
+    def together(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Do as `each` for a function that may exchange tensors with all other replicas.
+
+        Of variables it may change running statistics and the states of random generators.
+        """
+        return (
+            function(*arguments) if self._engine is None else self._engine.run(function, arguments)
+        )
+
+    def first(self, values: Any) -> Any:
+        """Return the first replica's of what `each`, `together` or `average` returned."""
+        return values
+
+    def replica(self) -> int:
+        """Return which replica of all processes runs; inside of a function that `each` calls."""
+        return self.rank
+
+    def shares(self, tensor: tf.Tensor) -> Any:
+        """Return for each replica of this process an equal share of a tensor, in order."""
+        return tensor
+
+    def average(self, tensors: Sequence[Any]) -> list[Any]:
+        """Return the means over all replicas of tensors; inside of a traced function.
+
+        Args:
+            tensors: What `each` or `together` returned, or variables.
+
+        Returns:
+            The means, for each replica on its own device.
+        """
+        if self.replicas == 1:
+            return list(tensors)
+        return list(self._exchanged(tf.distribute.ReduceOp.MEAN, tensors))
+
+    def take_over(self, optimizer: Optimizer) -> None:
+        """Let an optimizer take gradients that are the same for all replicas as they are."""
+
+    def apart(self, function: Callable[[tf.Tensor], tf.Tensor], tensor: tf.Tensor) -> tf.Tensor:
+        """Return what a function makes of a tensor, computed in shares by this process's replicas.
+
+        Args:
+            function: Maps [B, ...] to [B, ...], each item apart.
+            tensor: [B, ...], B 1 or more.
+        """
+        result: tf.Tensor = function(tensor)
+        return result
+
+    def _watch(self, seconds: float) -> None:
+        """End the process when it has waited for so long."""
+        while True:
+            time.sleep(_POLL_SECONDS)
+            since = self._waits_since
+            if since is not None and time.monotonic() - since > seconds:
+                print(
+                    f"error: rank {self.rank} of {self.size} lost the others at step "
+                    f"{self.step()}: timed out after {seconds:g} s (executor.timeout_minutes)",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                os._exit(FailedError.exit_code)
+
+    def _added(self, array: tf.Tensor) -> tf.Tensor:
+        return self._exchanged(tf.distribute.ReduceOp.SUM, [array])[0]
+
+    def _exchanged(self, operation: Any, tensors: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+        def exchange(*values: tf.Tensor) -> Any:
+            # A tensor that was made here has a device, which the exchange needs to know.
+            here = [tf.identity(value) for value in values]
+            return tf.distribute.get_replica_context().all_reduce(operation, here)
+
+        exchanged: Sequence[tf.Tensor] = self._engine.run(exchange, args=tuple(tensors))
+        return exchanged
+
+    def _sent_by(self, rank: int, content: bytes) -> bytes:
+        """Return what one process gives: a sum to which the others add zeros."""
+        is_mine = rank == self.rank
+        length = self.largest(len(content) if is_mine else 0)[0]
+        words = np.zeros(-(-length // 8), np.int64)
+        if is_mine:
+            words.view(np.uint8)[:length] = np.frombuffer(content, np.uint8)
+        return self.sum(words).tobytes()[:length]

@@ -1,0 +1,107 @@
+"""Runs a model on images without learning from them."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from dataloader.batches import Batch
+from executor.devices.device import Device
+from executor.devices.tensors import Model
+from ops.loss_functions import Loss
+from utils.framework import keras, tf
+
+CLASS_AXIS = 3
+"""Which axis of the logits holds the classes: they are [B, H, W, C]."""
+
+Measure = Callable[[Batch], tuple[float, np.ndarray]]
+
+
+def shape_of_logits(model: Model, images: np.ndarray, device: Device) -> list[int]:
+    """Return the shape of what a model makes of images, uint8 [B, H, W, 3]."""
+    return list(device.compiled(model)(images).shape)
+
+
+def predict_classes(model: Model, images: np.ndarray, device: Device) -> np.ndarray:
+    """Return the most likely class of each pixel.
+
+    Args:
+        model: Any; evaluated in evaluation mode.
+        images: uint8 [B, H, W, 3].
+        device: Where the model is.
+
+    Returns:
+        uint8 [B, H, W].
+    """
+    return _classes(device.compiled(model)(images))
+
+
+def forward_flops(model: Model, image_size: tuple[int, int], device: Device) -> int:
+    """Count the operations of one sample's forward pass; a product with a sum is two.
+
+    Args:
+        model: In the end it is as it was.
+        image_size: Height and width of the sample.
+        device: Where the model is.
+    """
+
+    def forward(images: tf.Tensor) -> tf.Tensor:
+        return model(device.images(images), training=False)
+
+    signature = tf.TensorSpec((1, *image_size, 3), tf.uint8)
+    graph = tf.function(forward, autograph=False).get_concrete_function(signature).graph
+    options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
+    options["output"] = "none"
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # it warns that TensorFlow's own code is old
+    try:
+        return int(tf.compat.v1.profiler.profile(graph, options=options).total_float_ops)
+    finally:
+        logger.setLevel(level)
+
+
+def loss_argument(value: object, target: str) -> object:
+    """Return an argument of a loss as it stands in the YAML; Keras' losses take it so."""
+    return value
+
+
+def adapt_loss(loss: Any, device: Device) -> Loss:
+    """Return a loss of any kind as a callable of logits [B, H, W, C] and targets [B, H, W].
+
+    Keras' own losses take the truth first.
+    """
+
+    def ordered(logits: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        return loss(target, logits)
+
+    adapted: Loss = ordered if isinstance(loss, keras.losses.Loss) else loss
+    return adapted
+
+
+@contextmanager
+def measuring(model: Model, loss: Loss, device: Device) -> Iterator[Measure]:
+    """Prepare to measure a model in evaluation mode.
+
+    Args:
+        model: Any.
+        loss: As in training.
+        device: Where the model is.
+
+    Yields:
+        A function of a batch that returns its mean loss and the classes, uint8 [B, H, W].
+    """
+    forward = device.compiled(model)
+
+    def measure(batch: Batch) -> tuple[float, np.ndarray]:
+        logits = forward(batch.images)
+        return float(loss(logits, device.masks(batch.masks))), _classes(logits)
+
+    yield measure
+
+
+def _classes(logits: tf.Tensor) -> np.ndarray:
+    classes: np.ndarray = tf.cast(tf.argmax(logits, CLASS_AXIS), tf.uint8).numpy()
+    return classes

@@ -1,0 +1,218 @@
+"""Starts the processes (ranks) of one machine, watches them, and says how they ended.
+
+TensorFlow has no torchrun. A process learns from TF_CONFIG who the others are; when one of them
+dies the others cannot go on, so all are stopped and started again, on other ports.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from executor.launch.exits import POLL_SECONDS, REFUSED, STOPPED
+from executor.launch.processes import (
+    Launch,
+    Signals,
+    announce,
+    free_ports,
+    host_and_port,
+    threads,
+    told,
+    with_defaults,
+)
+from utils.errors import UserError
+from utils.logs import log
+
+GPUS_PER_PROCESS: int | None = None  # as many as one likes
+# What `between` returns, in a bash script with an array `addresses`.
+BETWEEN_IN_BASH = '--hosts "$(IFS=,; echo "${addresses[*]}")"'
+_TOGETHER_SECONDS = 10.0  # in which processes that end by intent do so together
+_NOTICED_SECONDS = 2.0  # between the end of a process's connections and its own
+_FORCE_SECONDS = 10.0  # from the signal to stop to the end by force, once another one died
+
+_Process = subprocess.Popen[bytes]
+
+
+def between(addresses: Sequence[str]) -> list[str]:
+    """Return the words that tell `launch` on each of several machines where the others are.
+
+    Args:
+        addresses: HOST:PORT of each machine.
+    """
+    return ["--hosts", ",".join(addresses)]
+
+
+def start(launch: Launch) -> int:
+    """Start the processes of this machine, hand signals on and wait; again, when one died.
+
+    Args:
+        launch: What to start.
+
+    Returns:
+        0 when all are done; 2 or 3 when one refused or diverged; 128 plus a signal's number when
+        they were asked to stop, and did; otherwise 1.
+
+    Raises:
+        UserError: If the options do not go together.
+    """
+    with Signals() as signals:
+        for attempt in range(launch.restarts + 1):
+            if attempt > 0:
+                log.warning("all start again (restart %d of %d)", attempt, launch.restarts)
+            code = _attempt(launch, signals)
+            if code in (0, *REFUSED, *STOPPED) or signals.received is not None:
+                break
+        return code
+
+
+def _attempt(launch: Launch, signals: Signals) -> int:
+    """Start all processes once, and wait until all have ended."""
+    processes: list[_Process] = []
+    try:
+        for settings in _settings(launch):
+            command = [sys.executable, *launch.program]
+            announce(command, settings)
+            environment = {**os.environ, **settings}
+            # A session of its own, or a terminal's Ctrl-C would reach it twice.
+            processes.append(
+                subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603
+            )
+        return _watch(launch, processes, signals)
+    finally:
+        _stop(processes, 0.0)
+
+
+def _watch(launch: Launch, processes: Sequence[_Process], signals: Signals) -> int:
+    """Wait until all are done, one died, or they were asked to stop."""
+    while any(process.poll() is None for process in processes):
+        number = signals.take()
+        if number is not None:
+            return _handed_on(number, launch, processes, signals)
+        failed = _failed(processes)
+        if failed is not None:
+            return _after_failure(failed, launch, processes)
+        time.sleep(POLL_SECONDS)
+    failed = _failed(processes)
+    return 0 if failed is None else _after_failure(failed, launch, processes)
+
+
+def _handed_on(number: int, launch: Launch, processes: Sequence[_Process], signals: Signals) -> int:
+    """Ask all to stop and wait until they did; a second signal is handed on as well."""
+    pending: int | None = number
+    deadline = time.monotonic() + launch.grace_seconds
+    while any(process.poll() is None for process in processes):
+        if pending is not None:
+            for process in processes:
+                process.send_signal(pending)
+        if time.monotonic() > deadline:
+            log.warning("not all processes stopped in %d s; ended", launch.grace_seconds)
+            _stop(processes, 0.0)
+        time.sleep(POLL_SECONDS)
+        pending = signals.take()
+    codes = {process.returncode for process in processes}
+    return next((code for code in REFUSED if code in codes), 0 if codes == {0} else 128 + number)
+
+
+def _after_failure(failed: int, launch: Launch, processes: Sequence[_Process]) -> int:
+    """Say who died, stop the others, and return the exit code that stands for it."""
+    failed = _cause(failed, processes)
+    code = processes[failed].returncode
+    is_meant = code in REFUSED + STOPPED
+    if not is_meant:
+        rank = (launch.node_rank or 0) * launch.processes + failed
+        where = f"{socket.gethostname()} (process {processes[failed].pid})"
+        log.warning("rank %d on %s %s; the others are stopped", rank, where, told(code))
+    patience = launch.grace_seconds if code in STOPPED else _TOGETHER_SECONDS if is_meant else 0.0
+    deadline = time.monotonic() + patience
+    while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    _stop(processes, _FORCE_SECONDS)
+    return code if is_meant else 1
+
+
+def _cause(failed: int, processes: Sequence[_Process]) -> int:
+    """Return which process refused, if one did: the others lose it, and may end before it does."""
+    deadline = time.monotonic() + _NOTICED_SECONDS
+    while time.monotonic() < deadline:
+        codes = [process.poll() for process in processes]
+        refused = [index for index, code in enumerate(codes) if code in REFUSED]
+        if refused or None not in codes:
+            return refused[0] if refused else failed
+        time.sleep(POLL_SECONDS)
+    return failed
+
+
+def _failed(processes: Sequence[_Process]) -> int | None:
+    """Return which process ended with an error; one that was killed, before those that noticed."""
+    codes = [process.poll() for process in processes]
+    ended = [index for index, code in enumerate(codes) if code]
+    return min(ended, key=lambda index: codes[index] or 0, default=None)
+
+
+def _stop(processes: Sequence[_Process], seconds: float) -> None:
+    """End what still runs: kindly, and after some seconds by force."""
+    running = [process for process in processes if process.poll() is None]
+    deadline = time.monotonic() + seconds
+    for process in running:
+        process.send_signal(signal.SIGTERM if seconds else signal.SIGKILL)
+    for process in running:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()) if seconds else None)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _settings(launch: Launch) -> list[dict[str, str]]:
+    """Return the environment variables of each process of this machine."""
+    count = str(threads(launch))
+    workers, first = _workers(launch)
+    result = []
+    for index in range(launch.processes):
+        defaults = {"OMP_NUM_THREADS": count, "TF_NUM_INTRAOP_THREADS": count}
+        settings = with_defaults(launch, defaults)
+        task = {"type": "worker", "index": first + index}
+        settings["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
+        if launch.gpus and launch.processes > 1:
+            settings["CUDA_VISIBLE_DEVICES"] = _gpus(launch, index)
+        result.append(settings)
+    return result
+
+
+def _workers(launch: Launch) -> tuple[list[str], int]:
+    """Return the addresses of all processes, and the index of the first one on this machine."""
+    if launch.nodes == 1:
+        return [f"127.0.0.1:{port}" for port in free_ports(launch.processes)], 0
+    hosts = [host_and_port(text, "--hosts") for text in (launch.address or "").split(",") if text]
+    if len(hosts) != launch.nodes:
+        raise UserError(
+            f"--nodes {launch.nodes} needs --hosts with {launch.nodes} addresses HOST:PORT, "
+            f"separated by commas, the same on each machine; received {launch.address!r}."
+        )
+    if launch.node_rank is None:
+        raise UserError(
+            f"--nodes {launch.nodes} needs --node-rank: which of --hosts this machine is, from 0."
+        )
+    workers = [f"{host}:{port + i}" for host, port in hosts for i in range(launch.processes)]
+    return workers, launch.node_rank * launch.processes
+
+
+def _gpus(launch: Launch, index: int) -> str:
+    """Return which GPUs a process may see.
+
+    Raises:
+        UserError: If the machine shows fewer than all processes need.
+    """
+    count = launch.gpus * launch.processes
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
+    names = shown.split(",")
+    if len(names) < count:
+        raise UserError(
+            f"{launch.processes} processes of {launch.gpus} GPUs need {count}, but "
+            f"CUDA_VISIBLE_DEVICES names {len(names)}: {shown}."
+        )
+    return ",".join(names[launch.gpus * index : launch.gpus * (index + 1)])

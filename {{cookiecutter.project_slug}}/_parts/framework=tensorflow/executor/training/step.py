@@ -1,0 +1,328 @@
+"""Optimizer steps: forward, backward, checks, update; several of them in one call of a graph."""
+
+import math
+import time
+from collections.abc import Generator, Iterator, Sequence
+from itertools import compress
+from typing import Any
+
+import numpy as np
+
+from configs.schema import CFG
+from dataloader.batches import Batch
+from executor.devices.compile import Timing, timed
+from executor.devices.device import Device
+from executor.training.loop_state import SkippedBatch, StepMetrics
+from executor.training.state import TrainState
+from ops.loss_functions import Loss
+from utils import seeding
+from utils.errors import UserError
+from utils.framework import keras, tf
+
+# A call cannot be interrupted, so it takes as many steps as fit into this time, and at least one.
+_CALL_SECONDS = 0.25
+_SEEDS = (1 << 31) - 2  # Keras takes the states of its generators modulo this number
+_REPLICA_SEEDS = 1 << 26  # so far apart that no replica draws the numbers of another
+_DRAWS_A_STEP = 1 << 16  # from one generator; more would repeat those of the next
+
+
+class TrainStep:
+    """Takes the run's state from one step to the next.
+
+    Small steps spend most of their time between Python and the graph. So the graph holds a loop
+    over the steps of a call; their number is an input, so it is traced once.
+    """
+
+    def __init__(self, cfg: CFG, state: TrainState, loss: Loss, device: Device) -> None:
+        """Prepare what all steps share.
+
+        Args:
+            cfg: `data.image_size`, `train.batch_size`, `accumulate`, `clip_norm` and `run.seed` are
+                used.
+            state: What each step changes.
+            loss: Maps float logits [B, H, W, C] and int32 targets [B, H, W] to a scalar.
+            device: Where it runs.
+        """
+        self._state = state
+        self._loss = loss
+        self._device = device
+        self._parameters = list(state.model.trainable_variables)
+        self._statistics = list(state.model.non_trainable_weights)
+        self._generators = state.generators
+        self._world = device.world
+        self._world.take_over(state.optimizer)
+        # Each replica sees other samples; with averaged statistics all have the same model.
+        self._averaged = [v for v in self._statistics if v.dtype.startswith(("float", "bfloat"))]
+        self._batch_size = cfg.train.batch_size
+        self._accumulate = cfg.train.accumulate
+        self._part_size = self._batch_size // self._accumulate // self._world.replicas
+        self._clip_norm = cfg.train.clip_norm
+        self._seed = int(seeding.generator(cfg.run.seed, seeding.FRAMEWORK).integers(_SEEDS))
+        # Keras collects the losses that layers add in the layers; where devices take turns, layer
+        # by layer, those of several.
+        several = device.world.replicas > device.world.size
+        self._mixes_losses = several and cfg.executor.sync_batch_norm
+        self._at_once = 1
+        self._learning: list[bool] = []  # which parameters have a gradient; known once traced
+        signature = [
+            tf.TensorSpec([None, *cfg.data.image_size, 3], tf.uint8),
+            tf.TensorSpec([None, *cfg.data.image_size], tf.uint8),
+            tf.TensorSpec([None], tf.float32),
+            tf.TensorSpec([], tf.int64),
+        ]
+        self._run = tf.function(self._steps, input_signature=signature, autograph=False)
+        self._compiled = tf.function(self._gradients_of_part, autograph=False, jit_compile=True)
+
+    def time(self, group: Batch) -> Timing:
+        """Measure passes forward and backward in the way that the device is set to.
+
+        They leave no trace in the state.
+
+        Args:
+            group: The samples of one step.
+        """
+        size = self._batch_size // self._accumulate // self._world.size
+        part = self._part
+        if part != self._compiled:
+            part = tf.function(part, autograph=False)
+        images, masks = tf.constant(group.images[:size]), tf.constant(group.masks[:size])
+        changed = [*self._statistics, *self._generators]
+        before = [variable.numpy() for variable in changed]
+
+        def take_pass() -> None:
+            loss, gradients = part(images, masks)
+            loss.numpy()
+            gradients[0].numpy()  # waits for the whole call
+
+        try:
+            return timed(take_pass)
+        finally:
+            for variable, value in zip(changed, before, strict=True):
+                variable.assign(value)
+
+    @property
+    def _part(self) -> Any:
+        """What goes forward and backward, in the way that the device is set to by now."""
+        return self._compiled if self._device.way == "compiled" else self._gradients_of_part
+
+    def __call__(self, group: Batch) -> Iterator[list[StepMetrics]]:
+        """Take the steps of a group of batches.
+
+        Args:
+            group: The samples of one or more steps, one step's after the other's.
+
+        Yields:
+            What the next steps measured, when the state stands where the last of them ended. Where
+            loss or gradient is not finite, the step comes alone and has changed no weight.
+        """
+        start, processes = 0, self._world.size
+        while start < len(group.indices):
+            end = start + self._at_once * self._batch_size
+            mine = slice(start // processes, end // processes)
+            arrays = (group.images[mine], group.masks[mine], group.indices[start:end])
+            start += yield from self._take(Batch(*arrays, group.position + start))
+
+    def _take(self, part: Batch) -> Generator[list[StepMetrics], None, int]:
+        """Take steps in one call, up to the first without an update; return their samples."""
+        first, size = self._state.loop_state.step, self._batch_size
+        count = len(part.indices) // size
+        rates = [float(self._state.schedule(first + i)) for i in range(count)]
+        begun = time.perf_counter()
+        arrays = (part.images, part.masks, np.array(rates, np.float32), np.int64(first))
+        with self._world.exchanging():
+            # Reading the results waits for the call to end.
+            rows: list[tuple[float, float]] = self._run(*arrays).numpy().tolist()
+        good = next((i for i, row in enumerate(rows) if not self._is_good(*row)), count)
+        taken = min(good + 1, count)
+        seconds = (time.perf_counter() - begun) / taken
+        # All processes must take equally many steps in a call.
+        self._at_once = self._world.largest(max(int(_CALL_SECONDS / seconds), 1))[0]
+        numbers = zip(rows, rates, strict=True)
+        values = [StepMetrics(first + i, *row, rate) for i, (row, rate) in enumerate(numbers, 1)]
+        for i in range(good):
+            self._state.after_step(part.position + (i + 1) * size)
+        if good:
+            yield values[:good]
+        if good < count:
+            self._state.after_step(part.position + taken * size)
+            indices = part.indices[good * size : taken * size].tolist()
+            left_out = SkippedBatch(part.position + good * size, tuple(indices))
+            yield [values[good]._replace(left_out=left_out)]
+        return taken * size
+
+    def _steps(
+        self, images: tf.Tensor, masks: tf.Tensor, rates: tf.Tensor, first: tf.Tensor
+    ) -> tf.Tensor:
+        """Return loss and gradient norm of each step, float32 [steps, 2].
+
+        Where they are not finite it ends; what follows is 0.
+
+        Args:
+            images: uint8 [steps x share of the batch, H, W, 3].
+            masks: uint8 [steps x share of the batch, H, W].
+            rates: float32 [steps], the learning rate of each.
+            first: int64 [], the number of the first, counted from 0.
+        """
+        count = tf.size(rates)
+        share = self._batch_size // self._world.size
+        images = tf.reshape(images, (-1, share, *images.shape[1:]))
+        masks = tf.reshape(masks, (-1, share, *masks.shape[1:]))
+
+        def step(
+            i: tf.Tensor, _: tf.Tensor, results: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            self._world.each(self._seed_generators, first + tf.cast(i, tf.int64))
+            is_good, row = self._step(images[i], masks[i], rates[i])
+            return i + 1, is_good, tf.tensor_scatter_nd_update(results, [[i]], [row])
+
+        _, _, results = tf.while_loop(
+            lambda i, is_good, _: (i < count) & is_good,
+            step,
+            (0, True, tf.zeros((count, 2))),
+            parallel_iterations=1,
+        )
+        return results
+
+    def _step(
+        self, images: tf.Tensor, masks: tf.Tensor, rate: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Do one step with this process's share of its images and masks [B, ...]."""
+        each = self._world.each
+        images, masks = self._world.shares(images), self._world.shares(masks)
+        before = each(self._read, self._statistics)
+        total, gradients = self._agreed(*self._gradients(images, masks))
+        gradients = each(self._state.scaler.unscale, gradients)
+        norms = each(tf.linalg.global_norm, gradients)
+        total, norm = self._world.first((total, norms))
+
+        def update() -> tf.Tensor:
+            self._update(gradients, norms, rate)
+            return tf.constant(True)
+
+        def restore() -> tf.Tensor:
+            each(self._assign, self._statistics, before)
+            return tf.constant(False)
+
+        is_good = self._is_good(total, norm)
+        return tf.cond(is_good, update, restore), tf.stack([total, norm])
+
+    def _read(self, variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
+        return [tf.identity(variable.value) for variable in variables]
+
+    def _assign(self, variables: Sequence[keras.Variable], values: Sequence[tf.Tensor]) -> None:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+    def _is_good(self, loss: Any, norm: Any) -> Any:
+        """Return whether a step's loss and gradient norm, tensors or numbers, are finite."""
+        # A gradient scaler expects infinite gradients now and then, and skips their update itself.
+        value = loss if self._state.scaler.is_enabled() else loss + norm
+        return tf.math.is_finite(value) if tf.is_tensor(value) else math.isfinite(value)
+
+    def _gradients(self, images: Any, masks: Any) -> tuple[Any, Any]:
+        """Return mean loss and gradient of each replica's share of a batch."""
+        together = self._world.together
+        if self._accumulate == 1:
+            total, sums = together(self._part, images, masks)
+            return total, sums
+
+        def add(i: tf.Tensor, total: Any, sums: Any) -> tuple[tf.Tensor, Any, Any]:
+            return (i + 1, *together(self._with_part, i, images, masks, total, sums))
+
+        zeros = together(lambda: [tf.zeros(v.shape, v.dtype) for v in self._parameters])
+        _, total, sums = tf.while_loop(
+            lambda i, *_: i < self._accumulate,
+            add,
+            (0, together(lambda: tf.zeros(())), zeros),
+            parallel_iterations=1,
+        )
+        return total, sums
+
+    def _with_part(
+        self,
+        i: tf.Tensor,
+        images: tf.Tensor,
+        masks: tf.Tensor,
+        total: tf.Tensor,
+        sums: Sequence[tf.Tensor],
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Add loss and gradient of an accumulation step to those of the ones before."""
+        part = slice(i * self._part_size, (i + 1) * self._part_size)
+        loss, gradients = self._part(images[part], masks[part])
+        return total + loss, [s + g for s, g in zip(sums, gradients, strict=True)]
+
+    def _agreed(self, total: Any, gradients: Sequence[Any]) -> tuple[Any, list[Any]]:
+        """Return all replicas' mean loss and gradient, and give all their mean statistics."""
+        if self._world.replicas == 1:
+            return total, list(gradients)
+        statistics = [variable.value for variable in self._averaged]
+        total, *rest = self._world.average([total, *gradients, *statistics])
+        self._world.each(self._assign, self._averaged, rest[len(gradients) :])
+        return total, rest[: len(gradients)]
+
+    def _gradients_of_part(
+        self, images: tf.Tensor, masks: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Return a part's share in the mean loss, and the gradient of that."""
+        with tf.GradientTape() as tape:
+            logits = self._state.model(self._device.images(images), training=True)
+            loss = self._loss(tf.cast(logits, tf.float32), self._device.masks(masks))
+            loss = tf.add_n([tf.ensure_shape(loss, ()), *self._losses_of_layers()])
+            loss /= self._accumulate
+            scaled = self._state.scaler.scale(loss)
+        variables = [v.value for v in self._parameters]
+        gradients = tape.gradient(scaled, variables)
+        self._learning = [gradient is not None for gradient in gradients]
+        zeros = (
+            tf.zeros_like(v) if g is None else g for v, g in zip(variables, gradients, strict=True)
+        )
+        return loss, [tf.convert_to_tensor(gradient) for gradient in zeros]
+
+    def _losses_of_layers(self) -> list[tf.Tensor]:
+        """Return what layers add to the loss, such as the decay of their weights.
+
+        Raises:
+            UserError: If it is not known which device's they are.
+        """
+        model = self._state.model
+        if self._mixes_losses and any(layer._losses for layer in model._flatten_layers()):
+            raise UserError(
+                "a layer of the model adds a loss of its own (add_loss), which Keras mixes up "
+                "between devices where executor.sync_batch_norm=true lets them take turns. Take "
+                "executor.strategy=multi_worker or single, or executor.sync_batch_norm=false."
+            )
+        losses: list[tf.Tensor] = model.losses
+        return losses
+
+    def _update(self, gradients: Sequence[Any], norms: Any, rate: tf.Tensor) -> None:
+        """Change everything that a step changes, but what the model itself changed."""
+        state = self._state
+        state.optimizer.learning_rate.assign(rate)
+
+        def apply() -> None:
+            self._world.each(self._apply, gradients, norms)
+
+        if state.scaler.is_enabled():
+            is_finite = tf.math.is_finite(self._world.first(norms))
+            tf.cond(is_finite, apply, lambda: None)
+            state.scaler.update(is_finite)
+        else:
+            apply()
+        state.after_update()
+
+    def _apply(self, gradients: Sequence[tf.Tensor], norm: tf.Tensor) -> None:
+        if self._clip_norm is not None:
+            factor = tf.minimum(self._clip_norm / (norm + 1e-6), 1.0)
+            gradients = [gradient * factor for gradient in gradients]
+        # Parameters without a gradient are left alone, neither moved by momentum nor decayed.
+        self._state.optimizer.apply(
+            list(compress(gradients, self._learning)),
+            list(compress(self._parameters, self._learning)),
+        )
+
+    def _seed_generators(self, step: tf.Tensor) -> None:
+        """Let the model's random draws follow from the seed and the step, whatever came before."""
+        own = self._seed + self._world.replica() * _REPLICA_SEEDS
+        for number, state in enumerate(self._generators):
+            start = (own + step) % _SEEDS
+            state.assign(tf.stack([start, tf.constant(number * _DRAWS_A_STEP, tf.int64)]))

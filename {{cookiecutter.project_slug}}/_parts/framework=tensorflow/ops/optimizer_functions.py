@@ -1,0 +1,176 @@
+"""What the optimizers and schedules with a plain name are in TensorFlow.
+
+The optimizers are those of Keras but for the arithmetic. That is PyTorch's, and TensorFlow has one
+kernel for it where Keras needs ten operations a variable.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from utils.framework import keras, tf
+
+__all__ = [
+    "Optimizer",
+    "Parameter",
+    "Schedule",
+    "adam_optimizer",
+    "initial_rate",
+    "scheduled",
+    "sgd_optimizer",
+]
+
+Parameter: TypeAlias = keras.Variable
+Optimizer: TypeAlias = keras.optimizers.Optimizer
+Schedule: TypeAlias = keras.optimizers.schedules.LearningRateSchedule
+
+
+def adam_optimizer(
+    parameters: Sequence[Parameter],
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    weight_decay: float | None = None,
+) -> Optimizer:
+    """Return Adam, or AdamW if there is a weight decay; see `ops.optimizers`."""
+    return _built(_Adam(learning_rate, beta1, beta2, epsilon, weight_decay or None), parameters)
+
+
+def sgd_optimizer(
+    parameters: Sequence[Parameter],
+    learning_rate: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+) -> Optimizer:
+    """Return stochastic gradient descent; see `ops.optimizers`."""
+    return _built(_Sgd(learning_rate, momentum, nesterov, weight_decay), parameters)
+
+
+def scheduled(optimizer: Optimizer, factor: Callable[[int], float]) -> Schedule:
+    """Return a schedule: a function of the number of an update.
+
+    Args:
+        optimizer: Whose learning rate is scheduled.
+        factor: From the number of an update, counted from 0, to the factor of its rate.
+    """
+    return _Scheduled(optimizer, factor)
+
+
+def initial_rate(optimizer: Optimizer) -> float:
+    """Return the learning rate that a new optimizer was given."""
+    # The shortest text of the number in float32 is what the configuration says.
+    return float(str(np.float32(optimizer.learning_rate.numpy())))
+
+
+class _Scheduled(Schedule):
+    """The optimizer's own rate times a factor, in Python's numbers."""
+
+    def __init__(self, optimizer: Optimizer, factor: Callable[[int], float]) -> None:
+        self._rate = initial_rate(optimizer)
+        self._factor = factor
+
+    def __call__(self, step: int) -> float:
+        return self._rate * self._factor(int(step))
+
+
+class _Adam(Optimizer):
+    """Adam by TensorFlow's kernel, with epsilon added where PyTorch and the paper add it."""
+
+    def __init__(
+        self,
+        learning_rate: float,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
+        weight_decay: float | None,
+    ) -> None:
+        # Keras subtracts learning rate x weight decay x weights before the update, as is wanted.
+        super().__init__(float(learning_rate), weight_decay=weight_decay, name="adam")
+        self._betas = (beta1, beta2)
+        self._epsilon = epsilon
+        self._rate: tf.Tensor | None = None
+        self._margin: tf.Tensor | None = None
+
+    def build(self, variables: Sequence[Parameter]) -> None:
+        self.exclude_from_weight_decay([v for v in variables if len(v.shape) <= 1])
+        super().build(variables)
+        self._means, self._squares = self.add_optimizer_variables(variables, ["mean", "square"])
+
+    def apply(self, grads: Sequence[tf.Tensor], trainable_variables: Any = None) -> None:
+        """Update the variables.
+
+        With the corrections c1 = 1 - beta1^t and c2 = 1 - beta2^t of the t-th update and the
+        running means m and v, the paper's rate x (m / c1) / (sqrt(v / c2) + epsilon) equals
+        rate x (sqrt(c2) / c1) x m / (sqrt(v) + sqrt(c2) x epsilon), and that is what the kernel
+        computes once it is given these two products. Near 1 their digits are few: float64.
+        """
+        number = tf.cast(self.iterations, tf.float64) + 1.0
+        correct1, correct2 = (1.0 - tf.pow(_rounded(beta), number) for beta in self._betas)
+        root = tf.sqrt(correct2)
+        self._rate = tf.cast(self.learning_rate, tf.float64) * root / correct1
+        self._margin = self._epsilon * root
+        super().apply(grads, trainable_variables)
+        self._rate = self._margin = None  # a tensor of a graph must not outlive it
+
+    def update_step(self, gradient: tf.Tensor, variable: Parameter, learning_rate: Any) -> None:
+        number = self._get_variable_index(variable)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._means[number].handle,
+            v=self._squares[number].handle,
+            beta1_power=tf.zeros((), variable.dtype),  # the rate is corrected already
+            beta2_power=tf.zeros((), variable.dtype),
+            lr=tf.cast(self._rate, variable.dtype),
+            beta1=tf.constant(self._betas[0], variable.dtype),
+            beta2=tf.constant(self._betas[1], variable.dtype),
+            epsilon=tf.cast(self._margin, variable.dtype),
+            grad=gradient,
+        )
+
+
+class _Sgd(Optimizer):
+    """Stochastic gradient descent with the learning rate outside of the velocity."""
+
+    def __init__(
+        self, learning_rate: float, momentum: float, nesterov: bool, weight_decay: float
+    ) -> None:
+        super().__init__(float(learning_rate), name="sgd")
+        self._momentum = momentum
+        self._nesterov = nesterov
+        self._decay = weight_decay
+
+    def build(self, variables: Sequence[Parameter]) -> None:
+        super().build(variables)
+        moving = variables if self._momentum else []
+        self._velocities = self.add_optimizer_variables(moving, "velocity")
+
+    def update_step(self, gradient: tf.Tensor, variable: Parameter, learning_rate: Any) -> None:
+        rate = tf.cast(learning_rate, variable.dtype)
+        if self._decay and len(variable.shape) > 1:
+            gradient = gradient + self._decay * variable
+        if not self._momentum:
+            tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=rate, delta=gradient)
+            return
+        tf.raw_ops.ResourceApplyMomentum(
+            var=variable.handle,
+            accum=self._velocities[self._get_variable_index(variable)].handle,
+            lr=rate,
+            grad=gradient,
+            momentum=tf.constant(self._momentum, variable.dtype),
+            use_nesterov=self._nesterov,
+        )
+
+
+def _rounded(value: float) -> tf.Tensor:
+    """Return the number as the kernel sees it, in float32, as float64."""
+    return tf.constant(float(np.float32(value)), tf.float64)
+
+
+def _built(optimizer: Optimizer, parameters: Sequence[Parameter]) -> Optimizer:
+    """Make an optimizer's own variables, which must be there before anything is traced."""
+    with tf.name_scope(optimizer.name):
+        optimizer.build(list(parameters))
+    return optimizer

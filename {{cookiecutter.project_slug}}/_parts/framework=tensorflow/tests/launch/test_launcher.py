@@ -1,0 +1,73 @@
+"""TF_CONFIG names all processes and which one this is; GPUs are shared out."""
+
+import argparse
+import json
+from typing import Any
+
+import pytest
+
+from executor.launch import launcher as ranks
+from executor.launch import rank
+from executor.launch.processes import Launch
+from utils.errors import UserError
+
+
+def launch(**given: Any) -> Launch:
+    values: dict[str, Any] = {
+        **{"program": ("main.py",), "nodes": 1, "processes": 2, "restarts": 2, "gpus": 0},
+        **{"cpus": 1, "grace_seconds": 60, "environment": {}, "address": None, "node_rank": None},
+    }
+    return Launch(**{**values, **given})
+
+
+def test_one_machine_uses_ports_of_its_own() -> None:
+    first, second = (json.loads(each["TF_CONFIG"]) for each in ranks._settings(launch()))
+    workers = first["cluster"]["worker"]
+    assert first["cluster"] == second["cluster"]
+    assert len(set(workers)) == 2
+    assert all(worker.startswith("127.0.0.1:") for worker in workers)
+    assert [each["task"] for each in (first, second)] == [
+        {"type": "worker", "index": 0},
+        {"type": "worker", "index": 1},
+    ]
+
+
+def test_one_process_is_a_cluster_of_one() -> None:
+    (settings,) = ranks._settings(launch(processes=1))
+    config = json.loads(settings["TF_CONFIG"])
+    assert len(config["cluster"]["worker"]) == 1
+    assert config["task"]["index"] == 0
+
+
+def test_several_machines_name_all_processes() -> None:
+    several = launch(nodes=2, address="a:10,b:20", node_rank=1)
+    configs = [json.loads(each["TF_CONFIG"]) for each in ranks._settings(several)]
+    assert configs[0]["cluster"]["worker"] == ["a:10", "a:11", "b:20", "b:21"]
+    assert [config["task"]["index"] for config in configs] == [2, 3]
+    with pytest.raises(UserError, match="needs --hosts with 2 addresses"):
+        ranks._settings(launch(nodes=2, address="a:1", node_rank=0))
+    with pytest.raises(UserError, match="needs --node-rank"):
+        ranks._settings(launch(nodes=2, address="a:1,b:1"))
+
+
+def test_what_is_between_machines_reads_back() -> None:
+    parser = argparse.ArgumentParser()
+    rank.add_options(parser)
+    words = ranks.between(["a:1", "b:1"])
+    assert parser.parse_args(words).address == "a:1,b:1"
+
+
+def test_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    shown = [each["CUDA_VISIBLE_DEVICES"] for each in ranks._settings(launch(gpus=2))]
+    assert shown == ["0,1", "2,3"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7,5")
+    shown = [each["CUDA_VISIBLE_DEVICES"] for each in ranks._settings(launch(gpus=1))]
+    assert shown == ["7", "5"]
+    with pytest.raises(UserError, match="need 4, but CUDA_VISIBLE_DEVICES names 2"):
+        ranks._settings(launch(gpus=2))
+
+
+def test_the_environment_wins_over_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert all("OMP_NUM_THREADS" not in each for each in ranks._settings(launch()))

@@ -1,0 +1,186 @@
+"""The losses against arithmetic done by hand and against PyTorch's numbers."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ops import losses
+from utils.framework import tf
+
+IGNORE = 255
+
+
+def example(classes: int = 3, ignored: bool = True) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return logits [2, 5, 7, classes] and true classes [2, 5, 7]."""
+    draws = np.random.default_rng(0)
+    logits = draws.uniform(-3, 3, (2, 5, 7, classes)).astype(np.float32)
+    target = draws.integers(0, classes, (2, 5, 7)).astype(np.uint8)
+    if ignored:
+        target[0, :2] = IGNORE
+    return tf.constant(logits), tf.constant(target)
+
+
+def with_gradient(loss: losses.Loss, logits: tf.Tensor, target: tf.Tensor) -> tuple[float, Any]:
+    """Return the loss and its gradient with respect to the logits, computed in a graph."""
+
+    @tf.function
+    def compute(logits: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            value = loss(logits, target)
+        return value, tape.gradient(value, logits)
+
+    value, gradient = compute(logits, target)
+    return float(value), gradient.numpy()
+
+
+def test_cross_entropy_by_hand() -> None:
+    logits = tf.constant([[[[0.0, 0.0], [2.0, 0.0]]]])  # [1, 1, 2, 2]
+    target = tf.constant([[[1, 0]]])
+    expected = (math.log(2) + math.log(1 + math.exp(-2))) / 2
+    assert float(losses.cross_entropy()(logits, target)) == pytest.approx(expected)
+
+
+# Loss and norm of its gradient for `example()`, by PyTorch 2.13.
+WEIGHTS = [1.0, 2.0, 0.5]
+BY_PYTORCH: list[tuple[str, dict[str, Any], float, float]] = [
+    ("cross_entropy", {}, 2.2428412, 0.14063667),
+    ("cross_entropy", {"class_weights": WEIGHTS}, 2.1477177, 0.15502600),
+    ("cross_entropy", {"class_weights": [0.0, 1.0, 1.0]}, 2.1384830, 0.17557002),
+    ("cross_entropy", {"label_smoothing": 0.1}, 2.2181132, 0.13159744),
+    ("cross_entropy", {"class_weights": WEIGHTS, "label_smoothing": 0.3}, 2.1458604, 0.12656412),
+    ("dice", {}, 0.64261246, 0.029549230),
+    ("dice", {"smooth": 0.5}, 0.65287983, 0.029992277),
+    ("cross_entropy_dice", {}, 2.8854537, 0.16108055),
+    (
+        "cross_entropy_dice",
+        {"dice_weight": 0.5, "class_weights": WEIGHTS, "label_smoothing": 0.1, "smooth": 2.0},
+        2.4586124,
+        0.15375677,
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "value", "norm"), BY_PYTORCH)
+def test_every_framework_has_the_same_numbers(
+    name: str, arguments: dict[str, Any], value: float, norm: float
+) -> None:
+    ours, gradient = with_gradient(getattr(losses, name)(**arguments), *example())
+    assert ours == pytest.approx(value, abs=1e-6)
+    assert np.linalg.norm(gradient) == pytest.approx(norm, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "dice"])
+def test_a_class_can_be_the_one_that_is_ignored(name: str) -> None:
+    logits, target = example(ignored=False)
+    marked = tf.where(target == 1, tf.constant(IGNORE, tf.uint8), target)
+    loss = getattr(losses, name)
+    assert loss(ignore_index=1)(logits, target) == loss()(logits, marked)
+
+
+def test_cross_entropy_equals_tensorflow() -> None:
+    logits, target = example(ignored=False)
+    each = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.cast(target, tf.int32), logits)
+    ours = losses.cross_entropy()(logits, target)
+    assert float(ours) == pytest.approx(float(tf.reduce_mean(each)), rel=1e-6)
+
+
+def test_dice_by_hand() -> None:
+    logits = tf.constant([[[[0.0, 0.0], [math.log(3), 0.0]]]])  # p of class 0: 1/2, 3/4
+    target = tf.constant([[[1, 0]]])
+    first = (2 * 3 / 4 + 1) / (1 / 4 + 9 / 16 + 1 + 1)
+    second = (2 * 1 / 2 + 1) / (1 / 4 + 1 / 16 + 1 + 1)
+    expected = 1 - (first + second) / 2
+    assert float(losses.dice(smooth=1.0)(logits, target)) == pytest.approx(expected)
+
+
+def test_dice_equals_numpy() -> None:
+    logits, target = example()
+    scores = logits.numpy().astype(np.float64)
+    exponent = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    p = exponent / exponent.sum(axis=-1, keepdims=True)
+    classes = target.numpy()
+    counts = classes != IGNORE
+    coefficients = []
+    for c in range(3):
+        truth = (classes == c)[counts].astype(float)
+        both = (p[counts, c] * truth).sum()
+        coefficients.append((2 * both + 0.5) / ((p[counts, c] ** 2).sum() + truth.sum() + 0.5))
+    expected = 1 - np.mean(coefficients)
+    assert float(losses.dice(smooth=0.5)(logits, target)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_perfect_prediction_has_no_dice_loss_even_for_an_absent_class() -> None:
+    target = tf.constant([[[0, 1], [1, 0]]])
+    logits = tf.one_hot(target, 3) * 100.0
+    assert float(losses.dice()(logits, target)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_sum_is_the_sum() -> None:
+    logits, target = example()
+    both = losses.cross_entropy_dice(dice_weight=0.5, class_weights=WEIGHTS)(logits, target)
+    entropy = losses.cross_entropy(class_weights=WEIGHTS)(logits, target)
+    expected = entropy + 0.5 * losses.dice()(logits, target)
+    assert float(both) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "dice", "cross_entropy_dice"])
+class TestEveryLoss:
+    """What holds for each of them."""
+
+    def test_ignored_pixels_change_nothing(self, name: str) -> None:
+        logits, target = example()
+        loss = getattr(losses, name)()
+        before, gradient = with_gradient(loss, logits, target)
+        changed = tf.where((target == IGNORE)[..., None], logits + 3.0, logits)
+        assert with_gradient(loss, changed, target)[0] == before
+        assert not gradient[0, :2].any()
+        assert gradient[0, 2:].all()
+
+    def test_nothing_to_count_is_no_loss_and_no_gradient(self, name: str) -> None:
+        logits, target = example()
+        nowhere = tf.fill(target.shape, tf.constant(IGNORE, tf.uint8))
+        value, gradient = with_gradient(getattr(losses, name)(), logits, nowhere)
+        assert value == 0.0
+        assert not gradient.any()
+
+    def test_bfloat16_logits_are_computed_in_float32(self, name: str) -> None:
+        logits, target = example()
+        half = tf.cast(logits, tf.bfloat16)
+        loss = getattr(losses, name)()
+        result = loss(half, target)
+        assert result.dtype == tf.float32
+        assert result == loss(tf.cast(half, tf.float32), target)
+
+    def test_integer_types_do_not_matter(self, name: str) -> None:
+        logits, target = example()
+        loss = getattr(losses, name)()
+        assert loss(logits, target) == loss(logits, tf.cast(target, tf.int64))
+
+    def test_great_logits_are_no_trouble(self, name: str) -> None:
+        logits, target = example()
+        value, gradient = with_gradient(getattr(losses, name)(), logits * 1e4, target)
+        assert math.isfinite(value)
+        assert np.isfinite(gradient).all()
+
+
+def test_weights_of_zero_for_all_pixels_are_no_loss() -> None:
+    logits, target = example()
+    loss = losses.cross_entropy(class_weights=[0.0, 0.0, 1.0])
+    value, gradient = with_gradient(loss, logits, tf.zeros_like(target))
+    assert value == 0.0
+    assert not gradient.any()
+
+
+def test_smoothing_counts_the_other_classes_where_the_true_one_weighs_nothing() -> None:
+    loss = losses.cross_entropy(class_weights=[0.0, 0.0, 1.0], label_smoothing=0.3)
+    value = loss(tf.zeros((1, 1, 1, 3)), tf.zeros((1, 1, 1), tf.uint8))
+    assert float(value) == pytest.approx(0.3 / 3 * math.log(3))
+
+
+def test_a_wrong_number_of_class_weights_is_refused() -> None:
+    logits, target = example()
+    with pytest.raises(ValueError, match=r"each of the 3 classes\. Received: 2"):
+        losses.cross_entropy(class_weights=[1.0, 2.0])(logits, target)

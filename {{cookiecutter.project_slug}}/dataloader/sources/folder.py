@@ -1,0 +1,195 @@
+"""A folder of one's own images and masks as a data source."""
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+
+from dataloader.sample import SPLITS, check_split_name, checked_class_names
+from dataloader.sources.label_map import Colour, LabelMap
+from dataloader.sources.paired_files import Pair, PairedFiles, fraction_of, stamp_of_files
+from utils.errors import UserError
+from utils.logs import log
+from utils.storage import exists, join, list_files, resolve, shown
+
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
+# JPEG is not among them: its compression blurs labels.
+MASK_ENDINGS = (".png", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm")
+_MOST_SHOWN = 5
+
+
+class Folder:
+    """Images and masks with the same file names: images/cat.jpg and masks/cat.png.
+
+    Masks hold one value a pixel: a grey level, a palette index or a colour. Images may be of any
+    size and kind that Pillow reads with 8 bits a channel; they are used as people see them, the
+    EXIF orientation applied (`PairedFiles` says what that means for masks).
+
+    With "{split}" in `images` and `masks` the folders make the splits ("{split}/images" reads
+    train/images, validation/images and test/images). Without, a file's name alone decides in which
+    split it is, so that it stays there when files are added; the shares are therefore approximate.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        class_names: Sequence[str],
+        images: str = "images",
+        masks: str = "masks",
+        mask_suffix: str = "",
+        mask_values: Sequence[int] | Sequence[Colour] | None = None,
+        ignore_value: int | Colour | None = None,
+        validation: float = 0.2,
+        test: float = 0.0,
+    ) -> None:
+        """Check the settings; files are listed when a split is asked for.
+
+        Args:
+            root: The folder, absolute or relative to the project, or a URL that fsspec knows.
+            class_names: One name for each class, at most 255.
+            images: The folder of images in `root`; may hold "{split}".
+            masks: The folder of masks in `root`; holds "{split}" if `images` does.
+            mask_suffix: What a mask's name has more than its image's: "_mask" for cat_mask.png.
+            mask_values: For each class its grey level or palette index in the masks, or its colour
+                as [r, g, b] or "#rrggbb"; None: the class index.
+            ignore_value: The level or colour of pixels that shall count nowhere; None: none.
+            validation: The share of files to validate on, 0 to 1; without "{split}" only.
+            test: The share of files to test on, 0 to 1; without "{split}" only.
+
+        Raises:
+            UserError: If a setting is impossible.
+        """
+        self.class_names = checked_class_names(class_names)
+        self.root = resolve(root)
+        self._labels = LabelMap(self.class_names, mask_values, ignore_value)
+        self._folders = (images, masks)
+        self._mask_suffix = mask_suffix
+        self._shares = (validation, test)
+        self._by_folder = "{split}" in images
+        if self._by_folder != ("{split}" in masks):
+            raise UserError(
+                'images and masks must both hold "{split}", or neither. '
+                f"Received: images: {images!r}, masks: {masks!r}"
+            )
+        if not (validation >= 0 and test >= 0 and validation + test < 1):
+            raise UserError(
+                "validation and test must be shares of at least 0 that leave something to train "
+                f"on. Received: validation: {validation}, test: {test}"
+            )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A text that changes with any file or setting."""
+        pairs = [pair for split in self._pairs.values() for pair in split]
+        files = [path for pair in pairs for path in (pair.image, pair.mask)]
+        return "folder-" + stamp_of_files(files, self._labels, self._shares, self._folders)
+
+    def split(self, name: str) -> PairedFiles:
+        """Return "train", "validation" or "test".
+
+        Raises:
+            UserError: If the split is empty. A mask that is missing is told when it is read.
+        """
+        check_split_name(name)
+        pairs = self._pairs[name]
+        if not pairs:
+            where = shown(join(self.root, self._folders[0].replace("{split}", name)))
+            remedy = (
+                f"put images there, or in a folder for the split {name!r}"
+                if self._by_folder
+                else f"raise its share (data.source.{name}), or add images"
+            )
+            raise UserError(f"{where}: no images for the split {name!r}; {remedy}.")
+        return PairedFiles(pairs, self._labels)
+
+    @cached_property
+    def _pairs(self) -> dict[str, list[Pair]]:
+        if self._by_folder:
+            return {name: self._listed(name) for name in SPLITS}
+        return _divided(self._listed(""), *self._shares)
+
+    def _listed(self, split: str) -> list[Pair]:
+        image_folder, mask_folder = (
+            join(self.root, part.replace("{split}", split)) for part in self._folders
+        )
+        if split and split != "train" and not exists(image_folder):
+            return []
+        self._check_folders(image_folder, mask_folder)
+        images = _by_stem(image_folder, IMAGE_ENDINGS)
+        masks = _by_stem(mask_folder, MASK_ENDINGS)
+        if not images:
+            raise UserError(
+                f"{shown(image_folder)}: there are no images here. "
+                f"Files that count end in: {' '.join(IMAGE_ENDINGS)}"
+            )
+        wanted = {stem: stem + self._mask_suffix for stem in images}
+        missing = [stem for stem, mask in wanted.items() if mask not in masks]
+        _warn_of_unused(sorted(masks.keys() - set(wanted.values())), masks, mask_folder)
+        count = f"{len(missing)} of {len(images)} images here have none"
+        pairs = []
+        for stem, file in images.items():
+            image = join(image_folder, file)
+            mask = join(mask_folder, masks.get(wanted[stem], wanted[stem] + MASK_ENDINGS[0]))
+            said = _no_mask(image, mask, count) if wanted[stem] not in masks else None
+            pairs.append(Pair(stem, image, mask, said))
+        return pairs
+
+    def _check_folders(self, *folders: str) -> None:
+        for folder in folders:
+            if exists(folder):
+                continue
+            hint = ""
+            if not self._by_folder and exists(join(self.root, "train")):
+                hint = (
+                    " There is a folder train, so the splits may be folders: "
+                    "set images: '{split}/images' and masks: '{split}/masks'."
+                )
+            raise UserError(
+                f"{shown(folder)}: there is no such folder.{hint} Set data.source.root, images and "
+                "masks to where the files are; a relative root is relative to the project's folder."
+            )
+
+
+def _by_stem(folder: str, endings: tuple[str, ...]) -> dict[str, str]:
+    files: dict[str, str] = {}
+    for file in list_files(folder):
+        stem, ending = os.path.splitext(file)
+        if ending.lower() not in endings or file.startswith("."):
+            continue
+        if stem in files:
+            raise UserError(
+                f"{shown(folder)}: {files[stem]} and {file} have the same name. Remove one of them."
+            )
+        files[stem] = file
+    return files
+
+
+def _no_mask(image: str, mask: str, count: str) -> str:
+    return (
+        f"{shown(image)}: this image has no mask ({count}). Expected: {shown(mask)}; masks may end "
+        f"in {' '.join(MASK_ENDINGS)} (JPEG would blur the labels). Add the mask or remove the "
+        "image."
+    )
+
+
+def _warn_of_unused(stems: list[str], masks: dict[str, str], folder: str) -> None:
+    if not stems:
+        return
+    listed = ", ".join(masks[stem] for stem in stems[:_MOST_SHOWN])
+    more = f" and {len(stems) - _MOST_SHOWN} more" if len(stems) > _MOST_SHOWN else ""
+    log.warning(
+        "%s: %d masks have no image and are not used: %s%s", shown(folder), len(stems), listed, more
+    )
+
+
+def _divided(pairs: list[Pair], validation: float, test: float) -> dict[str, list[Pair]]:
+    """Divide by name: each file's split depends on its name alone."""
+    ranked = sorted(pairs, key=lambda pair: fraction_of(pair.name))
+    places = [fraction_of(pair.name) for pair in ranked]
+    ends = [sum(place < end for place in places) for end in (test, test + validation)]
+    # Of very few files none may fall into a split that is wanted; then the nearest ones do.
+    ends[0] = max(ends[0], int(test > 0 and len(pairs) > 2))
+    ends[1] = max(ends[1], ends[0] + int(validation > 0 and len(pairs) > 1))
+    ends = [min(end, len(pairs) - 1) for end in ends]
+    parts = {"test": ranked[: ends[0]], "validation": ranked[ends[0] : ends[1]]}
+    parts["train"] = ranked[ends[1] :]
+    return {name: sorted(part, key=lambda pair: pair.name) for name, part in parts.items()}

@@ -1,0 +1,174 @@
+"""Mask files to class indices: grey levels, palette indices or colours, nothing guessed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dataloader.sample import IGNORE_INDEX
+from utils.errors import UserError
+
+Colour = str | Sequence[int]
+_MOST_SHOWN = 5  # unknown labels listed in a message
+_SET_VALUES = (
+    "Set mask_values to the value of each class, in the order of class_names, and ignore_value to "
+    "that of pixels that shall not count."
+)
+
+
+class LabelMap:
+    """Which value in a mask file means which class."""
+
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        mask_values: Sequence[int] | Sequence[Colour] | None = None,
+        ignore_value: int | Colour | None = None,
+        remedy: str = _SET_VALUES,
+    ) -> None:
+        """Check the values.
+
+        Args:
+            class_names: The classes, in the order of their index.
+            mask_values: For each class its grey level or palette index, or its colour as [r, g, b]
+                or "#rrggbb". None: the class index itself.
+            ignore_value: The value (same kind) of pixels that count nowhere; None: there are none.
+            remedy: What to do about a mask with other values, for the message.
+
+        Raises:
+            UserError: If the values do not fit the classes or each other.
+        """
+        self.class_names = tuple(class_names)
+        self._remedy = remedy
+        values: list[object] = list(range(len(class_names)) if mask_values is None else mask_values)
+        if len(values) != len(class_names):
+            raise UserError(
+                f"mask_values must hold one value for each of the {len(class_names)} classes "
+                f"({', '.join(class_names)}). Received: {len(values)} values"
+            )
+        targets = list(range(len(values)))
+        if ignore_value is not None:
+            values.append(ignore_value)
+            targets.append(IGNORE_INDEX)
+        self.in_colour = not isinstance(values[0], int)
+        codes = [_colour_code(v) if self.in_colour else _grey_level(v) for v in values]
+        if len(set(codes)) < len(codes):
+            raise UserError(f"Two labels share one value in mask_values and ignore_value: {values}")
+        self._codes = dict(zip(codes, targets, strict=True))
+
+    def __repr__(self) -> str:
+        """Return a text that differs wherever masks would be read differently."""
+        kind = "colour" if self.in_colour else "grey"
+        return f"LabelMap({kind}, {self._codes})"
+
+    def read(self, picture: Image.Image, name: str, size: tuple[int, int]) -> np.ndarray:
+        """Turn a mask picture into class indices.
+
+        Every pixel of the file is checked, whatever the size that is asked for.
+
+        Args:
+            picture: The mask, of any size.
+            name: The file's name, for the message.
+            size: (height, width) in pixels to resize to, by nearest neighbour.
+
+        Returns:
+            uint8 [height, width] of class indices and IGNORE_INDEX.
+
+        Raises:
+            UserError: If the mask holds a label that is not in the map, or is no mask.
+        """
+        picture = picture.convert("RGB") if self.in_colour else self._single_band(picture, name)
+        counts = _counted(picture)
+        unknown = {code: count for code, count in counts.items() if code not in self._codes}
+        if unknown:
+            raise self._unknown_labels(unknown, name)
+        if picture.size != size[::-1]:
+            picture = picture.resize(size[::-1], Image.Resampling.NEAREST)
+        codes = _coded(picture)
+        classes = np.zeros(codes.shape, dtype=np.uint8)
+        for code in counts:
+            classes[codes == code] = self._codes[code]
+        return classes
+
+    def _single_band(self, picture: Image.Image, name: str) -> Image.Image:
+        if picture.mode == "1":  # two levels: stored as 0 and 1, shown as 0 and 255
+            as_stored = max(self._codes) <= 1
+            return picture.convert("L").point([0] + [1 if as_stored else 255] * 255)
+        bands = picture.getbands()
+        if bands[0] in ("L", "P", "I"):
+            return picture if len(bands) == 1 else picture.getchannel(0)
+        if bands[0] == "F":
+            raise UserError(f"{name}: masks must hold whole numbers. Received: mode F (fractions)")
+        red, green, blue = picture.convert("RGB").split()
+        if red.tobytes() == green.tobytes() == blue.tobytes():
+            return red
+        raise UserError(
+            f"{name}: the mask is in colour (mode {picture.mode}), but its labels are set as grey "
+            "levels. Give the colour of each class: mask_values: [[255, 0, 0], '#00ff00', ...]"
+        )
+
+    def _unknown_labels(self, counts: dict[int, int], name: str) -> UserError:
+        common = sorted(counts, key=lambda value: -counts[value])
+        shown = [f"{self._shown(v)} at {counts[v]} pixels" for v in common[:_MOST_SHOWN]]
+        if len(common) > _MOST_SHOWN:
+            shown.append(f"and {len(common) - _MOST_SHOWN} more")
+        known = ", ".join(
+            f"{self._shown(code)} = "
+            + ("ignored" if target == IGNORE_INDEX else self.class_names[target])
+            for code, target in self._codes.items()
+        )
+        what = "colours" if self.in_colour else "labels"
+        return UserError(
+            f"{name}: the mask holds unknown {what}: {'; '.join(shown)}. Known: {known}. "
+            f"{self._remedy}"
+        )
+
+    def _shown(self, code: int) -> str:
+        return f"#{code:06x}" if self.in_colour else str(code)
+
+
+def _coded(picture: Image.Image) -> np.ndarray:
+    """Return each pixel as one integer: its level, or 0xrrggbb; [height, width]."""
+    pixels = np.asarray(picture)
+    if picture.mode != "RGB":
+        return pixels
+    weights = np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
+    return np.asarray(pixels.astype(np.uint32) @ weights)
+
+
+def _counted(picture: Image.Image) -> dict[int, int]:
+    """Return how many pixels have each code that occurs; the usual cases without NumPy's sort."""
+    if picture.mode in ("L", "P"):
+        return {level: count for level, count in enumerate(picture.histogram()) if count}
+    colours: Any = picture.getcolors(256) if picture.mode == "RGB" else None
+    if colours is not None:
+        return {int.from_bytes(bytes(colour), "big"): count for count, colour in colours}
+    values, counts = np.unique(_coded(picture), return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def _grey_level(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 16:
+        return value
+    raise UserError(
+        "mask_values and ignore_value must all be grey levels (0 to 65535) or all be colours. "
+        f"Received: {value!r}"
+    )
+
+
+def _is_byte(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value <= 255
+
+
+def _colour_code(value: object) -> int:
+    if isinstance(value, str):
+        digits = value.removeprefix("#")
+        if len(digits) == 6 and all(c in "0123456789abcdefABCDEF" for c in digits):
+            return int(digits, 16)
+    elif isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_byte, value)):
+        return int.from_bytes(bytes(value), "big")
+    raise UserError(
+        "A colour in mask_values or ignore_value must be [red, green, blue], each 0 to 255, or "
+        f"'#rrggbb' in quotes, and all must be colours. Received: {value!r}"
+    )

@@ -1,0 +1,132 @@
+"""Image files and their mask files as a split, for every source that is made of such pairs."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from dataloader.sources.label_map import LabelMap
+from ops.images import load_picture, open_picture, picture_to_rgb, seen_size, turn_like
+from utils.errors import UserError
+from utils.storage import is_remote, read_bytes, shown
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One sample: a short name, and the path or URL of its image and of its mask."""
+
+    name: str
+    image: str
+    mask: str
+    """Where it is, or should be."""
+    missing: str | None = None
+    """What is said of a mask that is known not to be there."""
+
+
+class PairedFiles:
+    """A split of image and mask files; see `dataloader.sample.Split`.
+
+    An image is used as people see it, its EXIF orientation applied. Its mask has the same size; a
+    mask that only fits the image's stored pixels is turned with them.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], labels: LabelMap) -> None:
+        """Keep the list; no file is opened yet.
+
+        Args:
+            pairs: The samples, in a lasting order.
+            labels: What the values in the masks mean.
+        """
+        self.pairs = tuple(pairs)
+        self._labels = labels
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.pairs)
+
+    def name(self, index: int) -> str:
+        """Return the files' common name."""
+        return self.pairs[index].name
+
+    def read(self, index: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Decode and resize one pair, the mask by nearest neighbour.
+
+        Args:
+            index: Which pair.
+            size: (height, width) in pixels.
+
+        Returns:
+            uint8 [height, width, 3] and uint8 [height, width].
+
+        Raises:
+            UserError: If a file is missing or unreadable, the sizes differ, or the mask has unknown
+                labels.
+        """
+        pair = self.pairs[index]
+        if pair.missing is not None:
+            raise UserError(pair.missing)
+        picture = open_picture(_content(pair.image, f"mask {shown(pair.mask)}"), shown(pair.image))
+        mask = open_picture(_content(pair.mask, f"image {shown(pair.image)}"), shown(pair.mask))
+        load_picture(mask, shown(pair.mask))
+        classes = self._labels.read(_fitted(mask, picture, pair), shown(pair.mask), size)
+        return picture_to_rgb(picture, shown(pair.image), size), classes
+
+
+def _content(path: str, belongs_to: str) -> bytes:
+    """Return one file of a pair; where it cannot be read, say what it belongs to."""
+    try:
+        return read_bytes(path)
+    except UserError as error:
+        raise UserError(
+            f"{error} It belongs to the {belongs_to}: put it there, or remove both."
+        ) from error
+
+
+def _fitted(mask: Image.Image, picture: Image.Image, pair: Pair) -> Image.Image:
+    height, width = seen_size(picture, shown(pair.image))
+    if mask.size == (width, height):
+        return mask
+    if mask.size == picture.size:
+        return turn_like(mask, picture)
+    raise UserError(
+        f"{shown(pair.mask)}: the mask is {mask.width} x {mask.height} pixels, but its image "
+        f"{shown(pair.image)} is {width} x {height} (width x height). Both must be the same: "
+        "replace one of them."
+    )
+
+
+def stamp_of_files(paths: Sequence[str], *settings: object) -> str:
+    """Return a text that changes when a file is replaced, comes or goes, or a setting differs.
+
+    Local files count by size and time of change, others by what their storage says about them.
+    """
+    digest = hashlib.sha256(repr(settings).encode())
+    for path in paths:
+        try:
+            stamp = _remote_stamp(path) if is_remote(path) else _local_stamp(path)
+        except FileNotFoundError:  # whether a sample may lack a file is decided when it is read
+            stamp = "missing"
+        digest.update(f"{path}|{stamp}".encode())
+    return digest.hexdigest()
+
+
+def _local_stamp(path: str) -> str:
+    status = os.stat(path)
+    return f"{status.st_size}|{status.st_mtime_ns}"
+
+
+def _remote_stamp(path: str) -> str:
+    from fsspec.core import url_to_fs
+
+    filesystem, inner = url_to_fs(path)
+    info = filesystem.info(inner)
+    kept = ("size", "ETag", "etag", "LastModified", "last_modified", "mtime", "created")
+    return repr([(key, str(info[key])) for key in kept if key in info])
+
+
+def fraction_of(name: str) -> float:
+    """Return a number in [0, 1) that depends on nothing but a name, for splits that last."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / (1 << 48)

@@ -1,0 +1,120 @@
+"""Weights that come from or go to other runs, without the rest of a run's state."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from executor.checkpoints import checkpoint
+from executor.devices.tensors import Model, Tensor, put_tensors, read_tensors, tensors_of
+from executor.runs.run_directory import RunDirectory, open_existing_run
+from utils import storage
+from utils.errors import UserError
+from utils.logs import log
+
+_SHOWN = 5
+
+
+def eval_weights(saved: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the weights that a checkpoint was judged by: the moving average if it has one."""
+    weights: dict[str, Tensor] = (saved["ema"] or saved)["model"]
+    return weights
+
+
+def best_weights(run: RunDirectory) -> tuple[dict[str, Tensor], int | None]:
+    """Return a run's best weights and their step (None where only the exported file is left).
+
+    Raises:
+        UserError: If the run has no weights yet, or they are damaged.
+    """
+    newest = checkpoint.load_newest(run.checkpoints)
+    if newest is not None:
+        best = newest["loop_state"]["best_step"]
+        if best is None or best == newest["loop_state"]["step"]:
+            return eval_weights(newest), newest["loop_state"]["step"]
+        try:
+            return eval_weights(checkpoint.load(run.checkpoints, best)), best
+        except (OSError, ValueError) as error:
+            raise UserError(f"the best checkpoint, of step {best}, is damaged: {error}") from error
+    if run.weights.is_file():
+        return _read(run.weights), None
+    raise UserError(f"{run.address} holds no checkpoint yet; let it train until the first.")
+
+
+def load_strictly(model: Model, weights: dict[str, Tensor], origin: str) -> None:
+    """Put weights into a model that must have exactly these.
+
+    Raises:
+        UserError: If names or shapes differ, as they do when the model's code has changed.
+    """
+    own = tensors_of(model)
+    problems = [
+        *(f"{name} is missing" for name in own if name not in weights),
+        *(f"{name} is unknown to the model" for name in weights if name not in own),
+        *(
+            f"{name} has shape {list(value.shape)}, the model's {list(own[name].shape)}"
+            for name, value in weights.items()
+            if name in own and own[name].shape != value.shape
+        ),
+    ]
+    if problems:
+        raise UserError(
+            f"the weights of {origin} do not fit the model; its code or its arguments have "
+            f"changed since they were saved: {_few(problems)}."
+        )
+    put_tensors(model, weights)
+
+
+def start_from(model: Model, path: str) -> None:
+    """Fine-tune: put all weights that fit into a model and say what was loaded.
+
+    Args:
+        model: Whose weights are replaced where name and shape agree.
+        path: A run's folder, whose best weights are taken, or a `.safetensors` file.
+
+    Raises:
+        UserError: If there is nothing to load from, or nothing of it fits.
+    """
+    weights = _of_file(path) if path.endswith(".safetensors") else _of_run(path)
+    own = tensors_of(model)
+    fitting = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
+    if not fitting:
+        raise UserError(
+            f"train.init_from={storage.shown(path)}: none of its {len(weights)} tensors fits the "
+            f"model. It has {_few(list(weights))}; the model has {_few(list(own))}."
+        )
+    put_tensors(model, fitting)
+    log.info("weights   %d of %d tensors from %s", len(fitting), len(own), storage.shown(path))
+    resized = [k for k in own if k in weights and k not in fitting]
+    for label, names in (
+        ("with another shape, so left as they are", resized),
+        ("not in it, so left as they are", [k for k in own if k not in weights]),
+        ("not used", [k for k in weights if k not in own]),
+    ):
+        if names:
+            log.info("          %d %s: %s", len(names), label, _few(names))
+
+
+def _of_file(path: str) -> dict[str, Tensor]:
+    if not storage.is_remote(path):
+        return _read(Path(path))
+    with tempfile.TemporaryDirectory(prefix="weights-") as folder:
+        copy = Path(folder, "weights.safetensors")
+        storage.download(path, str(copy))
+        return _read(copy)
+
+
+def _of_run(path: str) -> dict[str, Tensor]:
+    with open_existing_run(path) as run:
+        return best_weights(run)[0]
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return read_tensors(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{storage.shown(str(path))} cannot be read: {error}") from error
+
+
+def _few(names: list[str]) -> str:
+    more = ", ..." if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -1,0 +1,27 @@
+"""The commands of main.py, one file each: `HELP`, `add_arguments(parser)` and `run(arguments)`.
+
+`main.py` lists this folder, so a new file is a new command. `run` imports what it needs itself:
+--help and mistakes in the YAML must not wait for a framework.
+"""
+
+import argparse
+import json
+
+
+def add_configuration(parser: argparse.ArgumentParser) -> None:
+    """Add what chooses a configuration: --config and `key.path=value` words."""
+    text = "YAML file that states what differs from configs/default.yaml"
+    parser.add_argument("--config", metavar="FILE", help=text)
+    add_overrides(parser)
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Add `key.path=value` words."""
+    text = "a setting that wins over the files, for example train.epochs=3"
+    parser.add_argument("overrides", nargs="*", metavar="key.path=value", help=text)
+
+
+def print_values(values: dict[str, float]) -> dict[str, float]:
+    """Print values by name as JSON, and return them."""
+    print(json.dumps({name: round(value, 5) for name, value in values.items()}, indent=2))
+    return values

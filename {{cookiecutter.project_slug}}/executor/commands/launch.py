@@ -1,0 +1,74 @@
+"""python main.py launch: trains in several processes, or writes files for a scheduler."""
+
+import argparse
+from collections.abc import Sequence
+
+from executor.commands import train
+from executor.launch.rank import add_options
+from utils.errors import UserError
+from utils.storage import PROJECT
+
+HELP = "train in several processes, on one machine or several; or write files for a scheduler"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command; where there is a default, executor.resources has it."""
+    parser.usage = "%(prog)s [OPTION ...] -- train [--config FILE] [key.path=value ...]"
+    parser.add_argument("--nodes", type=int, metavar="N", help="machines")
+    parser.add_argument("--processes", type=int, metavar="N", help="processes on each machine")
+    text = "how often all start again after one died"
+    parser.add_argument("--restarts", type=int, metavar="N", help=text)
+    add_options(parser)
+    text = "which of the machines this is, from 0; Slurm and Kubernetes say so themselves"
+    parser.add_argument("--node-rank", type=int, metavar="N", help=text)
+    text = "start nothing; with --render: write files for this scheduler"
+    parser.add_argument("--on", choices=("slurm", "kubernetes"), help=text)
+    parser.add_argument("--render", metavar="DIR", help="folder to write the files to")
+    text = "write over files that differ"
+    parser.add_argument("--force", action="store_true", help=text)
+    parser.add_argument("words", nargs="+", metavar="train ...", help="what to start, behind --")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train in several processes here, or write the files by which a scheduler does."""
+    words = _train_words(arguments.words)
+    from configs.loading import load_config
+    from executor.launch.jobs import launch_of, render
+    from executor.launch.launcher import start
+    from executor.launch.processes import conclude
+
+    # Checked once, here: otherwise each process would report the same mistake.
+    cfg = load_config(words.config, _with_options(words.overrides, arguments))
+    if (arguments.on is None) is not (arguments.render is None):
+        raise UserError("launch: --on and --render belong together; give both or none.")
+    if arguments.on is None:
+        program = (str(PROJECT / "main.py"), *arguments.words)
+        conclude(start(launch_of(cfg, program, arguments.address, arguments.node_rank)))
+        return
+    for path in render(cfg, words, arguments.on, arguments.render, arguments.force):
+        print(path)
+
+
+def _train_words(words: Sequence[str]) -> argparse.Namespace:
+    """Return what `train` makes of the words behind --."""
+    if words[0] != "train":
+        raise UserError(
+            f"launch: received {words[0]!r} behind --, expected train; "
+            "the other commands run in one process, without launch."
+        )
+    parser = argparse.ArgumentParser(prog="main.py train")
+    parser.add_argument("--debug", action="store_true")
+    train.add_arguments(parser)
+    return parser.parse_args(words[1:])
+
+
+def _with_options(overrides: Sequence[str], arguments: argparse.Namespace) -> list[str]:
+    """Return `key.path=value` words; the options of `launch` are further ones, and win."""
+    options = {
+        "executor.resources.nodes": arguments.nodes,
+        "executor.resources.processes_per_node": arguments.processes,
+        "executor.resources.max_restarts": arguments.restarts,
+    }
+    given = {key: value for key, value in options.items() if value is not None}
+    others = [word for word in overrides if word.partition("=")[0] not in given]
+    return [*others, *(f"{key}={value}" for key, value in given.items())]

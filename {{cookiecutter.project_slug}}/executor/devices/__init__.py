@@ -1,0 +1,1 @@
+"""Devices, precision, memory and what else depends on the hardware."""

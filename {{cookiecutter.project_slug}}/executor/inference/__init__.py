@@ -1,0 +1,1 @@
+"""Runs trained models: evaluation, prediction and loading a run."""

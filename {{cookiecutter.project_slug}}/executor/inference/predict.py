@@ -1,0 +1,104 @@
+"""Predicts masks for images of one's own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from dataloader.build import open_source
+from evaluation.colours import class_colours
+from executor.checkpoints.weights import best_weights, load_strictly
+from executor.devices.device import Device
+from executor.devices.oom import explain_out_of_memory
+from executor.inference.build import build_model
+from executor.inference.forward import predict_classes
+from executor.runs.run_directory import open_existing_run, without_initial_weights
+from ops.images import decode_image, overlay, resize_mask
+from utils import storage
+from utils.errors import UserError
+from utils.memory import OutOfMemory
+
+_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+
+
+def predict(
+    path: str, images: Sequence[str], output: str, overrides: Sequence[str] = ()
+) -> list[Path]:
+    """Write a mask and an overlay for each image, at the image's own size.
+
+    Args:
+        path: The run's folder.
+        images: Image files, and folders whose image files are all taken.
+        output: Folder for `<name>_mask.png`, whose values are class indices (with a palette, so
+            that it can be looked at), and `<name>_overlay.png`.
+        overrides: `key.path=value` words laid over the run's configuration.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: If an image cannot be read, two have one name, or there are no weights yet.
+    """
+    files = _listed(images)
+    with open_existing_run(path) as run:
+        cfg = run.load_config(overrides)
+        weights, _ = best_weights(run)
+    device = Device(cfg)
+    class_names = open_source(cfg).class_names
+    colours = class_colours(class_names)[: len(class_names)]
+    folder = Path(output)
+    written: list[Path] = []
+    with explain_out_of_memory(
+        lambda: f"after {len(written) // 2} of {len(files)} images", _advice
+    ):
+        model = build_model(without_initial_weights(cfg), class_names, device)
+        load_strictly(model, weights, path)
+        for file in files:
+            content, name = storage.read_bytes(str(file)), storage.shown(str(file))
+            image = decode_image(content, name)
+            small = np.array(decode_image(content, name, cfg.data.image_size))  # as in training
+            mask = predict_classes(model, small[None], device)[0]
+            written += _write(folder, file.stem, image, resize_mask(mask, image.shape[:2]), colours)
+    return written
+
+
+def _advice(shortage: OutOfMemory) -> list[str]:
+    """Say what to do where memory runs out, though one image at a time is predicted."""
+    other = ", or predict on the CPU: set CUDA_VISIBLE_DEVICES to nothing"
+    return [f"End other programs that use the memory{other if shortage.device == 'GPU' else ''}."]
+
+
+def _listed(images: Sequence[str]) -> list[Path]:
+    """Return all image files, folders opened; refuse what is missing before any work is done."""
+    files: list[Path] = []
+    for name in images:
+        given = Path(name)
+        if given.is_dir():
+            inside = sorted(f for f in given.iterdir() if f.suffix.lower() in _ENDINGS)
+            if not inside:
+                raise UserError(f"{storage.shown(name)}: there is no image in this folder.")
+            files += inside
+        elif given.is_file():
+            files.append(given)
+        else:
+            raise UserError(f"{storage.shown(name)}: there is no such image or folder.")
+    stems = [file.stem for file in files]
+    twice = next((file for file in files if stems.count(file.stem) > 1), None)
+    if twice is not None:
+        raise UserError(f"two images are called {twice.stem!r}; predict them one after the other.")
+    return files
+
+
+def _write(
+    folder: Path, stem: str, image: np.ndarray, mask: np.ndarray, colours: np.ndarray
+) -> list[Path]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(mask)
+        picture.putpalette(colours.ravel().tolist())
+        picture.save(folder / f"{stem}_mask.png")
+        Image.fromarray(overlay(image, mask, colours)).save(folder / f"{stem}_overlay.png")
+    except OSError as error:
+        raise UserError(f"{storage.shown(str(folder))}: cannot be written ({error}).") from error
+    return [folder / f"{stem}_mask.png", folder / f"{stem}_overlay.png"]

@@ -1,0 +1,1 @@
+"""Starts several processes of a training, here or by a scheduler."""

@@ -1,0 +1,188 @@
+"""What starting several processes needs in either framework; `launcher.py` starts them.
+
+Nothing here or there imports a framework: a launcher has nothing to compute.
+"""
+
+import os
+import shlex
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import FrameType, TracebackType
+
+from executor.launch.exits import STOPPED
+from utils.errors import DivergedError, FailedError, StoppedError, UserError
+
+# Slurm signals every process of a job step, and whoever started them again: one signal, not two.
+_REPEAT_SECONDS = 5.0
+# The terminal that went away asks to stop as well.
+_MEANING = {"SIGTERM": signal.SIGTERM, "SIGINT": signal.SIGINT, "SIGHUP": signal.SIGTERM}
+_NODE_RANK = ("SLURM_NODEID", "JOB_COMPLETION_INDEX")  # of Slurm, of a Kubernetes Indexed Job
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What to start on this machine, as one of several or alone."""
+
+    program: tuple[str, ...]
+    """A Python file and its arguments, the same for every process."""
+    nodes: int
+    """Machines."""
+    processes: int
+    """Processes on each machine."""
+    restarts: int
+    """How often all are started again after one died."""
+    gpus: int
+    """GPUs of each process."""
+    cpus: int | None
+    """Cores of each process; None: an equal share."""
+    grace_seconds: int
+    """Seconds in which the processes may save when they are asked to stop."""
+    environment: Mapping[str, str]
+    """Further environment variables."""
+    address: str | None
+    """Where the machines find each other, in the framework's form."""
+    node_rank: int | None
+    """Which of the machines this is; None: nobody said."""
+
+
+class Signals:
+    """While it is entered, signals to stop are noted; `take` hands each out once."""
+
+    def __init__(self) -> None:
+        """Note nothing yet."""
+        self.received: int | None = None
+        self._pending: int | None = None
+        self._time = -_REPEAT_SECONDS
+        self._before = ExitStack()
+
+    def __enter__(self) -> "Signals":
+        """Take over the signals, but for those that are ignored (as `nohup` does)."""
+        for name, meaning in _MEANING.items():
+            number = getattr(signal, name, None)  # Windows has no SIGHUP
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                self._take_over(number, meaning)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the signals back."""
+        self._before.close()
+
+    def take(self) -> int | None:
+        """Return the signal that is to be handed on, if there is one."""
+        number, self._pending = self._pending, None
+        return number
+
+    def _take_over(self, number: int, meaning: int) -> None:
+        def note(_: int, frame: FrameType | None) -> None:
+            if time.monotonic() - self._time < _REPEAT_SECONDS:
+                return
+            self._time = time.monotonic()
+            self._pending = meaning
+            self.received = self.received or meaning
+
+        self._before.callback(signal.signal, number, signal.signal(number, note))
+
+
+def node_rank(given: int | None, nodes: int) -> int | None:
+    """Return which of the machines this is: as given, or as the scheduler says.
+
+    Raises:
+        UserError: If there is no such machine.
+    """
+    said = [os.environ[name] for name in _NODE_RANK if os.environ.get(name, "").isdecimal()]
+    if given is None and nodes > 1 and said:
+        given = int(said[0])
+    if given is not None and not 0 <= given < nodes:
+        raise UserError(
+            f"--node-rank {given}: with --nodes {nodes} it is a number from 0 to {nodes - 1}."
+        )
+    return given
+
+
+def host_and_port(text: str, option: str) -> tuple[str, int]:
+    """Split HOST:PORT.
+
+    Raises:
+        UserError: If it is something else.
+    """
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536 or set(host) & set(" ,/="):
+        raise UserError(
+            f"{option}: received {text!r}, expected HOST:PORT, for example node1:29400."
+        )
+    return host, int(port)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return that many different ports of this machine that nobody listens on."""
+    with ExitStack() as opened:
+        sockets = [opened.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def threads(launch: Launch) -> int:
+    """Return how many threads each process may use without taking another's cores."""
+    if launch.cpus is not None:
+        return launch.cpus
+    if hasattr(os, "sched_getaffinity"):  # what this process may use; Linux only
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return max(1, cores // launch.processes)
+
+
+def with_defaults(launch: Launch, defaults: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables to set: defaults that the environment leaves open, then the launch's."""
+    kept = {name: value for name, value in defaults.items() if name not in os.environ}
+    return {**kept, **launch.environment}
+
+
+def announce(command: Sequence[str], settings: Mapping[str, str]) -> None:
+    """Print what is started as a line that a shell understands."""
+    variables = [f"{name}={value}" for name, value in settings.items()]
+    print(shlex.join(["env", *variables, *command]), file=sys.stderr, flush=True)
+
+
+def told(code: int) -> str:
+    """Say in words how a process ended; `code` is that of `subprocess`."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
+
+
+def conclude(code: int) -> None:
+    """Turn what `launcher.start` returned into the error that ends the program with it.
+
+    Args:
+        code: 0, or the exit code that stands for how the processes ended.
+
+    Raises:
+        UserError, DivergedError, StoppedError, FailedError: See `utils.errors`; with 2, 3, 128 plus
+            a signal's number, and anything else.
+    """
+    if code == 2:
+        raise UserError("the launched processes refused; their message stands above.")
+    if code == 3:
+        raise DivergedError("training diverged; the message of the processes stands above.")
+    if code in STOPPED:
+        raise StoppedError("all processes stopped; the same command goes on.", code - 128)
+    if code != 0:
+        raise FailedError(
+            "the launched processes failed and are not started again; what happened stands above. "
+            "The same command goes on from the last checkpoint."
+        )

@@ -1,0 +1,100 @@
+"""Compares what is installed with what the project asks for.
+
+Nothing but the standard library is imported, so that a missing package can be named.
+"""
+
+import platform
+import re
+import sys
+import tomllib
+from fnmatch import fnmatchcase
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NamedTuple
+
+from executor.preflight.checklist import Checks
+from utils import storage
+from utils.errors import UserError
+
+# A requirement: a name, extras, a version or an address, and the machines it is meant for.
+_REQUIREMENT = re.compile(
+    r"(?P<name>[A-Za-z0-9][\w.-]*)\s*(\[[^]]*])?\s*(==\s*(?P<pin>[^\s;,]+)|[<>~!=][^;]*|@[^;]*)?"
+    r"\s*(;\s*(?P<marker>.*))?"
+)
+_PLATFORM = re.compile(r"sys_platform\s*(?P<sign>[=!]=)\s*[\"'](?P<name>\w+)[\"']")
+_OTHER_BUILD = "-cpu"  # the package without this ending does the same and more
+
+
+def check_installed(checks: Checks) -> None:
+    """Compare Python with `pyproject.toml` and the packages with `requirements.txt`."""
+    checks.make("python", lambda: _checked_python(storage.PROJECT / "pyproject.toml"))
+    path = storage.PROJECT / "requirements.txt"
+    if not path.is_file():
+        checks.warn("packages", "there is no requirements.txt to compare with")
+        return
+    wanted = _requirements(path.read_text(encoding="utf-8"))
+    installed = {requirement.name: _installed(requirement.name) for requirement in wanted}
+    checks.make("packages", lambda: _checked_packages(installed))
+    others = [
+        f"{name} {found} (tested: {pin})"
+        for name, pin in wanted
+        if (found := installed[name]) and pin and not fnmatchcase(_public(found, pin), pin)
+    ]
+    if others:
+        checks.warn("versions", "other than in requirements.txt: " + ", ".join(others))
+
+
+class _Requirement(NamedTuple):
+    name: str
+    pin: str | None
+    """The version that was tested; None: any."""
+
+
+def _requirements(text: str) -> list[_Requirement]:
+    """Return what a requirements file asks for on this machine; unusual lines are passed over."""
+    found = []
+    for line in text.splitlines():
+        match = _REQUIREMENT.fullmatch(re.sub(r"(^|\s)#.*", "", line).strip())
+        if match and _applies(match["marker"] or ""):
+            found.append(_Requirement(match["name"], match["pin"]))
+    return found
+
+
+def _applies(marker: str) -> bool:
+    """Return whether a line is meant for this platform; another kind of condition counts as met."""
+    match = _PLATFORM.fullmatch(marker.strip())
+    return match is None or (match["name"] == sys.platform) == (match["sign"] == "==")
+
+
+def _installed(name: str) -> str | None:
+    for candidate in (name, name.removesuffix(_OTHER_BUILD)):
+        try:
+            return version(candidate)
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def _public(installed: str, pin: str) -> str:
+    """Return a version without the name of a build, as in 2.13.0+cpu, unless the pin has one."""
+    return installed if "+" in pin else installed.partition("+")[0]
+
+
+def _checked_python(about: Path) -> str:
+    found = platform.python_version()
+    text = about.read_text(encoding="utf-8") if about.is_file() else ""
+    wanted = str(tomllib.loads(text).get("project", {}).get("requires-python", ""))
+    least = re.fullmatch(r">=\s*(\d+)\.(\d+)", wanted)
+    if least and sys.version_info[:2] < (int(least[1]), int(least[2])):
+        raise UserError(f"{found}; expected {wanted} (pyproject.toml)")
+    return found
+
+
+def _checked_packages(installed: dict[str, str | None]) -> str:
+    missing = [name for name, found in installed.items() if found is None]
+    if missing:
+        raise UserError(
+            f"not installed: {', '.join(missing)}. "
+            "Install them: python -m pip install -r requirements.txt"
+        )
+    return f"all {len(installed)} of requirements.txt are installed"

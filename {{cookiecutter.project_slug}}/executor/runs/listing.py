@@ -1,0 +1,191 @@
+"""Lists the runs in a folder: what each is doing, how far it came and how good it is."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from configs.yaml_text import read_yaml
+from executor.runs import status as status_file
+from utils.errors import UserError
+from utils.storage import shown
+
+_DEPTH = 2  # runs/name and runs/group/name
+_CONTINUES = "the same command continues it"
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
+_HEADER = ("status", "step", "best", "updated", "name")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as the list shows it; what is not known is None."""
+
+    name: str
+    """Its folder, from the one that was searched."""
+    status: str
+    """running, finished, stopped, diverged or failed."""
+    step: int | None
+    """Updates done."""
+    total_steps: int | None
+    """The last step of the run."""
+    monitor: str | None
+    """The value that decides which weights are best."""
+    best: float | None
+    """The best of it so far."""
+    updated: str
+    """When the run last wrote: ISO 8601, UTC."""
+    path: str
+    """The absolute path of its folder."""
+    note: str | None = None
+    """What to know or do about it."""
+    images_per_second: float | None = None
+    """How fast its process trains, or has trained."""
+
+
+def find_runs(folder: str) -> list[Run]:
+    """Return the runs in a folder and in the folders directly in it, newest first.
+
+    Args:
+        folder: A run's folder is one that holds `config.yaml`; this may be one itself.
+
+    Raises:
+        UserError: If there is no such folder.
+    """
+    root = Path(folder).resolve()
+    if not root.is_dir():
+        raise UserError(
+            f"{shown(folder)}: there is no such folder. Give one that holds runs, for example runs."
+        )
+    found = [_described(path, root) for path in _run_folders(root, _DEPTH)]
+    return sorted(found, key=lambda run: (run.updated, run.name), reverse=True)
+
+
+def as_table(runs: Sequence[Run]) -> str:
+    """Return the runs as aligned columns for people."""
+    now = datetime.now(UTC)
+    rows = [_HEADER, *(_row(run, now) for run in runs)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    if any(run.note for run in runs):
+        lines += ["", f"A run that stopped is not lost: {_CONTINUES}."]
+    return "\n".join(lines)
+
+
+def as_json(runs: Sequence[Run]) -> str:
+    """Return the runs as a JSON list of objects with the fields of `Run`."""
+    return json.dumps([asdict(run) for run in runs], indent=2)
+
+
+def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
+    """Yield the folders of runs; what is inside of one is not searched."""
+    if (folder / "config.yaml").is_file():
+        yield folder
+    elif depth:
+        try:
+            inner = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."]
+        except OSError:  # not ours to read
+            return
+        for path in inner:
+            yield from _run_folders(path, depth - 1)
+
+
+def _described(folder: Path, root: Path) -> Run:
+    name = folder.relative_to(root).as_posix() if folder != root else folder.name
+    said = status_file.read(folder / status_file.FILE_NAME)
+    if said is None:
+        return _derived(folder, name)
+    is_killed = said.status == "running" and not status_file.is_alive(said)
+    state = "stopped" if is_killed else said.status
+    note = f"it was killed; {_CONTINUES}" if is_killed else None
+    return Run(
+        name,
+        state,
+        said.step,
+        said.total_steps,
+        said.monitor,
+        said.best,
+        _in_utc(said.time),
+        str(folder),
+        _CONTINUES if said.status == "stopped" else note,
+        said.images_per_second,
+    )
+
+
+def _derived(folder: Path, name: str) -> Run:
+    """Describe a run that says nothing itself, since an older version made it."""
+    names = ("config.yaml", "metrics.jsonl", "metrics.json")
+    changed = max(path.stat().st_mtime for n in names if (path := folder / n).is_file())
+    monitor, mode = _monitored(folder / "config.yaml")
+    step, values = _history(folder / "metrics.jsonl", monitor)
+    final = _object(_text(folder / "metrics.json"))
+    if final and isinstance(final.get(monitor), int | float):
+        values = [float(final[monitor])]
+    best = min(values, default=None) if mode == "min" else max(values, default=None)
+    return Run(
+        name,
+        "finished" if final else "stopped",
+        step,
+        None,
+        monitor or None,
+        best,
+        _in_utc(datetime.fromtimestamp(changed, UTC)),
+        str(folder),
+        None if final else _CONTINUES,
+    )
+
+
+def _monitored(path: Path) -> tuple[str, str]:
+    """Return the `monitor` and `monitor_mode` of a run's configuration; "" where it has none."""
+    train = read_yaml(_text(path), path.name).values.get("train")
+    train = train if isinstance(train, dict) else {}
+    return str(train.get("monitor") or ""), str(train.get("monitor_mode") or "")
+
+
+def _history(path: Path, monitor: str) -> tuple[int | None, list[float]]:
+    """Return the last step of a history, and all values of the monitored metric."""
+    lines = [line for line in _text(path).splitlines(keepends=True) if line.endswith("\n")]
+    judged = (_object(line) for line in lines if '"validation"' in line)
+    values = [float(row[monitor]) for row in judged if isinstance(row.get(monitor), int | float)]
+    step = _object(lines[-1]).get("step") if lines else None
+    return step, values
+
+
+def _text(path: Path) -> str:
+    """Return a file's text, or none where it cannot be read: a list must not fail for one run."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _in_utc(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="seconds")
+
+
+def _row(run: Run, now: datetime) -> tuple[str, ...]:
+    step = "-" if run.step is None else str(run.step)
+    total = "" if run.total_steps is None else f" of {run.total_steps}"
+    best = "-" if run.best is None else f"{run.monitor} {run.best:.4f}"
+    seconds = (now - datetime.fromisoformat(run.updated)).total_seconds()
+    return run.status, step + total, best, _age(seconds), run.name
+
+
+def _age(seconds: float) -> str:
+    """Return how long ago something was, in the largest unit that fits."""
+    for length, unit in _UNITS:
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit} ago"
+    return f"{max(seconds, 0):.0f} s ago"

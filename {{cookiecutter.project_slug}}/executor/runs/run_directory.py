@@ -1,0 +1,215 @@
+"""The folder that holds everything of one run, and what may change when a run goes on."""
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from configs.loading import load_complete, to_yaml
+from configs.schema import CFG
+from executor.runs.mirror import Mirror
+from utils import storage
+from utils.errors import UserError
+from utils.logs import log
+
+# A run may go on with other values here; any other change would mix two experiments.
+_MAY_CHANGE = (
+    "data.cache",
+    "data.cache_dir",
+    "data.workers",
+    "executor",
+    "run.dir",
+    "run.log_every",
+    "run.tensorboard",
+    "train.accumulate",
+    "train.checkpoint_every",
+    "train.checkpoint_minutes",
+    "train.divergence_limit",
+    "train.early_stopping",
+    "train.epochs",
+    "train.keep_checkpoints",
+    "train.max_steps",
+    "train.on_divergence",
+)
+
+
+class RunDirectory:
+    """Names and writes the files of a run; see `opened`."""
+
+    def __init__(self, path: Path, address: str, publish: Callable[[], None]) -> None:
+        """Point at a folder, which need not exist.
+
+        Args:
+            path: The local folder.
+            address: What people call it: the folder, or the URL that it is copied to.
+            publish: Brings what changed to the URL, if there is one.
+        """
+        self.path = path
+        self.address = storage.shown(address)
+        self.publish = publish
+        self.checkpoints = self.path / "checkpoints"
+        self.config = self.path / "config.yaml"
+        self.history = self.path / "metrics.jsonl"
+        self.metrics = self.path / "metrics.json"
+        self.environment = self.path / "environment.json"
+        self.speed = self.path / "speed.json"
+        self.profile = self.path / "profile"
+        self.events = self.path / "tensorboard"
+        self.weights = self.path / "model.safetensors"
+        self.report = self.path / "report.html"
+
+    def check(self, cfg: CFG, force: bool = False) -> None:
+        """Check that a run with this configuration may be written here; nothing is written yet.
+
+        Args:
+            cfg: The configuration.
+            force: Continue a run with another configuration, with a warning.
+
+        Raises:
+            UserError: If the folder holds something else, or a run with another configuration.
+        """
+        if self.config.is_file():
+            self._check_continues(cfg, force)
+        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise UserError(
+                f"run.dir: {self.address} exists and holds no run; "
+                "choose a folder that is new or empty."
+            )
+
+    def begin(self, cfg: CFG, facts: Mapping[str, Any]) -> None:
+        """Write what describes the run: the configuration and what it runs on."""
+        storage.write_text(str(self.config), to_yaml(cfg))
+        self.write_json(self.environment, facts)
+
+    def load_config(self, overrides: Sequence[str] = ()) -> CFG:
+        """Return the configuration of the run with `key.path=value` words laid over it.
+
+        Raises:
+            UserError: If the words do not fit, or the file was edited and no longer does.
+        """
+        return load_complete(str(self.config), overrides)
+
+    def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add rows to `metrics.jsonl`.
+
+        Raises:
+            UserError: If they cannot be written.
+        """
+        try:
+            with self.history.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(_finite(row)) + "\n" for row in rows)
+        except OSError as error:
+            raise UserError(
+                f"{storage.shown(str(self.history))} cannot be written ({error.strerror}). "
+                "The checkpoints are whole; make room and start the same command again."
+            ) from error
+
+    def sync_history(self) -> None:
+        """Wait until the disk has the rows of `metrics.jsonl`, which a checkpoint relies on."""
+        if self.history.exists():
+            with self.history.open("rb") as file:
+                os.fsync(file.fileno())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of `metrics.jsonl`; a last line that was cut off does not count."""
+        if not self.history.exists():
+            return []
+        lines = self.history.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def forget_after(self, step: int) -> None:
+        """Drop the rows that an interrupted process wrote after its last checkpoint."""
+        if self.history.exists():
+            kept = [json.dumps(row) + "\n" for row in self.rows() if row["step"] <= step]
+            storage.write_text(str(self.history), "".join(kept))
+
+    def write_json(self, path: Path, values: Mapping[str, Any]) -> None:
+        """Write a JSON file, indented for people."""
+        storage.write_text(str(path), json.dumps(_finite(values), indent=2) + "\n")
+
+    def _check_continues(self, cfg: CFG, force: bool) -> None:
+        old, new = self.load_config().model_dump(), cfg.model_dump()
+        changed = [
+            f"  {key}: {before!r} -> {now!r}"
+            for key, before, now in _differences(old, new)
+            if not any(key == free or key.startswith(free + ".") for free in _MAY_CHANGE)
+        ]
+        if not changed:
+            return
+        differences = f"{self.address} holds a run with another configuration:\n" + "\n".join(
+            changed
+        )
+        if not force:
+            raise UserError(
+                f"{differences}\nGive this one its own folder, for example run.dir=runs/second, "
+                "go back to the old values to continue the old run, or mix both with --force."
+            )
+        log.warning("%s\nIt continues with the new values, as --force says.", differences)
+
+
+@contextmanager
+def open_run(address: str) -> Iterator[RunDirectory]:
+    """Open a run's folder to look at what is there.
+
+    Args:
+        address: A local folder, which need not exist, or a URL. What lies at a URL is copied into a
+            temporary folder, and back by `RunDirectory.publish`.
+    """
+    if not storage.is_remote(address):
+        yield RunDirectory(Path(address), address, lambda: None)
+        return
+    with tempfile.TemporaryDirectory(prefix="run-") as temporary:
+        folder = Path(temporary, address.rstrip("/").rpartition("/")[2])
+        mirror = Mirror(address, folder)
+        mirror.fetch()
+        yield RunDirectory(folder, address, mirror.publish)
+
+
+@contextmanager
+def open_existing_run(address: str) -> Iterator[RunDirectory]:
+    """Open the folder of a run that has been started; see `opened`.
+
+    Raises:
+        UserError: If there is no run in it.
+    """
+    with open_run(address) as run:
+        if not run.config.is_file():
+            raise UserError(
+                f"{run.address} holds no run: there is no config.yaml in it. "
+                "Give the folder that training wrote to (run.dir)."
+            )
+        yield run
+
+
+def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values with null for NaN and infinity, which JSON does not know."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
+    }
+
+
+def without_initial_weights(cfg: CFG) -> CFG:
+    """Return a configuration whose model reads no file of weights when it is built.
+
+    Where the weights of a run are put into the model anyway, the file that the run once began with
+    (`model.weights`) need not be there any more.
+    """
+    if cfg.model.arguments.get("weights") is None:
+        return cfg
+    model = cfg.model.model_copy(update={"weights": None})
+    return cfg.model_copy(update={"model": model})
+
+
+def _differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield (key, old value, new value) for each leaf that differs."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in {**old, **new}:
+            inner = f"{key}.{name}" if key else name
+            yield from _differences(old.get(name), new.get(name), inner)
+    elif old != new:
+        yield key, old, new

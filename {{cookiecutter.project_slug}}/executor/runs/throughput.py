@@ -1,0 +1,92 @@
+"""How fast a training goes and how much memory it takes: what is said, and put into a file."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+WARM_UP_STEPS = 10
+"""The first steps of a process do not count: they trace, compile and try out kernels."""
+
+
+class StepTimer:
+    """Times the steps of this process, but for what goes on between them."""
+
+    def __init__(self, batch_size: int) -> None:
+        """Wait for `start`.
+
+        Args:
+            batch_size: Samples of a step, over all processes.
+        """
+        self._batch_size = batch_size
+        self._warm_up = WARM_UP_STEPS
+        self._since = 0.0
+        self._is_left_out = False
+        self.steps = 0
+        """Steps that count."""
+        self.seconds = 0.0
+        """What they took."""
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Samples a second of all processes together; None before the first step that counts."""
+        return self.steps * self._batch_size / self.seconds if self.steps else None
+
+    def start(self) -> None:
+        """Begin a lap."""
+        self._since = time.perf_counter()
+
+    def lap(self, steps: int) -> None:
+        """End a lap in which so many steps were taken, and begin the next one."""
+        now = time.perf_counter()
+        if self._warm_up > 0:
+            self._warm_up -= steps
+        elif not self._is_left_out:
+            self.steps += steps
+            self.seconds += now - self._since
+        self._since = now
+        self._is_left_out = False
+
+    def leave_out(self) -> None:
+        """Let the lap that goes on not count."""
+        self._is_left_out = True
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let what is done meanwhile, such as an evaluation, take no time."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._since += time.perf_counter() - begun
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast a process, with those that it works with, has trained; the content of a file."""
+
+    images_per_second: float
+    """Samples a second of all processes together."""
+    seconds_per_step: float
+    steps: int
+    """Steps that were timed."""
+    batch_size: int
+    """Samples of a step, over all processes."""
+    processes: int
+    device: str
+    precision: str
+    peak_memory: int | None
+    """Bytes: on a GPU of its tensors, on a CPU of the process; that of the process with most."""
+    mfu_estimate: float | None
+    """Share of what the cards compute at most (model FLOPs utilisation); None if not known."""
+
+    def __str__(self) -> str:
+        """Return the line that is said."""
+        parts = [f"{self.images_per_second:,.1f} images/s"]
+        parts.append(f"{1e3 * self.seconds_per_step:,.1f} ms a step over {self.steps:,} steps")
+        if self.peak_memory is not None:
+            most = f", the most of {self.processes} processes" if self.processes > 1 else ""
+            parts.append(f"peak memory {self.peak_memory / 1e9:,.2f} GB{most}")
+        if self.mfu_estimate is not None:
+            parts.append(f"about {self.mfu_estimate:.0%} of the hardware's peak (MFU, estimated)")
+        return "; ".join(parts)

@@ -1,0 +1,507 @@
+"""Each data source reads what it should, and names the file that is wrong."""
+
+import hashlib
+import io
+import tarfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dataloader.sources import digit_material, digit_scenes, download, oxford_pets
+from dataloader.sources.digit_scenes import DigitScenes
+from dataloader.sources.download import Archive
+from dataloader.sources.folder import Folder
+from dataloader.sources.oxford_pets import OxfordPets
+from utils.errors import UserError
+
+CLASSES = ("background", "cat", "dog")
+
+
+def write_pair(root, name, labels, image_ending=".jpg", images="images", masks="masks"):
+    """Write an image and a mask of the same size; labels is an array or a Pillow image."""
+    for folder in (images, masks):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    mask = labels if isinstance(labels, Image.Image) else Image.fromarray(labels)
+    Image.new("RGB", mask.size, (200, 100, 50)).save(root / images / (name + image_ending))
+    mask.save(root / masks / f"{name}.png")
+
+
+def some_labels(height=20, width=30):
+    return np.random.default_rng(0).integers(0, 3, (height, width), dtype=np.uint8)
+
+
+# Digit scenes
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return DigitScenes(train=40, validation=20, test=20)
+
+
+def test_scenes_are_a_function_of_seed_split_and_number(scenes):
+    first, again = (DigitScenes().split("train").read(7, (64, 64)) for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert np.array_equal(scenes.split("train").read(7, (64, 64))[0], first[0])
+    others = [
+        DigitScenes(seed=1).split("train").read(7, (64, 64)),
+        scenes.split("train").read(8, (64, 64)),
+        scenes.split("validation").read(7, (64, 64)),
+    ]
+    assert not any(np.array_equal(other[0], first[0]) for other in others)
+
+
+def test_scenes_have_the_promised_form(scenes):
+    split = scenes.split("validation")
+    counts = np.zeros(3, dtype=np.int64)
+    for index in range(len(split)):
+        image, mask = split.read(index, (48, 64))
+        assert (image.shape, image.dtype) == ((48, 64, 3), np.uint8)
+        assert (mask.shape, mask.dtype) == ((48, 64), np.uint8)
+        counts += np.bincount(mask.ravel(), minlength=3)
+    assert counts.argmax() == digit_scenes.BACKGROUND
+    assert (counts > 0.03 * counts.sum()).all()
+    assert scenes.class_names[digit_scenes.BORDER] == "border"
+
+
+def test_the_border_lies_between_object_and_background(scenes):
+    _, mask = scenes.split("train").read(0, (64, 64))
+    for one, other in ((mask[1:], mask[:-1]), (mask[:, 1:], mask[:, :-1])):
+        touching = {
+            frozenset(pair)
+            for pair in zip(one.ravel().tolist(), other.ravel().tolist(), strict=True)
+        }
+        assert frozenset((digit_scenes.OBJECT, digit_scenes.BACKGROUND)) not in touching
+
+
+def test_scene_fingerprint_and_errors(scenes, monkeypatch):
+    assert scenes.fingerprint != DigitScenes(train=40, validation=20, test=20, seed=1).fingerprint
+    with pytest.raises(UserError, match="canvas"):
+        DigitScenes(canvas=8)
+    with pytest.raises(UserError, match="digits"):
+        DigitScenes(digits=[3, 9])
+    with pytest.raises(UserError, match="no scenes"):
+        DigitScenes(test=0).split("test")
+    with pytest.raises(UserError, match="train, validation, test"):
+        scenes.split("val")
+    digit_material.digits_and_photographs.cache_clear()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install .*scikit-learn"):
+        scenes.split("train")
+
+
+# A folder of one's own
+
+
+def test_folder_reads_grey_masks_by_nearest_neighbour(tmp_path):
+    labels = some_labels()
+    for number in range(10):
+        write_pair(tmp_path, f"photo {number}", labels)
+    source = Folder(str(tmp_path), CLASSES)
+    names = {}
+    for split_name in ("train", "validation"):
+        split = source.split(split_name)
+        names[split_name] = {split.name(index) for index in range(len(split))}
+    assert len(names["train"]) + len(names["validation"]) == 10
+    assert not names["train"] & names["validation"]
+    image, mask = source.split("train").read(0, (20, 30))
+    assert np.array_equal(mask, labels)
+    assert abs(image.astype(int) - (200, 100, 50)).max() <= 3
+    _, small = source.split("train").read(0, (7, 11))
+    assert small.shape == (7, 11)
+    assert set(np.unique(small)) <= {0, 1, 2}
+    with pytest.raises(UserError, match="no images for the split 'test'"):
+        source.split("test")
+
+
+def test_folder_split_stays_when_files_are_added(tmp_path):
+    for number in range(20):
+        write_pair(tmp_path, f"{number}", some_labels(4, 4))
+
+    def members(name):
+        return {pair.name for pair in Folder(str(tmp_path), CLASSES, test=0.2).split(name).pairs}
+
+    before = {name: members(name) for name in ("train", "validation", "test")}
+    for number in range(20, 30):
+        write_pair(tmp_path, f"{number}", some_labels(4, 4))
+    for name, names in before.items():
+        assert names
+        assert names <= members(name)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_folder_of_few_files_still_has_each_split(tmp_path, count):
+    for number in range(count):
+        write_pair(tmp_path, f"{number}", some_labels(4, 4))
+    source = Folder(str(tmp_path), CLASSES, validation=0.1)
+    assert len(source.split("validation")) >= 1
+    assert len(source.split("train")) >= 1
+
+
+def test_folder_with_a_folder_for_each_split(tmp_path):
+    for name in ("train", "validation"):
+        write_pair(tmp_path, f"of {name}", some_labels(), ".png", f"{name}/images", f"{name}/masks")
+    with pytest.raises(UserError, match=r"set images: '\{split\}/images'"):
+        Folder(str(tmp_path), CLASSES).split("train")
+    source = Folder(str(tmp_path), CLASSES, images="{split}/images", masks="{split}/masks")
+    assert source.split("train").name(0) == "of train"
+    assert source.split("validation").name(0) == "of validation"
+    with pytest.raises(UserError, match="test"):
+        source.split("test")
+
+
+def test_folder_reads_colours_palettes_levels_and_bits(tmp_path):
+    labels = some_labels()
+    colours = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 128]], dtype=np.uint8)
+    palette = Image.fromarray(labels).convert("P")
+    palette.putpalette(colours.ravel().tolist())
+    palette.frombytes(labels.tobytes())
+    forms: dict[str, tuple[Image.Image, dict[str, Any]]] = {
+        "rgb": (
+            Image.fromarray(colours[labels]),
+            {"mask_values": ["#000000", [255, 0, 0], "00FF80"]},
+        ),
+        "palette": (palette, {"mask_values": [[0, 0, 0], "#ff0000", "#00ff80"]}),
+        "index": (palette, {}),
+        "levels": (Image.fromarray(labels * 100), {"mask_values": [0, 100, 200]}),
+        "grey as rgb": (Image.fromarray(labels).convert("RGB"), {}),
+        "grey and alpha": (Image.fromarray(labels).convert("LA"), {}),
+        "16 bits": (
+            Image.fromarray(labels.astype(np.uint16) * 1000),
+            {"mask_values": [0, 1000, 2000]},
+        ),
+    }
+    for form, (mask, settings) in forms.items():
+        for name in "ab":
+            write_pair(tmp_path / form, name, mask)
+        _, read = Folder(str(tmp_path / form), CLASSES, **settings).split("train").read(0, (20, 30))
+        assert np.array_equal(read, labels), form
+    bits = Image.fromarray(labels > 0)
+    for values in (None, [0, 255]):
+        for name in "ab":
+            write_pair(tmp_path / "bits", name, bits)
+        source = Folder(str(tmp_path / "bits"), CLASSES[:2], mask_values=values)
+        assert np.array_equal(source.split("train").read(0, (20, 30))[1], labels > 0)
+
+
+def test_folder_ignores_what_shall_not_count(tmp_path):
+    labels = some_labels()
+    labels[:5] = 99
+    for name in "ab":
+        write_pair(tmp_path, name, labels)
+    _, mask = Folder(str(tmp_path), CLASSES, ignore_value=99).split("train").read(0, (20, 30))
+    assert (mask[:5] == 255).all()
+    assert np.array_equal(mask[5:], labels[5:])
+
+
+def test_folder_takes_images_as_people_see_them(tmp_path):
+    stored = np.zeros((20, 30, 3), dtype=np.uint8)
+    stored[:, :10] = 255  # a white stripe on the left, on top once turned
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter clockwise
+    upright = np.zeros((30, 20), dtype=np.uint8)
+    upright[:10] = 1
+    as_stored = np.zeros((20, 30), dtype=np.uint8)
+    as_stored[:, :10] = 1
+    for labels in (upright, as_stored):
+        for name in "ab":
+            write_pair(tmp_path, name, labels)
+            Image.fromarray(stored).save(tmp_path / "images" / f"{name}.jpg", exif=exif, quality=95)
+        image, mask = Folder(str(tmp_path), CLASSES).split("train").read(0, (30, 20))
+        assert np.array_equal(mask, upright)
+        assert np.array_equal(image[..., 0] > 127, upright == 1)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1"])
+def test_folder_converts_images(tmp_path, mode):
+    ending = ".tif" if mode == "CMYK" else ".png"
+    for name in "ab":
+        write_pair(tmp_path, name, some_labels(), ending)
+        picture = Image.new("RGB", (30, 20), (255, 255, 255)).convert(mode)
+        picture.save(tmp_path / "images" / (name + ending))
+    image, _ = Folder(str(tmp_path), CLASSES).split("train").read(0, (20, 30))
+    assert (image == 255).all()
+
+
+def _remove_mask(root):
+    (root / "masks" / "a.png").unlink()
+
+
+def _other_size(root):
+    Image.new("L", (31, 20)).save(root / "masks" / "a.png")
+
+
+def _unknown_label(root):
+    Image.fromarray(np.where(np.arange(600).reshape(20, 30) < 7, 9, 0).astype(np.uint8)).save(
+        root / "masks" / "a.png"
+    )
+
+
+def _broken_image(root):
+    file = root / "images" / "a.jpg"
+    file.write_bytes(file.read_bytes()[:300])
+
+
+def _no_image(root):
+    (root / "images" / "a.jpg").write_text("<html>")
+
+
+def _broken_mask(root):
+    file = root / "masks" / "a.png"
+    file.write_bytes(file.read_bytes()[:60])
+
+
+def _colour_mask(root):
+    Image.new("RGB", (30, 20), (255, 0, 0)).save(root / "masks" / "a.png")
+
+
+def _deep_image(root):
+    (root / "images" / "a.jpg").unlink()
+    Image.fromarray(np.zeros((20, 30), np.uint16)).save(root / "images" / "a.png")
+
+
+def _twin(root):
+    Image.new("RGB", (30, 20)).save(root / "images" / "a.png")
+
+
+def _empty(root):
+    for file in (root / "images").iterdir():
+        file.unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_remove_mask, r"a\.jpg: .* no mask \(1 of 2 .*Expected: .*masks.a\.png; .*Add the mask"),
+        (_other_size, r"a\.png: the mask is 31 x 20 pixels, but its image .*a\.jpg is 30 x 20"),
+        (
+            _unknown_label,
+            r"a\.png: .*unknown labels: 9 at 7 pixels\. Known: 0 = background, 1 = cat",
+        ),
+        (_broken_image, r"a\.jpg: .*image"),
+        (_no_image, r"a\.jpg: not a readable image .*6 bytes"),
+        (_broken_mask, r"a\.png: .*(mask|image)"),
+        (_colour_mask, r"a\.png: the mask is in colour .*mask_values"),
+        (_deep_image, r"a\.png: images must have 8 bits"),
+        (_twin, r"images: a\.jpg and a\.png have the same name"),
+        (_empty, r"images: there are no images"),
+    ],
+)
+def test_folder_errors_name_the_file(tmp_path, damage, message):
+    for name in "ab":
+        write_pair(tmp_path, name, some_labels())
+    damage(tmp_path)
+    with pytest.raises(UserError, match=message):
+        source = Folder(str(tmp_path), CLASSES)
+        for name in ("train", "validation"):
+            source.split(name).read(0, (20, 30))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"class_names": []}, "class_names"),
+        ({"class_names": "cat"}, "class_names"),
+        ({"class_names": ["cat", "cat"]}, "different"),
+        ({"mask_values": [0, 1]}, "one value for each of the 3 classes"),
+        ({"mask_values": [0, 1, 1]}, "share one value"),
+        ({"mask_values": [0, 1, "#ff0000"]}, "all be grey levels"),
+        ({"mask_values": ["#ff0000", "red", "#0000ff"]}, "'red'"),
+        ({"ignore_value": 1}, "share one value"),
+        ({"validation": 0.7, "test": 0.3}, "leave something to train on"),
+        ({"images": "{split}/images"}, "both hold"),
+    ],
+)
+def test_folder_refuses_impossible_settings(tmp_path, settings, message):
+    with pytest.raises(UserError, match=message):
+        Folder(**{"root": str(tmp_path), "class_names": CLASSES, **settings})
+
+
+def test_folder_unknown_colours_are_counted(tmp_path):
+    mask = np.zeros((20, 30, 3), dtype=np.uint8)
+    mask[0, :4] = (1, 2, 3)
+    for name in "ab":
+        write_pair(tmp_path, name, mask)
+    source = Folder(str(tmp_path), CLASSES[:2], mask_values=["#000000", "#ffffff"])
+    with pytest.raises(UserError, match=r"unknown colours: #010203 at 4 pixels.*#ffffff = cat"):
+        source.split("train").read(0, (20, 30))
+
+
+def test_folder_fingerprint_follows_files_and_settings(tmp_path):
+    for name in "ab":
+        write_pair(tmp_path, name, some_labels())
+    before = Folder(str(tmp_path), CLASSES).fingerprint
+    assert Folder(str(tmp_path), CLASSES).fingerprint == before
+    assert Folder(str(tmp_path), CLASSES, ignore_value=9).fingerprint != before
+    write_pair(tmp_path, "a", some_labels(40, 40))
+    assert Folder(str(tmp_path), CLASSES).fingerprint != before
+
+
+def test_folder_may_be_elsewhere(tmp_path):
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    for name in "ab":
+        write_pair(tmp_path, name, some_labels())
+        for file in (f"images/{name}.jpg", f"masks/{name}.png"):
+            memory.pipe(f"/sources-test/{file}", (tmp_path / file).read_bytes())
+    source = Folder("memory://sources-test", CLASSES)
+    before = source.fingerprint
+    assert np.array_equal(source.split("train").read(0, (20, 30))[1], some_labels())
+    memory.pipe("/sources-test/images/a.jpg", b"")
+    assert Folder("memory://sources-test", CLASSES).fingerprint != before
+    memory.rm("/sources-test", recursive=True)
+
+
+# Oxford-IIIT Pet
+
+
+def write_pets(root, trainval=10, test=4):
+    """Write a small data set in the official layout."""
+    (root / "annotations" / "trimaps").mkdir(parents=True)
+    (root / "images").mkdir()
+    lists = {"trainval": range(trainval), "test": range(trainval, trainval + test)}
+    for name, numbers in lists.items():
+        lines = [f"Abyssinian_{number} 1 1 1" for number in numbers]
+        (root / "annotations" / f"{name}.txt").write_text("\n".join(lines) + "\n")
+        for number in numbers:
+            Image.new("RGB", (30, 20)).save(root / "images" / f"Abyssinian_{number}.jpg")
+            trimap = Image.fromarray(some_labels() + 1)
+            trimap.save(root / "annotations" / "trimaps" / f"Abyssinian_{number}.png")
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A folder with two archives in the official form, and what it is called as a URL."""
+    write_pets(tmp_path / "pets")
+    (tmp_path / "server").mkdir()
+    archives = []
+    for part in ("images", "annotations"):
+        file = tmp_path / "server" / f"{part}.tar.gz"
+        with tarfile.open(file, "w:gz") as tar:
+            tar.add(tmp_path / "pets" / part, part)
+        archives.append(Archive(file.name, hashlib.md5(file.read_bytes()).hexdigest()))  # noqa: S324
+    monkeypatch.setattr(oxford_pets, "ARCHIVES", tuple(archives))
+    monkeypatch.setattr(download, "_PAUSE", 0.0)
+    return (tmp_path / "server").as_uri()
+
+
+def test_pets_in_the_official_layout(tmp_path):
+    write_pets(tmp_path / "pets")
+    root = str(tmp_path / "pets")
+    source = OxfordPets(root, download=False)
+    assert [len(source.split(n)) for n in ("train", "validation", "test")] == [10, 4, 4]
+    image, mask = source.split("train").read(0, (20, 30))
+    assert image.shape == (20, 30, 3)
+    assert np.array_equal(mask, some_labels())
+    assert source.split("test").name(0) == "Abyssinian_10"
+    held_out = OxfordPets(root, validation=0.3)
+    sizes = [len(held_out.split(n)) for n in ("train", "validation", "test")]
+    assert sizes[0] + sizes[1] == 10
+    assert sizes[2] == 4
+    assert source.fingerprint != held_out.fingerprint
+
+
+def test_pets_errors(tmp_path):
+    with pytest.raises(UserError, match="validation must be"):
+        OxfordPets(validation=1.5)
+    with pytest.raises(UserError, match=r"no images.*download: true"):
+        OxfordPets(str(tmp_path / "none"), download=False).split("train")
+    write_pets(tmp_path / "pets")
+    (tmp_path / "pets" / "annotations" / "test.txt").unlink()
+    with pytest.raises(UserError, match=r"no annotations/test\.txt here, though other parts"):
+        OxfordPets(str(tmp_path / "pets")).split("train")
+
+
+def test_pets_are_downloaded_once(tmp_path, server):
+    told = []
+    root = tmp_path / "data" / "pets"
+    source = OxfordPets(str(root), url=server, progress=lambda *args: told.append(args))
+    assert not root.exists()
+    assert len(source.split("train")) == 10
+    assert {name for name, _, _ in told} == {"images.tar.gz", "annotations.tar.gz"}
+    assert all(done <= total for _, done, total in told)
+    told.clear()
+    source.split("test").read(0, (8, 8))
+    assert not told
+    assert [path.name for path in root.parent.iterdir()] == ["pets"]
+
+
+def test_pets_wrong_checksum_keeps_nothing(tmp_path, server):
+    file = tmp_path / "server" / "annotations.tar.gz"
+    file.write_bytes(file.read_bytes() + b"x")
+    with pytest.raises(UserError, match=r"annotations\.tar\.gz: wrong checksum.*data\.source\.url"):
+        OxfordPets(str(tmp_path / "data" / "pets"), url=server).split("train")
+    assert not list((tmp_path / "data").iterdir())
+
+
+def test_pets_without_network_says_how_to_do_it_by_hand(tmp_path, server):
+    with pytest.raises(UserError, match=r"failed.*By hand: fetch .*images\.tar\.gz"):
+        OxfordPets(str(tmp_path / "pets2"), url="http://127.0.0.1:9").split("train")
+    with pytest.raises(UserError, match=r"failed.*By hand"):
+        OxfordPets(str(tmp_path / "pets2"), url=server + "/nowhere").split("train")
+    with pytest.raises(UserError, match="Only http"):
+        OxfordPets(str(tmp_path / "pets2"), url="ftp://host").split("train")
+    assert not (tmp_path / "pets2").exists()
+
+
+def test_pets_downloads_that_race_agree(tmp_path, server):
+    root = tmp_path / "data" / "pets"
+    barrier = threading.Barrier(4)
+
+    def one(_):
+        barrier.wait()
+        return len(OxfordPets(str(root), url=server).split("train"))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(one, range(4))) == [10] * 4
+    assert [path.name for path in root.parent.iterdir()] == ["pets"]
+
+
+def test_an_archive_that_leads_outside_is_refused(tmp_path, server, monkeypatch):
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as tar:
+        member = tarfile.TarInfo("../../evil.txt")
+        member.size = 1
+        tar.addfile(member, io.BytesIO(b"x"))
+    (tmp_path / "server" / "evil.tar.gz").write_bytes(content.getvalue())
+    md5 = hashlib.md5(content.getvalue()).hexdigest()  # noqa: S324
+    monkeypatch.setattr(oxford_pets, "ARCHIVES", (Archive("evil.tar.gz", md5),))
+    with pytest.raises(UserError, match="outside"):
+        OxfordPets(str(tmp_path / "data" / "pets"), url=server).split("train")
+    assert not list(tmp_path.rglob("evil.txt"))
+
+
+class _BreaksOff(SimpleHTTPRequestHandler):
+    """Ends each first answer in the middle; goes on where a Range header says."""
+
+    asked: ClassVar[list[str | None]] = []
+
+    def do_GET(self):
+        content = Path(self.translate_path(self.path)).read_bytes()
+        wanted = self.headers.get("Range")
+        self.asked.append(wanted)
+        start = int(wanted[6:-1]) if wanted else 0
+        self.send_response(206 if wanted else 200)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        self.wfile.write(content[start:] if wanted else content[: len(content) // 2])
+
+    def log_message(self, *args):
+        pass
+
+
+def test_a_broken_connection_is_taken_up_where_it_ended(tmp_path, server):
+    handler = partial(_BreaksOff, directory=str(tmp_path / "server"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{http.server_port}"
+        assert len(OxfordPets(str(tmp_path / "pets3"), url=url).split("test")) == 4
+        http.shutdown()
+    assert [asked is None for asked in _BreaksOff.asked] == [True, False, True, False]

@@ -1,0 +1,232 @@
+"""`main.py check` finds nothing in a sound project, and each fault that is planted."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from executor.preflight import checklist as checks
+from executor.preflight import packages
+from main import main
+from model.unet import UNet
+from utils.errors import UserError
+from utils.storage import PROJECT
+
+DEBUG = str(PROJECT / "configs" / "debug.yaml")
+NO_PACKAGES = "no-such-package-of-this-name==1.0\n"
+
+
+class Forgetful(UNet):  # type: ignore[misc, unused-ignore]
+    """Each one made multiplies its logits by another number, which no saved state holds."""
+
+    made = 0
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes, widths=(4, 8))
+        Forgetful.made += 1
+        self.factor = 1.0 + Forgetful.made
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return super().__call__(*args, **kwargs) * self.factor
+
+
+def failing(confusion: np.ndarray, class_names: tuple[str, ...]) -> Any:
+    """A metric with a mistake in it."""
+    yield "failing", 1 / int(confusion[0, 0] * 0)
+
+
+@pytest.fixture
+def planted(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name by which a configuration finds what is in this file."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.setitem(sys.modules, "test_check", sys.modules[__name__])
+    return "test_check"
+
+
+@pytest.fixture
+def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Return a function that checks and returns the lines that were printed."""
+
+    def run(*words: str) -> list[str]:
+        capsys.readouterr()
+        main(["check", "--config", DEBUG, f"run.dir={tmp_path / 'run'}", *words])
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def refused(check: Any, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Return a function that checks, expects faults and returns the lines that name them."""
+
+    def run(*words: str) -> list[str]:
+        with pytest.raises(UserError, match="checks found something bad") as caught:
+            check(*words)
+        assert caught.value.exit_code == 2
+        lines = capsys.readouterr().out.splitlines()
+        return [line for line in lines if line.startswith("bad")]
+
+    return run
+
+
+def test_a_sound_project_is_ok_in_every_line(check: Any, tmp_path: Path) -> None:
+    lines = check("train.ema_decay=0.9", "model.dropout=0.2", "train.optimizer.learning_rate=0.1")
+    assert {line[:5] for line in lines} <= {"ok   ", "warn "}
+    told = {line[5:].partition(":")[0]: line.partition(": ")[2] for line in lines}
+    assert {"python", "packages", "configuration", "device", "model", "equal bits"} <= set(told)
+    assert told["train data"].startswith("16 samples")
+    assert "border" in told["class shares"]
+    assert "mean_iou" in told["validation batch"]
+    assert "same losses" in told["continuation"]
+    assert "a new run" in told["run.dir"]
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_is_written_where_a_run_is(check: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    main(["train", "--config", DEBUG, f"run.dir={run}", "run.tensorboard=false"])
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    told = check("run.tensorboard=false")
+    assert any("to be continued after step 4" in line for line in told)
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+def test_a_model_that_does_not_save_all_it_needs_is_found(refused: Any, planted: str) -> None:
+    (line,) = refused(f"model={{target: '{planted}:Forgetful'}}")
+    assert line.startswith("bad  continuation: step 2 gave loss")
+    assert "is not in its saved state" in line
+
+
+def test_a_metric_that_fails_is_found_and_the_rest_is_checked(refused: Any, planted: str) -> None:
+    (line,) = refused(f"train.metrics=[mean_iou, '{planted}:failing']")
+    assert line.startswith("bad  validation batch: ")
+    assert "ZeroDivisionError" in line
+
+
+def test_a_monitor_that_no_metric_yields_is_found(refused: Any) -> None:
+    (line,) = refused("train.monitor=mean_iuo")
+    assert "is not among the values of an evaluation" in line
+
+
+def test_a_label_out_of_range_is_found(refused: Any, tmp_path: Path) -> None:
+    for part in ("images", "masks"):
+        (tmp_path / "mine" / part).mkdir(parents=True)
+    for index in range(8):
+        picture = Image.new("L", (16, 16), 5 if index == 3 else index % 2)
+        picture.save(tmp_path / "mine" / "masks" / f"{index}.png")
+        picture.save(tmp_path / "mine" / "images" / f"{index}.png")
+    source = {"target": "dataloader.sources.folder:Folder", "root": str(tmp_path / "mine")}
+    (line,) = refused(f"data.source={json.dumps({**source, 'class_names': ['a', 'b']})}")
+    assert "data: " in line
+    assert "3.png: the mask holds unknown labels: 5 at 256 pixels" in line
+
+
+def test_a_class_that_no_sample_shows_is_a_warning(check: Any, tmp_path: Path) -> None:
+    for part in ("images", "masks"):
+        (tmp_path / "mine" / part).mkdir(parents=True)
+    for index in range(8):
+        picture = Image.new("L", (16, 16), index % 2)
+        picture.save(tmp_path / "mine" / "masks" / f"{index}.png")
+        picture.save(tmp_path / "mine" / "images" / f"{index}.png")
+    source = {"target": "dataloader.sources.folder:Folder", "root": str(tmp_path / "mine")}
+    lines = check(f"data.source={json.dumps({**source, 'class_names': ['a', 'b', 'unseen']})}")
+    assert "warn class shares: no training sample shows unseen" in lines
+
+
+def test_a_learning_rate_that_diverges_is_found(refused: Any) -> None:
+    lines = refused("train.optimizer.learning_rate=1e30", "train.schedule=constant")
+    assert lines
+    assert "gave loss" in lines[0] or "differ" in lines[0]
+
+
+def test_a_run_with_another_configuration_is_found(refused: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    main(["train", "--config", DEBUG, f"run.dir={run}", "run.tensorboard=false"])
+    (line,) = refused("train.batch_size=8")  # all else is checked, and sound
+    assert line.startswith("bad  run.dir: ")
+
+
+def test_a_mistake_in_the_configuration_is_found(refused: Any) -> None:
+    (line,) = refused("train.epoch=3")
+    assert line.startswith("bad  configuration: ")
+
+
+def test_a_full_disk_is_found(refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda place: type("Usage", (), {"free": 1000})())
+    (line,) = refused()
+    assert line.startswith("bad  free disk space: ")
+
+
+def test_state_that_comes_back_changed_is_found(
+    refused: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from executor.training.state import TrainState
+
+    load = TrainState.load_state_dict
+
+    def forget(self: TrainState, state: dict[str, Any]) -> None:
+        load(self, {**state, "loop_state": {**state["loop_state"], "position": 0}})
+
+    monkeypatch.setattr(TrainState, "load_state_dict", forget)
+    first, second = refused()
+    assert first.startswith("bad  equal bits: 1 of ")
+    assert "/loop_state/position" in first
+    assert second.startswith("bad  continuation: ")
+
+
+@pytest.fixture
+def installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Any:
+    """Return a function that checks the packages against a requirements file."""
+    monkeypatch.setattr("utils.storage.PROJECT", tmp_path)
+
+    def run(text: str, about: str = "") -> tuple[list[str], int]:
+        (tmp_path / "requirements.txt").write_text(text)
+        (tmp_path / "pyproject.toml").write_text(about)
+        found = checks.Checks()
+        packages.check_installed(found)
+        return capsys.readouterr().out.splitlines(), found.bad
+
+    return run
+
+
+def test_a_missing_package_is_bad_and_another_version_a_warning(installed: Any) -> None:
+    lines, bad = installed(f"# needed\nnumpy=={np.__version__}\npillow  # any\n")
+    assert bad == 0
+    assert lines[1] == "ok   packages: all 2 of requirements.txt are installed"
+    assert len(lines) == 2
+    lines, bad = installed("numpy==1.0 ; sys_platform != 'none'\n")
+    assert bad == 0
+    assert f"warn versions: other than in requirements.txt: numpy {np.__version__}" in lines[2]
+    lines, bad = installed(NO_PACKAGES + "numpy\n")
+    assert bad == 1
+    assert lines[1].startswith("bad  packages: not installed: no-such-package-of-this-name.")
+
+
+def test_lines_for_other_machines_do_not_count(installed: Any) -> None:
+    lines, bad = installed(
+        "-r other.txt\nhttps://host/file.whl\nnumpy[extra]>=1\n"
+        f'none-such==1.0 ; sys_platform == "no{sys.platform}"\n'
+        f"none-such-either==1.0 ; sys_platform != '{sys.platform}'\n"
+    )
+    assert "all 1 of" in lines[1]
+    assert bad == 0
+
+
+def test_another_build_of_a_package_counts(installed: Any) -> None:
+    lines, bad = installed(f"numpy-cpu=={np.__version__}\n")
+    assert (len(lines), bad) == (2, 0)
+    assert packages._public("2.13.0+cpu", "2.13.0") == "2.13.0"
+    assert packages._public("2.13.0+cpu", "2.13.0+cpu") == "2.13.0+cpu"
+
+
+def test_python_that_is_too_old_is_bad(installed: Any) -> None:
+    lines, bad = installed("numpy\n", '[project]\nrequires-python = ">=3.99"\n')
+    assert bad == 1
+    assert lines[0].startswith("bad  python: ")
+    assert ">=3.99" in lines[0]

@@ -1,0 +1,209 @@
+"""The list of runs tells the truth about each, also about killed ones, old ones and broken ones."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from executor.runs import status
+from executor.runs.listing import Run, find_runs
+from main import main
+from utils.errors import UserError
+from utils.storage import PROJECT
+
+CONFIG = "train:\n  monitor: mean_iou\n  monitor_mode: max\n"
+ELSEWHERE = "another-machine.example"
+
+
+def ended_process() -> int:
+    """Return the number of a process that is no more."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+def make_run(folder: Path, age: float = 0.0, **values: Any) -> Path:
+    """Make the folder of a run that wrote its status so many seconds ago."""
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(CONFIG)
+    when = datetime.now(UTC) - timedelta(seconds=age)
+    content = {
+        **{"status": "running", "step": 40, "total_steps": 256, "best": 0.5},
+        **{"monitor": "mean_iou", "updated": when.isoformat(), "pid": os.getpid()},
+        **{"host": platform.node(), **values},
+    }
+    (folder / "status.json").write_text(json.dumps(content))
+    return folder
+
+
+def make_old_run(folder: Path, rows: list[dict[str, Any]], final: dict[str, Any] | None) -> Path:
+    """Make the folder of a run without a status."""
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(CONFIG)
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    if final is not None:
+        (folder / "metrics.json").write_text(json.dumps(final))
+    return folder
+
+
+def only(folder: Path) -> Run:
+    (run,) = find_runs(str(folder))
+    return run
+
+
+def test_a_status_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "run" / status.FILE_NAME
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    status.write(path, "running", step=3, total_steps=9, best=0.25, monitor="dice")
+    said = status.read(path)
+    assert said is not None
+    assert (said.status, said.step, said.total_steps) == ("running", 3, 9)
+    assert (said.best, said.monitor) == (0.25, "dice")
+    assert (said.pid, said.host) == (os.getpid(), platform.node())
+    assert before <= said.time <= datetime.now(UTC)
+    assert status.is_alive(said)
+    status.write(path, "finished", step=9, total_steps=9, best=float("nan"), monitor="dice")
+    said = status.read(path)
+    assert said is not None
+    assert (said.status, said.best) == ("finished", None)
+    assert os.listdir(path.parent) == [status.FILE_NAME]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"status": "running"}', None, "\x00", '"x"', "{"]
+)
+def test_what_is_no_status_counts_as_none(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "status.json").write_text(text)
+    assert status.read(tmp_path / "status.json") is None
+
+
+@pytest.mark.parametrize("wrong", [{"status": "asleep"}, {"updated": "noon"}, {"updated": 5}])
+def test_a_status_with_a_wrong_value_counts_as_none(tmp_path: Path, wrong: Any) -> None:
+    folder = make_run(tmp_path / "run", **wrong)
+    assert status.read(folder / "status.json") is None
+    assert only(tmp_path).status == "stopped"
+
+
+@pytest.mark.parametrize("state", ["finished", "stopped", "diverged", "failed"])
+def test_the_end_of_a_run_is_what_it_says(tmp_path: Path, state: str) -> None:
+    make_run(tmp_path / "run", status=state, pid=ended_process())
+    run = only(tmp_path)
+    assert (run.name, run.status) == ("run", state)
+    assert (run.step, run.total_steps, run.monitor, run.best) == (40, 256, "mean_iou", 0.5)
+    assert bool(run.note) == (state == "stopped")
+
+
+def test_a_run_counts_as_running_only_while_its_process_lives(tmp_path: Path) -> None:
+    make_run(tmp_path / "alive", age=5000)
+    make_run(tmp_path / "elsewhere", age=500, host=ELSEWHERE)
+    make_run(tmp_path / "killed", pid=ended_process())
+    make_run(tmp_path / "silent", age=700, host=ELSEWHERE)
+    runs = {run.name: run for run in find_runs(str(tmp_path))}
+    assert {name: run.status for name, run in runs.items()} == {
+        **{"alive": "running", "elsewhere": "running"},
+        **{"killed": "stopped", "silent": "stopped"},
+    }
+    assert runs["killed"].note == "it was killed; the same command continues it"
+    assert runs["alive"].note is None
+
+
+def test_runs_of_older_versions_are_derived_from_their_metrics(tmp_path: Path) -> None:
+    rows = [
+        {"step": 4, "split": "validation", "mean_iou": 0.4},
+        {"step": 8, "split": "validation", "mean_iou": 0.3},
+        {"step": 8, "split": "validation", "mean_iou": None},
+        {"step": 9, "split": "train", "loss": 1.0},
+    ]
+    make_old_run(tmp_path / "done", rows, {"step": 4, "split": "validation", "mean_iou": 0.45})
+    cut_off = make_old_run(tmp_path / "cut", rows, None)
+    with (cut_off / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 10, "spl')
+    make_old_run(tmp_path / "young", [], None)
+    runs = {run.name: run for run in find_runs(str(tmp_path))}
+    assert (runs["done"].status, runs["done"].step, runs["done"].best) == ("finished", 9, 0.45)
+    assert (runs["cut"].status, runs["cut"].step, runs["cut"].best) == ("stopped", 9, 0.4)
+    assert (runs["young"].status, runs["young"].step, runs["young"].best) == ("stopped", None, None)
+    (cut_off / "config.yaml").write_text(CONFIG.replace("max", "min"))
+    assert only(cut_off).best == 0.3
+
+
+def test_one_broken_run_does_not_spoil_the_list(tmp_path: Path) -> None:
+    make_run(tmp_path / "good")
+    broken = make_old_run(tmp_path / "broken", [], None)
+    (broken / "config.yaml").write_bytes(b"\xff: [")
+    (broken / "metrics.json").write_text("[1")
+    (broken / "metrics.jsonl").write_text("[1]\nnull\n")
+    assert {run.name: run.status for run in find_runs(str(tmp_path))} == {
+        "good": "running",
+        "broken": "stopped",
+    }
+
+
+def test_runs_are_found_a_level_or_two_below_newest_first(tmp_path: Path) -> None:
+    make_run(tmp_path / "one", age=300)
+    make_run(tmp_path / "sweep" / "two", age=100)
+    make_run(tmp_path / "sweep" / "deep" / "three")
+    make_run(tmp_path / "one" / "inside")
+    make_run(tmp_path / ".hidden")
+    assert [run.name for run in find_runs(str(tmp_path))] == ["sweep/two", "one"]
+    assert only(tmp_path / "one").name == "one"
+    with pytest.raises(UserError, match="there is no such folder"):
+        find_runs(str(tmp_path / "nowhere"))
+
+
+def test_the_table_is_aligned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(tmp_path / "new", age=30)
+    make_run(tmp_path / "older", status="stopped", age=3 * 3600 + 5, best=None, step=7)
+    make_run(tmp_path / "oldest", status="diverged", age=50 * 3600, monitor="loss", best=12.25)
+    main(["runs", str(tmp_path)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "status    step       best             updated   name"
+    assert lines[2] == "stopped   7 of 256   -                3 h ago   older"
+    assert lines[3] == "diverged  40 of 256  loss 12.2500     2 d ago   oldest"
+    assert lines[1].startswith("running   40 of 256  mean_iou 0.5000  3")
+    assert lines[4:] == ["", "A run that stopped is not lost: the same command continues it."]
+
+
+def test_the_list_for_machines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_run(tmp_path / "run", status="finished")
+    main(["runs", str(tmp_path), "--json"])
+    (run,) = json.loads(capsys.readouterr().out)
+    assert run["path"] == str(folder.resolve())
+    assert (run["status"], run["step"], run["best"], run["note"]) == ("finished", 40, 0.5, None)
+    assert datetime.fromisoformat(run["updated"]).tzinfo is not None
+
+
+def test_where_no_run_is_it_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main(["runs", str(tmp_path)])
+    assert "There is no run in" in capsys.readouterr().out
+    monkeypatch.setattr("utils.storage.PROJECT", tmp_path / "project")
+    main(["runs"])  # not made yet, which is no mistake
+    assert "There is no run in" in capsys.readouterr().out
+
+
+def test_a_hundred_runs_are_listed_quickly_and_without_a_framework(tmp_path: Path) -> None:
+    rows = [{"step": n, "split": "validation", "mean_iou": n / 1000} for n in range(200)]
+    for number in range(50):
+        make_run(tmp_path / f"new {number}")
+        make_old_run(tmp_path / f"old {number}", rows, None)
+    code = (
+        "import sys, main\n"
+        "main.main(['runs', sys.argv[1]])\n"
+        "heavy = {'torch', 'tensorflow', 'keras', 'numpy', 'pydantic'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    begun = time.monotonic()
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True)
+    assert len(done.stdout.splitlines()) == 103
+    assert time.monotonic() - begun < 10  # a second at most where nothing else runs

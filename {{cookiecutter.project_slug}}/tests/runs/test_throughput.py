@@ -1,0 +1,264 @@
+"""What is said about speed and memory, and the trace of some steps."""
+
+import gzip
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import executor.training.finish
+from configs.loading import load_config
+from executor.checkpoints import checkpoint
+from executor.devices.device import Device
+from executor.devices.gpu_specs import peak_flops
+from executor.devices.memory import peak_memory
+from executor.devices.tensors import count_parameters, tensors_of
+from executor.inference.build import build_model
+from executor.inference.forward import forward_flops
+from executor.runs import status
+from executor.runs.throughput import WARM_UP_STEPS, Speed, StepTimer
+from executor.training.finish import utilisation
+from main import main
+from utils import storage
+from utils.storage import PROJECT
+
+DEBUG = str(PROJECT / "configs" / "debug.yaml")
+STEPS = 24
+CLASSES = ("object", "background", "border")
+
+
+def train(run: Path | str, *words: str) -> None:
+    """Train for 24 steps; more than the first 10, which do not count."""
+    long = ("train.epochs=6", f"train.max_steps={STEPS}", "run.tensorboard=false")
+    main(["train", "--config", DEBUG, f"run.dir={run}", *long, *words])
+
+
+def results(run: Path) -> dict[str, bytes]:
+    """Return the files whose bits follow from the seed."""
+    names = ["metrics.jsonl", "metrics.json", "model.safetensors"]
+    files = [run / name for name in names] + sorted((run / "checkpoints").iterdir())
+    return {file.name: file.read_bytes() for file in files}
+
+
+def read(run: Path) -> dict[str, Any]:
+    speed: dict[str, Any] = json.loads((run / "speed.json").read_text())
+    return speed
+
+
+def events(trace: bytes) -> list[dict[str, Any]]:
+    content: dict[str, Any] = json.loads(gzip.decompress(trace))
+    return [event for event in content["traceEvents"] if event["ph"] == "X"]
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("plain") / "run"
+    train(run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def profiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("profiled") / "run"
+    train(run, "executor.profile=true")
+    return run
+
+
+class Clock:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 5.0
+        monkeypatch.setattr("executor.runs.throughput.time.perf_counter", lambda: self.now)
+
+
+def test_only_training_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, watch = Clock(monkeypatch), StepTimer(batch_size=8)
+    watch.start()
+    for steps in (1, WARM_UP_STEPS - 1):  # the warm-up
+        clock.now += 100.0
+        watch.lap(steps)
+    assert watch.images_per_second is None
+    clock.now += 1.0
+    with watch.paused():
+        clock.now += 50.0  # an evaluation
+    clock.now += 1.0
+    watch.lap(2)
+    watch.leave_out()  # a trace
+    clock.now += 70.0
+    watch.lap(3)
+    clock.now += 0.5
+    watch.lap(1)
+    clock.now += 9.0
+    watch.start()  # after a step back
+    clock.now += 0.5
+    watch.lap(1)
+    assert (watch.steps, watch.seconds) == (4, 3.0)
+    assert watch.images_per_second == pytest.approx(4 * 8 / 3.0)
+
+
+def test_a_run_says_how_fast_it_was(plain: Path) -> None:
+    speed = read(plain)
+    assert 0 < speed["steps"] <= STEPS - WARM_UP_STEPS
+    assert speed["batch_size"] == 4
+    assert speed["images_per_second"] == pytest.approx(4 / speed["seconds_per_step"])
+    assert 50e6 < speed["peak_memory"] < 1e12
+    assert speed["mfu_estimate"] is None  # nobody knows a CPU's peak
+    said = status.read(plain / status.FILE_NAME)
+    assert said is not None
+    assert said.images_per_second == pytest.approx(speed["images_per_second"])
+    assert "speed.images_per_second" in (plain / "report.html").read_text()
+
+
+def test_the_line_says_what_is_known() -> None:
+    speed = Speed(1234.56, 0.0259, 90, 32, 2, "cuda (NVIDIA L4)", "bf16", 3 * 10**9, 0.354)
+    assert str(speed) == (
+        "1,234.6 images/s; 25.9 ms a step over 90 steps; peak memory 3.00 GB, the most of 2 "
+        "processes; about 35% of the hardware's peak (MFU, estimated)"
+    )
+    less = Speed(**{**asdict(speed), "processes": 1, "peak_memory": None, "mfu_estimate": None})
+    assert str(less) == "1,234.6 images/s; 25.9 ms a step over 90 steps"
+
+
+def test_a_run_of_few_steps_says_nothing(tmp_path: Path) -> None:
+    main(["train", "--config", DEBUG, f"run.dir={tmp_path / 'run'}", "run.tensorboard=false"])
+    assert not (tmp_path / "run" / "speed.json").exists()
+
+
+def test_utilisation_is_estimated_for_known_cards_and_changes_no_bit(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor.training.finish, "peak_flops", lambda name, precision: 1e12)
+    train(tmp_path / "run")
+    speed = read(tmp_path / "run")
+    # 3x3 from 3 to 4 and 4 to 4 channels at 32x32, ... : some 2 million operations an image.
+    flops = speed["mfu_estimate"] * 1e12 / speed["images_per_second"] / 3
+    assert 1e6 < flops < 1e7
+    assert results(tmp_path / "run") == results(plain)
+
+
+def test_operations_are_those_of_the_convolutions() -> None:
+    cfg = load_config(None, ["model.widths=[64]", "data.image_size=[32,48]"])
+    device = Device(cfg)
+    model = build_model(cfg, CLASSES, device)
+    before = tensors_of(model)
+    pixels, products = 32 * 48, 3 * 64 * 9 + 64 * 64 * 9 + 64 * 3
+    found = forward_flops(model, cfg.data.image_size, device)
+    assert found == pytest.approx(2 * pixels * products, rel=0.02)  # normalisation is little
+    after = tensors_of(model)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    assert count_parameters(model)[0] > 0
+
+
+def test_the_share_of_the_peak() -> None:
+    assert utilisation(100.0, 2e9, 1e12) == pytest.approx(0.6)
+    assert utilisation(100.0, None, 1e12) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "tera"),
+    [
+        ("cuda (NVIDIA H100 80GB HBM3)", "bf16", 989.4),
+        ("cuda (NVIDIA H100 PCIe)", "bf16", 756.0),
+        ("NVIDIA GH200 480GB", "fp16", 989.4),
+        ("NVIDIA H200", "fp32", 494.7),
+        ("NVIDIA H200 NVL", "bf16", 835.5),
+        ("NVIDIA A100-SXM4-80GB", "bf16", 312.0),
+        ("NVIDIA L4", "bf16", 121.0),
+        ("NVIDIA L40S", "bf16", 362.0),
+        ("NVIDIA L40", "bf16", 181.0),
+        ("Tesla T4", "fp16", 65.0),
+        ("Tesla T4", "bf16", None),
+        ("Tesla V100-SXM2-16GB", "fp32", 15.7),
+        ("Tesla V100-PCIE-32GB", "fp16", 112.0),
+        ("NVIDIA GeForce RTX 4090", "bf16", 165.2),
+        ("NVIDIA GeForce RTX 4090 D", "bf16", None),
+        ("AMD Instinct MI250X", "bf16", 191.5),
+        ("AMD Instinct MI300X", "bf16", 1307.4),
+        ("NVIDIA GeForce GTX 1080", "fp32", None),
+        ("cpu (2 threads)", "fp32", None),
+    ],
+)
+def test_cards_are_known_by_name(name: str, precision: str, tera: float | None) -> None:
+    assert peak_flops(name, precision) == (None if tera is None else tera * 1e12)
+
+
+def test_memory_of_the_process_grows_with_what_it_holds() -> None:
+    device = Device(load_config(None, ["executor.device=cpu"]))
+    before = peak_memory(device)
+    held = np.ones(2 * (before or 0) // 8 + 1)  # twice the peak, and touched
+    assert before is not None
+    assert (peak_memory(device) or 0) >= held.nbytes
+
+
+def test_a_trace_holds_the_model_and_changes_no_bit(plain: Path, profiled: Path) -> None:
+    assert results(profiled) == results(plain)
+    (trace,) = (profiled / "profile").glob("*.json.gz")
+    names = [event["name"].lower() for event in events(trace.read_bytes())]
+    convolutions = [name for name in names if "conv2d" in name or "convolution" in name]
+    assert len(convolutions) >= 6  # forward and backward in each of the U-Net's
+    assert any("backward" in name or "backprop" in name for name in names)
+    assert all(event["dur"] >= 0 and event["ts"] >= 0 for event in events(trace.read_bytes()))
+    # With a checkpoint at every second step two steps are traced, the first after the warm-up.
+    assert trace.name == f"step-{WARM_UP_STEPS + 1:08d}.json.gz"
+    assert not list(profiled.rglob("*.tmp"))
+
+
+def test_what_is_traced_does_not_count_as_speed(plain: Path, profiled: Path) -> None:
+    assert read(profiled)["steps"] == read(plain)["steps"] - 2
+
+
+def test_a_trace_ends_before_an_evaluation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    words = ["train.epochs=2", "train.max_steps=5", "train.checkpoint_every=100"]
+    main(["train", "--config", DEBUG, f"run.dir={run}", *words, "executor.profile=true"])
+    # A short run is traced from its middle on; after step 4 it is evaluated.
+    assert (run / "profile" / "step-00000003.json.gz").is_file()
+    assert "profile   steps 3 to 4: " in capsys.readouterr().err
+
+
+def test_a_trace_reaches_the_storage_of_the_run(tmp_path: Path) -> None:
+    address = f"memory://speed{tmp_path}/run"
+    train(address, "executor.profile=true")
+    (name,) = (n for n in storage.list_files(f"{address}/profile") if n.endswith(".json.gz"))
+    assert events(storage.read_bytes(f"{address}/profile/{name}"))
+    assert storage.exists(f"{address}/speed.json")
+
+
+def test_a_trace_that_cannot_be_written_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from executor.devices.trace import Tracer
+
+    def full(self: Tracer, path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Tracer, "write", full)
+    train(tmp_path / "run", "executor.profile=true")
+    assert "warning: the trace of a few steps could not be written" in capsys.readouterr().err
+    assert checkpoint.steps(tmp_path / "run" / "checkpoints")[-1] == STEPS
+
+
+def test_an_interrupted_trace_leaves_the_next_one_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from executor.devices.trace import Tracer
+
+    started: list[Tracer] = []
+    start = Tracer.start
+
+    def started_and_broken(self: Tracer, folder: Path) -> None:
+        start(self, folder)
+        started.append(self)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Tracer, "start", started_and_broken)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "broken", "executor.profile=true")
+    assert [tracer.is_running for tracer in started] == [False]
+    train(tmp_path / "whole", "executor.profile=true")
+    assert list((tmp_path / "whole" / "profile").glob("*.json.gz"))
