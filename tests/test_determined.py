@@ -48,7 +48,7 @@ import json, sys
 import determined
 from executor.launch import determined as determined_trial
 from utils.exits import exit_code
-from executor.launch.launcher import end
+from executor.launch.rank import end
 
 master, storage, checkpoint, hyperparameters, slots, *words = sys.argv[1:]
 info = determined.ClusterInfo(

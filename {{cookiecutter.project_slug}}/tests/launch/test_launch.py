@@ -34,7 +34,7 @@ project, folder, does = sys.argv[1:]
 sys.path.insert(0, project)
 from utils.errors import DivergedError, StoppedError, UserError
 from utils.exits import exit_code
-from executor.launch.launcher import as_rank
+from executor.launch.rank import as_rank
 
 config = json.loads(os.environ.get("TF_CONFIG", "null"))
 workers = config["cluster"]["worker"] if config else []
