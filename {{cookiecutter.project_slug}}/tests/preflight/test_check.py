@@ -174,7 +174,7 @@ def test_state_that_comes_back_changed_is_found(
     monkeypatch.setattr(TrainState, "load_state_dict", forget)
     first, second = refused()
     assert first.startswith("bad  equal bits: 1 of ")
-    assert "/loop_state/position" in first
+    assert "/loop_state/sample_offset" in first
     assert second.startswith("bad  continuation: ")
 
 

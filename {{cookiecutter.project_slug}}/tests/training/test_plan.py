@@ -3,6 +3,7 @@
 import pytest
 
 from configs.loading import load_config
+from configs.schema import CFG
 from executor.training.loop_state import LoopState
 from executor.training.plan import Plan
 from utils.errors import UserError
