@@ -1,4 +1,4 @@
-"""The rules that keep the project readable: imports run one way, entries stay small."""
+"""The rules that keep the project readable: imports run one way, rooms and entries stay small."""
 
 import ast
 import subprocess
@@ -9,42 +9,127 @@ import pytest
 
 from utils.storage import PROJECT
 
-# Each part may import the parts that stand after it here, and nothing before it.
-MAY_IMPORT = {
-    "executor": {"model", "dataloader", "evaluation", "ops", "utils", "configs"},
-    "model": {"ops", "utils", "configs"},
-    "dataloader": {"ops", "utils", "configs"},
-    "evaluation": {"ops", "utils", "configs"},
-    "ops": {"utils", "configs"},
-    "configs": {"utils"},
-    "utils": set(),
+# Each room may import the rooms that stand after it here, and nothing before it.
+ORDER = (
+    "executor.commands",
+    *("executor.preflight", "executor.launch"),
+    "executor.training",
+    "executor.inference",
+    "executor.checkpoints",
+    "executor.devices",
+    *("executor.distributed", "executor.runs"),
+    *("evaluation", "dataloader"),
+    *("model", "ops"),
+    "configs",
+    "utils",
+)
+# Rooms beside each other, of which neither imports the other.
+BESIDE = {
+    frozenset({"executor.preflight", "executor.launch"}),
+    frozenset({"executor.distributed", "executor.runs"}),
+    frozenset({"evaluation", "dataloader"}),
+    frozenset({"model", "dataloader"}),
+    frozenset({"model", "evaluation"}),
 }
-FILES = sorted(f for part in MAY_IMPORT for f in (PROJECT / part).rglob("*.py"))
-MAX_FUNCTION_LINES = 60
+FRAMEWORKS = {"torch", "tensorflow", "keras"}
+MAX_FILES, MAX_FILE_LINES, MAX_FUNCTION_LINES = 12, 250, 60
+# Longer files, and why.
+LONGER = {
+    "executor/training/trainer.py": "setup, loop and end of a training are read from top to bottom",
+}
+PARTS = sorted({room.split(".")[0] for room in ORDER})
+FILES = sorted(f for part in PARTS for f in (PROJECT / part).rglob("*.py"))
 
 
-def imported_parts(path: Path) -> set[str]:
-    names = []
+def name_of(path: Path) -> str:
+    return path.relative_to(PROJECT).as_posix()
+
+
+def room_of(module: str) -> str | None:
+    """Return the room that a module belongs to; None: it is no module of the project."""
+    return next((room for room in ORDER if f"{module}.".startswith(f"{room}.")), None)
+
+
+def imported(path: Path) -> set[str]:
+    """Return the modules that a file imports, wherever in it."""
+    found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.append(node.module)
-    return {name.split(".")[0] for name in names} & set(MAY_IMPORT)
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(PROJECT).as_posix())
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_imports_run_one_way(path: Path) -> None:
-    part = path.relative_to(PROJECT).parts[0]
-    assert imported_parts(path) - {part} <= MAY_IMPORT[part]
+    own = room_of(name_of(path).removesuffix(".py").replace("/", "."))
+    if own is None:  # executor/__init__.py
+        return
+    rooms = {room for module in imported(path) if (room := room_of(module))} - {own}
+    before = {room for room in rooms if ORDER.index(room) < ORDER.index(own)}
+    assert not before, f"{own} comes after {', '.join(before)}"
+    assert not {room for room in rooms if frozenset({own, room}) in BESIDE}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(PROJECT).as_posix())
-def test_functions_are_short(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_no_file_is_imported_in_a_circle(path: Path) -> None:
+    def reached(module: str, seen: set[str]) -> set[str]:
+        file = PROJECT / (module.replace(".", "/") + ".py")
+        if module not in seen and file.is_file():
+            seen.add(module)
+            for inner in at_the_top(file):
+                reached(inner, seen)
+        return seen
+
+    own = name_of(path).removesuffix(".py").replace("/", ".")
+    others: set[str] = set()
+    for module in at_the_top(path):
+        reached(module, others)
+    assert own not in others
+
+
+def at_the_top(path: Path) -> set[str]:
+    """Return what a file imports when it is imported itself."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {module for module in found if room_of(module)}
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if f.name == "__init__.py"], ids=name_of)
+def test_no_package_imports_a_framework(path: Path) -> None:
+    assert not {module.split(".")[0] for module in imported(path)} & FRAMEWORKS
+
+
+def test_rooms_are_small() -> None:
+    rooms: dict[Path, int] = {}
+    for path in FILES:
+        if path.name != "__init__.py":
+            rooms[path.parent] = rooms.get(path.parent, 0) + 1
+    assert {name_of(room): count for room, count in rooms.items() if count > MAX_FILES} == {}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_files_and_functions_are_short(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= MAX_FILE_LINES or name_of(path) in LONGER
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef) and node.end_lineno is not None:
             lines = node.end_lineno - node.lineno + 1
             assert lines <= MAX_FUNCTION_LINES, f"{node.name} has {lines} lines"
+
+
+def test_each_longer_file_is_one() -> None:
+    for name in LONGER:
+        assert (PROJECT / name).read_text(encoding="utf-8").count("\n") > MAX_FILE_LINES, name
+
+
+def test_main_is_short() -> None:
+    assert (PROJECT / "main.py").read_text(encoding="utf-8").count("\n") <= 50
 
 
 def test_help_imports_nothing_heavy() -> None:

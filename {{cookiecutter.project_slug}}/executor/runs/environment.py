@@ -9,6 +9,9 @@ from typing import Any
 
 from utils import storage
 
+RUN_FORMAT = 2
+"""Of the files of a run; raise it when runs of an older version cannot be continued."""
+
 _PACKAGES = (
     "torch",
     "tensorflow",
@@ -24,6 +27,7 @@ _PACKAGES = (
 def system_facts() -> dict[str, Any]:
     """Return the facts that do not depend on the framework."""
     return {
+        "format": RUN_FORMAT,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),

@@ -11,6 +11,7 @@ from typing import Any
 
 from configs.loading import load_complete, to_yaml
 from configs.schema import CFG
+from executor.runs.environment import RUN_FORMAT
 from executor.runs.lock import local_lock, remote_lock
 from executor.runs.mirror import Mirror
 from utils import storage
@@ -92,8 +93,10 @@ class RunDirectory:
         """Return the configuration of the run with `key.path=value` words laid over it.
 
         Raises:
-            UserError: If the words do not fit, or the file was edited and no longer does.
+            UserError: If the words do not fit, the file was edited and no longer does, or an older
+                version of the project wrote it.
         """
+        self._check_format()
         return load_complete(str(self.config), overrides)
 
     def sync_history(self) -> None:
@@ -118,6 +121,21 @@ class RunDirectory:
     def write_json(self, path: Path, values: Mapping[str, Any]) -> None:
         """Write a JSON file, indented for people."""
         storage.write_text(str(path), json.dumps(_finite(values), indent=2) + "\n")
+
+    def _check_format(self) -> None:
+        """Refuse a run that was begun before its files changed."""
+        if not self.environment.is_file():
+            return
+        facts = json.loads(self.environment.read_text(encoding="utf-8"))
+        if facts.get("format", 1) == RUN_FORMAT:
+            return
+        commit = facts.get("commit") or "the commit before the update"
+        raise UserError(
+            f"{self.address} was begun by an older version of this project, whose settings and "
+            f"checkpoints have other names. To finish it, check out {commit.split('-')[0]} in "
+            "another folder (git worktree add) and start the same command there. A new run here "
+            f"can begin with its weights: train.init_from={self.weights}."
+        )
 
     def _check_continues(self, cfg: CFG, force: bool) -> None:
         old, new = self.load_config().model_dump(), cfg.model_dump()

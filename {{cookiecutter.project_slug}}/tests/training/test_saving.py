@@ -240,3 +240,17 @@ def test_no_thread_is_left_when_a_run_has_ended(tmp_path: Path) -> None:
     before = threading.active_count()
     train(tmp_path / "run")
     assert threading.active_count() <= before
+
+
+def test_a_run_of_an_older_version_is_refused_with_the_way_to_finish_it(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(run)
+    facts = json.loads((run / "environment.json").read_text())
+    del facts["format"]
+    (run / "environment.json").write_text(json.dumps({**facts, "commit": "0123abc-dirty"}))
+    before = contents(run)
+    for refused in (lambda: train(run), lambda: main(["evaluate", str(run)])):
+        with pytest.raises(UserError, match=r"older version .* check out 0123abc in another"):
+            refused()
+    assert contents(run) == before
+    train(tmp_path / "new", f"train.init_from={run / 'model.safetensors'}")
