@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from configs.constraints import pair_problems
-from configs.moved import OutdatedError, outdated_problems
+from configs.moved import moved_targets, removed
 from configs.overlay import lay_over, parse_overrides
 from configs.schema import CFG
 from configs.yaml_text import Document, Origin, Path, Problem, read_yaml
@@ -64,8 +64,7 @@ def load_complete(path: str, overrides: Sequence[str] = ()) -> CFG:
     """Load a file that states everything itself, as a run's `config.yaml` does.
 
     Raises:
-        OutdatedError: If something in it was renamed or removed since the run began.
-        UserError: See `load_config`.
+        UserError: See `load_config`; names and keys of an older version are among what is wrong.
     """
     return _with_targets(lay_over(_read(path), parse_overrides(overrides)))
 
@@ -104,10 +103,8 @@ def _examine(document: Document) -> tuple[CFG | None, Found]:
 
     The configuration is None if what is left is none.
     """
-    found = list(outdated_problems(document.values))
-    older = [path for path, _ in found]
     invalid = list(_type_problems(document.values))
-    found += [problem for problem in invalid if not _within(problem[0], older)]
+    found = [*invalid, *moved_targets(document.values)]
     try:
         cfg = CFG.model_validate(_without(document.values, [path for path, _ in invalid]))
     except ValidationError:  # what is left needs what was taken out
@@ -123,10 +120,9 @@ def _accept(cfg: CFG | None, found: Found, document: Document) -> CFG:
     """
     problems = list(document.problems)
     problems += [Problem(_nearest(document.origins, path), path, text) for path, text in found]
-    if cfg is not None and not problems:
-        return cfg
-    is_outdated = any(outdated_problems(document.values))
-    raise (OutdatedError if is_outdated else UserError)(_message(problems))
+    if cfg is None or problems:
+        raise UserError(_message(problems))
+    return cfg
 
 
 def _type_problems(values: dict[str, Any]) -> Iterator[tuple[Path, str]]:
@@ -135,7 +131,7 @@ def _type_problems(values: dict[str, Any]) -> Iterator[tuple[Path, str]]:
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             path = tuple(detail["loc"])
-            yield path, _explain(detail, path)
+            yield path, removed(path, detail["input"]) or _explain(detail, path)
 
 
 def _explain(detail: Mapping[str, Any], path: Path) -> str:

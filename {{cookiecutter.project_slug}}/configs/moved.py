@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from configs.yaml_text import Path
-from utils.errors import UserError
 
 _MODULES = {
     "dataloader.digit_scenes": "dataloader.sources.digit_scenes",
@@ -17,20 +16,18 @@ _REMOVED = {
 }
 
 
-class OutdatedError(UserError):
-    """A configuration that holds something which only an older version of the project knows."""
-
-
-def outdated_problems(values: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """Yield (path, message) for each target that moved and each key or value that was removed."""
+def removed(path: Path, value: Any) -> str | None:
+    """Return what to do about a key or value that the schema refuses; None if it is not old."""
     key = ".".join(map(str, path))
-    text = _REMOVED.get(key) or _REMOVED.get(f"{key}={values}")
-    if text is not None:
-        yield path, text
-    elif isinstance(values, str):
+    return _REMOVED.get(key) or _REMOVED.get(f"{key}={value}")
+
+
+def moved_targets(values: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    """Yield (path, message) for each target whose module has another name now."""
+    if isinstance(values, str):
         module, _, name = values.partition(":")
         if name and module in _MODULES:
             yield path, f"{values!r} moved; write '{_MODULES[module]}:{name}'"
     elif isinstance(values, dict | list):
-        for part, value in values.items() if isinstance(values, dict) else enumerate(values):
-            yield from outdated_problems(value, (*path, part))
+        for key, value in values.items() if isinstance(values, dict) else enumerate(values):
+            yield from moved_targets(value, (*path, key))
