@@ -234,10 +234,11 @@ def test_the_help_lists_every_setting_in_the_terminal_s_width(width: int) -> Non
     for section in ("run", "data", "train", "executor"):
         for key in described["$defs"][section.title()]["properties"]:
             assert f"  {section}.{key}" in text
-    assert "  train.epochs: whole number at least 1; default 8\n      Passes over the" in text
-    assert "  executor.device: auto, cpu, cuda, mps; default auto\n" in text
-    assert "  train.early_stopping.patience: whole number at least 1; required\n" in text
-    assert "  train.optimizer: name or target; default adamw\n" in text
+    assert "\n  train.epochs: whole number at least 1; default 8\n      Passes over the" in text
+    words = " ".join(text.split())
+    assert " executor.device: auto, cpu, cuda, mps; default auto auto: a GPU" in words
+    assert " train.early_stopping.patience: whole number at least 1; required Eval" in words
+    assert " train.optimizer: name or target; default adamw `adam`" in words
 
 
 def test_other_programs_get_the_values_and_their_origins() -> None:
