@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from configs.loading import DEFAULT_CONFIG, load, load_complete, load_config, to_yaml
+from configs.moved import removed
 from configs.schema import CFG
-from configs.show import resolved, schema
+from configs.settings import settings
+from configs.show import as_json, resolved, schema
 from configs.yaml_text import read_yaml
 from utils.errors import UserError
 from utils.storage import PROJECT
@@ -31,13 +33,13 @@ def test_every_file_in_configs_loads(path: Path) -> None:
 
 def test_schema_file_is_up_to_date() -> None:
     written = (PROJECT / "configs" / "schema.json").read_text(encoding="utf-8")
-    assert json.loads(written) == json.loads(schema()), (
+    assert json.loads(written) == schema(), (
         "run: python main.py config --schema > configs/schema.json"
     )
 
 
 def test_every_setting_is_documented() -> None:
-    definitions = json.loads(schema())["$defs"]
+    definitions = schema()["$defs"]
     for name, section in definitions.items():
         for key, field in section["properties"].items():
             assert field.get("description"), f"{name}.{key} has no line of meaning"
@@ -104,7 +106,7 @@ def test_shown_configuration_is_yaml_with_origins() -> None:
     assert "default.yaml:" in text
 
 
-def test_all_problems_are_told_at_once_with_file_line_and_key(tmp_path: Path) -> None:
+def test_all_problems_stand_in_one_message_with_file_line_and_key(tmp_path: Path) -> None:
     path = tmp_path / "broken.yaml"
     path.write_text(
         "train:\n"
@@ -188,15 +190,62 @@ def test_missing_file() -> None:
     assert "no-such.yaml: the file cannot be read" in refused(Path("no-such.yaml"))
 
 
-def test_checking_a_configuration_imports_no_framework() -> None:
+def test_showing_a_configuration_imports_no_framework() -> None:
     code = (
-        "import sys; from configs.loading import load_config; load_config();"
-        "print(sorted({'torch', 'tensorflow', 'sklearn', 'matplotlib'} & set(sys.modules)))"
+        "import sys; from configs.show import resolved; resolved(None, ['model=nowhere:Model']);"
+        "heavy = {'torch', 'tensorflow', 'numpy', 'sklearn', 'matplotlib'};"
+        "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("DigitScenes", "dataloader.sources.digit_scenes"),
+        ("Folder", "dataloader.sources.folder"),
+    ],
+)
+def test_targets_of_version_0_1_are_refused_with_their_new_name(name: str, module: str) -> None:
+    old = f"dataloader.{module.rpartition('.')[2]}:{name}"
+    expected = f"data.source.target: {old!r} moved; write '{module}:{name}'"
+    for words in ([f"data.source={old}"], [f"data.source.target={old}", "data.source.train=x"]):
+        message = refused(None, *words)
+        assert expected in message
+        assert "1 problem:" in message
+    with pytest.raises(UserError, match="moved"):
+        load(None, [f"data.source={old}"])
+
+
+def test_what_was_removed_is_refused_with_what_to_do_now() -> None:
+    assert "write true" in str(removed(("executor", "compile"), "auto"))
+    assert removed(("executor", "compile"), "perhaps") is None
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_the_help_lists_every_setting_in_the_terminal_s_width(width: int) -> None:
+    lines = settings(width).splitlines()
+    assert all(len(line) <= width for line in lines[1:])
+    text = "\n".join(lines)
+    described = schema()
+    for section in ("run", "data", "train", "executor"):
+        for key in described["$defs"][section.title()]["properties"]:
+            assert f"  {section}.{key}" in text
+    assert "\n  train.epochs: whole number at least 1; default 8\n      Passes over the" in text
+    words = " ".join(text.split())
+    assert " executor.device: auto, cpu, cuda, mps; default auto auto: a GPU" in words
+    assert " train.early_stopping.patience: whole number at least 1; required Eval" in words
+    assert " train.optimizer: name or target; default adamw `adam`" in words
+
+
+def test_other_programs_get_the_values_and_their_origins() -> None:
+    shown = json.loads(as_json(None, ["train.epochs=2"]))
+    assert shown["values"] == load_config(None, ["train.epochs=2"]).model_dump(mode="json")
+    assert shown["origins"]["train.epochs"] == "command line"
+    assert shown["origins"]["run.deterministic"] == "built-in default"
 
 
 def test_default_file_is_the_base(tmp_path: Path) -> None:

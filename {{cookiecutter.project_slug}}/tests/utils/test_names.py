@@ -1,6 +1,5 @@
 """Objects by name: found, called and refused; and storage, where files are."""
 
-import ast
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -9,19 +8,73 @@ from pathlib import Path
 import pytest
 
 from utils import storage
-from utils.annotations import fits
 from utils.errors import UserError
 from utils.names import build, resolve
-from utils.signatures import Parameters, TargetNotFoundError, parameters_of, public_names
+
+
+@pytest.fixture(autouse=True)
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module with something to call, a package, and modules that cannot be imported."""
+    files = {
+        "tests_for_names.py": (
+            "from shelf.inner import Base as Foreign\n"
+            "NUMBER = 3\n"
+            "def counter(start, step=1):\n"
+            "    if step == 0: raise ValueError('step must not be 0')\n"
+            "    return start, step\n"
+            "def _private(): ...\n"
+        ),
+        "shelf/__init__.py": "",
+        "shelf/inner.py": "class Base:\n    class Nested: ...\n",
+        "not_python.py": "value = 1\ndef f(:\n",
+        "broken.py": "value = 1\nvalue / 0\n",
+        "needs_more.py": "import no_such_package\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
 
 
 def test_targets_resolve_to_objects_and_nested_attributes() -> None:
     assert resolve("pathlib:Path") is Path
     assert resolve("pathlib:Path.home")() == Path.home()
     assert resolve("flip", "ops.augment").__name__ == "flip"
-    for target in ("nowhere:x", "pathlib:Nothing", "plain", "a:b:c", "os.path", ":x"):
-        with pytest.raises(UserError, match="cannot be imported"):
-            resolve(target)
+    assert resolve("counter", "tests_for_names").__name__ == "counter"
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("plain", "has not the form module:object"),
+        ("a:b:c", "has not the form module:object"),
+        ("os.path", "has not the form module:object"),
+        (":x", "has not the form module:object"),
+        ("nowhere:x", "there is no module 'nowhere'"),
+        ("modell.unet:UNet", "there is no module 'modell'; did you mean 'model'?"),
+        ("shelf.iner:Base", "there is no module 'iner' in 'shelf'; did you mean 'shelf.inner'?"),
+        ("shelf.inner.deep:x", "there is no module 'deep' in 'shelf.inner'"),
+        ("shelf.inner:Bas", "module 'shelf.inner' has no 'Bas'; did you mean 'Base'?"),
+        ("shelf.inner:Base.Nestet", "'Base' has no 'Nestet'; did you mean 'Nested'?"),
+        ("not_python:f", "module 'not_python' cannot be imported: SyntaxError: "),
+        ("not_python:f", "not_python.py:2)"),
+        ("broken:f", "module 'broken' cannot be imported: ZeroDivisionError: division by zero ("),
+        ("broken:f", "broken.py:2)"),
+        ("needs_more:f", "cannot be imported: ModuleNotFoundError: No module named 'no_such_pack"),
+        ("needs_more:f", "needs_more.py:1)"),
+    ],
+)
+def test_what_cannot_be_imported_is_one_message(target: str, expected: str) -> None:
+    with pytest.raises(UserError) as caught:
+        resolve(target)
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["count", "_private", "Foreign", "NUMBER"])
+def test_plain_names_are_the_public_ones_that_a_module_defines(name: str) -> None:
+    with pytest.raises(UserError, match=r"Known: counter, or any module:object$"):
+        resolve(name, "tests_for_names")
 
 
 def test_offered_arguments_fill_only_what_is_asked_for_and_not_given() -> None:
@@ -34,105 +87,6 @@ def test_offered_arguments_fill_only_what_is_asked_for_and_not_given() -> None:
         build("tests_for_names:counter", {"start": 1, "step": 0})
     with pytest.raises(UserError, match="is no class or function"):
         build("tests_for_names:NUMBER", {})
-
-
-@pytest.fixture(autouse=True)
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package with all the ways in which Python text can define something."""
-    (tmp_path / "tests_for_names.py").write_text(
-        "from shelf.inner import *\n"
-        "from shelf.inner import Base as Renamed\n"
-        "from dataclasses import dataclass\n"
-        "NUMBER = 3\n"
-        "def counter(start, step=1):\n"
-        "    if step == 0: raise ValueError('step must not be 0')\n"
-        "    return start, step\n"
-        "def anything(first, /, *rest, key, **more): ...\n"
-        "class Child(Renamed): ...\n"
-        "class Empty: ...\n"
-        "@dataclass\n"
-        "class Data:\n"
-        "    a: int\n"
-        "    b: str = 'x'\n"
-        "if True:\n"
-        "    def hidden(x): ...\n"
-        "class Outer:\n"
-        "    def method(self, y): ...\n"
-    )
-    (tmp_path / "shelf").mkdir()
-    (tmp_path / "shelf" / "__init__.py").write_text("from .inner import Base\n")
-    (tmp_path / "shelf" / "inner.py").write_text(
-        "class Base:\n    def __init__(self, size, depth=2): ...\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("name", "names", "required"),
-    [
-        ("counter", ["start", "step"], ["start"]),
-        ("Renamed", ["size", "depth"], ["size"]),
-        ("Base", ["size", "depth"], ["size"]),
-        ("Child", ["size", "depth"], ["size"]),
-        ("Empty", [], []),
-        ("Data", ["a", "b"], ["a"]),
-        ("hidden", ["x"], ["x"]),
-    ],
-)
-def test_parameters_are_read_from_text(name: str, names: list[str], required: list[str]) -> None:
-    expected = Parameters(tuple(names), frozenset(required), accepts_any=False)
-    assert parameters_of(f"tests_for_names:{name}") == expected
-
-
-def test_what_text_cannot_tell_is_left_to_the_import() -> None:
-    assert parameters_of("tests_for_names:NUMBER") is None
-    assert parameters_of("math:sin") is None
-    anything = parameters_of("tests_for_names:anything")
-    assert anything is not None
-    assert anything.accepts_any
-    assert parameters_of("shelf:Base") is not None
-
-
-@pytest.mark.parametrize(
-    ("annotation", "fitting", "others"),
-    [
-        ("float", [1, 1.5], [True, "1", None, [1]]),
-        ("int", [1, -1], [True, 1.5, "1", None]),
-        ("bool", [True, False], [0, 1, "yes", None]),
-        ("str | None", ["a", None], [1, ["a"]]),
-        ("Sequence[int]", [[], [1, 2]], [1, "12", [1.5], None]),
-        ("tuple[int, int]", [[1, 2]], [1, None]),
-        ("float | Literal['test']", [0.5, "test"], ["other", None]),
-        ("Optional[int]", [1, None], ["a"]),
-        ("SomethingOfOurs", [1, "a", None, [1]], []),
-        ("dict[str, int]", [{"a": 1}], []),
-    ],
-)
-def test_values_are_held_to_annotations(
-    annotation: str, fitting: list[object], others: list[object]
-) -> None:
-    tree = ast.parse(annotation, mode="eval").body
-    assert [fits(value, tree) for value in fitting] == [True] * len(fitting)
-    assert [fits(value, tree) for value in others] == [False] * len(others)
-
-
-@pytest.mark.parametrize(
-    ("target", "expected"),
-    [
-        ("shelv:Base", "no module 'shelv'"),
-        ("shelf.iner:Base", "did you mean 'shelf.inner'?"),
-        ("shelf.inner:Bas", "did you mean 'Base'?"),
-        ("shelf:Bas", "did you mean 'Base'?"),
-    ],
-)
-def test_what_does_not_exist_is_told_with_what_was_meant(target: str, expected: str) -> None:
-    with pytest.raises(TargetNotFoundError, match=expected.replace("?", r"\?")):
-        parameters_of(target)
-
-
-def test_public_names_are_those_a_module_defines() -> None:
-    assert public_names("shelf.inner") == ["Base"]
-    assert public_names("shelf.gone") == []
 
 
 def test_files_are_read_from_web_servers(tmp_path: Path) -> None:
@@ -169,7 +123,7 @@ def test_storage_is_the_same_for_a_disk_and_a_url(tmp_path: Path) -> None:
             storage.read_text(path)
 
 
-def test_storage_tells_what_is_wrong(tmp_path: Path) -> None:
+def test_storage_says_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b"\xff")
     with pytest.raises(UserError, match="not UTF-8"):
         storage.read_text(str(tmp_path / "latin"))

@@ -1,4 +1,4 @@
-"""Targets of PyTorch's own: found, called and checked without being imported."""
+"""Targets of PyTorch's own: found and checked."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Targets of Keras's own: found, called and checked without being imported."""
+"""Targets of Keras's own: found and checked."""
 
 import pytest
 
