@@ -1,6 +1,5 @@
 """Loads the configuration: default.yaml, a file that states what differs, then the command line."""
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -9,15 +8,18 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from configs.constraints import pair_problems
+from configs.moved import moved_targets, removed
 from configs.overlay import lay_over, parse_overrides
 from configs.schema import CFG
-from configs.targets import places, target_problems
 from configs.yaml_text import Document, Origin, Path, Problem, read_yaml
 from utils import storage
 from utils.errors import UserError
+from utils.names import did_you_mean
 
 DEFAULT_CONFIG = storage.resolve("configs/default.yaml")
 _BUILT_IN = Origin("built-in default")
+Found = list[tuple[Path, str]]
+"""What is wrong: where, and why."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,16 @@ class Loaded:
 
 
 def load_config(path: str | None = None, overrides: Sequence[str] = ()) -> CFG:
-    """Return the configuration; see `load`."""
-    return load(path, overrides).cfg
+    """Return the configuration, having imported and checked every target in it; see `load`.
+
+    Raises:
+        UserError: Naming everything that is wrong, each with file, line and key.
+    """
+    return _with_targets(_stated(path, overrides))
 
 
 def load(path: str | None = None, overrides: Sequence[str] = ()) -> Loaded:
-    """Load and check a configuration.
+    """Load a configuration and check it without importing what it names.
 
     Args:
         path: A YAML file (local or a URL) that states what differs from `configs/default.yaml`.
@@ -49,19 +55,18 @@ def load(path: str | None = None, overrides: Sequence[str] = ()) -> Loaded:
     Raises:
         UserError: Naming everything that is wrong, each with file, line and key.
     """
-    document = _read(DEFAULT_CONFIG)
-    if path is not None and path != DEFAULT_CONFIG:
-        document = lay_over(document, _read(path))
-    return _checked(lay_over(document, parse_overrides(overrides)))
+    document = _stated(path, overrides)
+    cfg, found = _examine(document)
+    return Loaded(_accept(cfg, found, document), document.origins)
 
 
 def load_complete(path: str, overrides: Sequence[str] = ()) -> CFG:
     """Load a file that states everything itself, as a run's `config.yaml` does.
 
     Raises:
-        UserError: See `load`.
+        UserError: See `load_config`; names and keys of an older version are among what is wrong.
     """
-    return _checked(lay_over(_read(path), parse_overrides(overrides))).cfg
+    return _with_targets(lay_over(_read(path), parse_overrides(overrides)))
 
 
 def to_yaml(cfg: CFG) -> str:
@@ -73,28 +78,51 @@ def _read(path: str) -> Document:
     return read_yaml(storage.read_text(path), storage.shown(path))
 
 
-def _checked(document: Document) -> Loaded:
-    """Check everything before saying anything, so that all problems are told at once."""
-    problems = list(document.problems)
-    values = document.values
-    invalid = list(_type_problems(values))
-    if invalid:
-        values = _without(values, [path for path, _ in invalid])
-    try:
-        cfg = CFG.model_validate(values)
-    except ValidationError:  # what is left does not stand without what was taken out
-        cfg = None
-    found = [*invalid]
+def _stated(path: str | None, overrides: Sequence[str]) -> Document:
+    """Return what the default file, a file and the command line state together."""
+    document = _read(DEFAULT_CONFIG)
+    if path is not None and path != DEFAULT_CONFIG:
+        document = lay_over(document, _read(path))
+    return lay_over(document, parse_overrides(overrides))
+
+
+def _with_targets(document: Document) -> CFG:
+    """Check all that `load` checks, and the targets, before raising: one message has it all."""
+    from configs.targets import places, target_problems  # not needed to show a configuration
+
+    cfg, found = _examine(document)
     if cfg is not None:
-        wrong = [path for path, _ in invalid]
-        found += pair_problems(cfg)
+        wrong = [path for path, _ in found]
         for place in places(cfg):
             found += [p for p in target_problems(place) if not _within(p[0], wrong)]
-    for path, text in found:
-        problems.append(Problem(_nearest(document.origins, path), path, text))
-    if problems or cfg is None:
+    return _accept(cfg, found, document)
+
+
+def _examine(document: Document) -> tuple[CFG | None, Found]:
+    """Return the configuration without what is wrong in it, and what is.
+
+    The configuration is None if what is left is none.
+    """
+    invalid = list(_type_problems(document.values))
+    found = [*invalid, *moved_targets(document.values)]
+    try:
+        cfg = CFG.model_validate(_without(document.values, [path for path, _ in invalid]))
+    except ValidationError:  # what is left needs what was taken out
+        return None, found
+    return cfg, [*found, *pair_problems(cfg)]
+
+
+def _accept(cfg: CFG | None, found: Found, document: Document) -> CFG:
+    """Return the configuration if nothing is wrong.
+
+    Raises:
+        UserError: Naming everything that is.
+    """
+    problems = list(document.problems)
+    problems += [Problem(_nearest(document.origins, path), path, text) for path, text in found]
+    if cfg is None or problems:
         raise UserError(_message(problems))
-    return Loaded(cfg, document.origins)
+    return cfg
 
 
 def _type_problems(values: dict[str, Any]) -> Iterator[tuple[Path, str]]:
@@ -103,7 +131,7 @@ def _type_problems(values: dict[str, Any]) -> Iterator[tuple[Path, str]]:
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             path = tuple(detail["loc"])
-            yield path, _explain(detail, path)
+            yield path, removed(path, detail["input"]) or _explain(detail, path)
 
 
 def _explain(detail: Mapping[str, Any], path: Path) -> str:
@@ -111,8 +139,7 @@ def _explain(detail: Mapping[str, Any], path: Path) -> str:
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "extra_forbidden":
         names = _fields_at(path[:-1])
-        near = difflib.get_close_matches(str(path[-1]), names, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(names)}"
+        hint = did_you_mean(str(path[-1]), names) or f"; known: {', '.join(names)}"
         return f"unknown key {path[-1]!r}{hint}"
     expected = {
         "int_type": "a whole number",

@@ -1,4 +1,4 @@
-"""Shows the configuration to people and to editors."""
+"""Shows the configuration to people, to editors and to other programs."""
 
 import ast
 import inspect
@@ -30,13 +30,25 @@ def resolved(path: str | None, overrides: Sequence[str]) -> str:
     return "\n".join(f"{line:<{width}}  # {origin}" if origin else line for line, origin in lines)
 
 
-def schema() -> str:
-    """Return the JSON schema of the YAML files, for `configs/schema.json`."""
+def as_json(path: str | None, overrides: Sequence[str]) -> str:
+    """Return `values`, the whole configuration, and `origins`, where each key's value came from.
+
+    Raises:
+        UserError: See `configs.loading.load`.
+    """
+    loaded = load(path, overrides)
+    values = loaded.cfg.model_dump(mode="json")
+    origins = {".".join(map(str, key)): str(loaded.origin(key)) for key in _keys(values)}
+    return json.dumps({"values": values, "origins": origins}, indent=2)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of the YAML files, each setting with its meaning."""
     described = CFG.model_json_schema()
     for section in (described, *described["$defs"].values()):
         for name, text in _meanings(section["title"]).items():
             section["properties"][name]["description"] = text
-    return json.dumps(described, indent=2)
+    return described
 
 
 def _meanings(section: str) -> dict[str, str]:
@@ -56,6 +68,15 @@ def _meanings(section: str) -> dict[str, str]:
         and isinstance(text.value, ast.Constant)
         and isinstance(text.value.value, str)
     }
+
+
+def _keys(values: dict[str, Any], above: Path = ()) -> Iterator[Path]:
+    """Yield the path of every value that has no further keys below it."""
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _keys(value, (*above, key))
+        else:
+            yield (*above, key)
 
 
 def _lines(value: dict[str, Any], path: Path, loaded: Loaded) -> Iterator[tuple[str, str]]:

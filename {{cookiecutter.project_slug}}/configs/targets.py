@@ -1,21 +1,22 @@
-"""Checks every object that the configuration names, and its arguments, without importing it."""
+"""Imports every object that the configuration names, and checks its arguments."""
 
-import ast
-import difflib
-from collections.abc import Iterator
+import inspect
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
 
 from configs.calling import OPTIMIZER_POSITIONAL, SCHEDULE_POSITIONAL
 from configs.schema import CFG, Component
 from configs.yaml_text import Path
-from utils.annotations import fits
-from utils.signatures import (
-    Parameters,
-    TargetNotFoundError,
-    parameters_of,
-    public_names,
-    qualified,
-)
+from utils.errors import UserError
+from utils.names import did_you_mean, resolve
+
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_IN_ORDER = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 @dataclass(frozen=True)
@@ -63,44 +64,71 @@ def places(cfg: CFG) -> Iterator[Place]:
 
 
 def target_problems(place: Place) -> Iterator[tuple[Path, str]]:
-    """Yield (path, message) for an unknown target, or for arguments that it does not take."""
+    """Yield (path, message) for a target that cannot be called, or arguments that do not fit."""
     target = place.component.target
     try:
-        parameters = parameters_of(qualified(target, place.home))
-    except TargetNotFoundError as error:
-        yield (*place.path, "target"), _unknown_target(str(error), target, place.home)
+        function = resolve(target, place.home)
+    except UserError as error:
+        yield (*place.path, "target"), str(error)
         return
-    except SyntaxError as error:
-        text = f"{target!r} cannot be read: {error.msg} ({error.filename}:{error.lineno})"
-        yield (*place.path, "target"), text
+    if not callable(function):
+        yield (*place.path, "target"), f"{target!r} is no class or function but {function!r}"
         return
-    if parameters is not None:
-        yield from _argument_problems(place, parameters)
+    try:
+        parameters = _signature(function).parameters
+    except ValueError:  # compiled code may have none
+        return
+    yield from _argument_problems(place, parameters)
 
 
-def _unknown_target(error: str, target: str, home: str | None) -> str:
-    if home is None or ":" in target:
-        return f"unknown target {target!r}: {error}"
-    names = public_names(home)
-    near = difflib.get_close_matches(target, names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
-    return f"unknown name {target!r}{hint} Known: {', '.join(names)}, or any module:object"
+def _signature(function: Any) -> inspect.Signature:
+    try:
+        return inspect.signature(function, eval_str=True)
+    except (NameError, TypeError, AttributeError):  # an annotation for type checkers only
+        return inspect.signature(function)
 
 
-def _argument_problems(place: Place, parameters: Parameters) -> Iterator[tuple[Path, str]]:
-    target = place.component.target
-    own = parameters.names[place.positional :]
-    given = place.component.arguments
+def _argument_problems(
+    place: Place, parameters: Mapping[str, inspect.Parameter]
+) -> Iterator[tuple[Path, str]]:
+    target, given = place.component.target, place.component.arguments
+    in_order = [name for name, p in parameters.items() if p.kind in _IN_ORDER]
+    passed = set(in_order[: place.positional])
+    own = {n: p for n, p in parameters.items() if p.kind in _NAMED and n not in passed}
+    accepts_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     for name, value in given.items():
-        annotation = parameters.annotations.get(name)
-        if name in own and not fits(value, annotation):
-            expected = ast.unparse(annotation) if annotation else ""
+        if name in own and not _fits(value, own[name].annotation):
+            expected = _shown(own[name].annotation)
             yield (*place.path, name), f"{target} expects {expected}, received {value!r}"
-        if name not in own and not parameters.accepts_any:
-            near = difflib.get_close_matches(name, own, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
+        if name not in own and not accepts_any:
+            hint = did_you_mean(name, own) or "."
             takes = ", ".join(own) or "no arguments"
             yield (*place.path, name), f"{target} has no argument {name!r}{hint} It takes: {takes}"
-    for name in own:
-        if name in parameters.required and name not in given and name not in place.offered:
+    for name, parameter in own.items():
+        is_required = parameter.default is inspect.Parameter.empty
+        if is_required and name not in given and name not in place.offered:
             yield place.path, f"{target} needs the argument {name!r}"
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    """Return whether a value of the YAML may be passed where an annotation stands.
+
+    JSON's rules fit YAML's values: a list may stand for a tuple, a whole number for a float, and
+    nothing else is converted. What pydantic does not know, arrays for one, fits anything.
+    """
+    if annotation is inspect.Parameter.empty or isinstance(annotation, str):
+        return True
+    try:
+        adapter = TypeAdapter(annotation, config=ConfigDict(strict=True))
+    except (PydanticUserError, TypeError):
+        return True
+    try:
+        adapter.validate_json(json.dumps(value))
+    except ValidationError:
+        return False
+    return True
+
+
+def _shown(annotation: Any) -> str:
+    text = inspect.formatannotation(annotation)
+    return text.replace("collections.abc.", "").replace("typing.", "")

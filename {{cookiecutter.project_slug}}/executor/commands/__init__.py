@@ -6,6 +6,7 @@
 
 import argparse
 import json
+import shutil
 
 
 def add_configuration(parser: argparse.ArgumentParser) -> None:
@@ -16,9 +17,18 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
-    """Add `key.path=value` words."""
-    text = "a setting that wins over the files, for example train.epochs=3"
+    """Add `key.path=value` words, and to the help what they can be."""
+    text = "a setting that wins over the files, for example train.epochs=3; all are listed below"
     parser.add_argument("overrides", nargs="*", metavar="key.path=value", help=text)
+    usual_help = parser.format_help
+
+    def help_with_settings() -> str:
+        from configs.settings import settings  # takes a tenth of a second: for --help alone
+
+        width = shutil.get_terminal_size().columns - 2  # as argparse has it
+        return f"{usual_help()}\n{settings(width)}\n"
+
+    parser.format_help = help_with_settings  # type: ignore[method-assign]
 
 
 def print_values(values: dict[str, float]) -> dict[str, float]:
