@@ -39,9 +39,7 @@ def adam(
     _check_betas(beta1=beta1, beta2=beta2)
     groups = as_groups(parameters)
     if any(group.weight_decay is not None for group in groups):
-        raise ValueError(
-            "adam has no weight decay, so no group can have one; take adamw"
-        )
+        raise ValueError("adam has no weight decay, so no group can have one; take adamw")
     return adam_optimizer(groups, learning_rate, beta1, beta2, epsilon)
 
 
