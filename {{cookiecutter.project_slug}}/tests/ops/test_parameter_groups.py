@@ -25,7 +25,7 @@ def test_a_weight_is_in_the_first_group_that_matches() -> None:
 
 def test_without_groups_all_are_together() -> None:
     assert groups() == [ParameterGroup(list(NAMED.values()))]
-    assert groups({"match": ""})[0] == ParameterGroup([])
+    assert groups({"match": "."})[0] == ParameterGroup([])
 
 
 def test_decay_by_layer_counts_from_the_last_layer() -> None:

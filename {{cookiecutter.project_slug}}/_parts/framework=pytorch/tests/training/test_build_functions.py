@@ -69,3 +69,11 @@ def test_a_decay_that_a_class_does_not_have_is_refused() -> None:
     in_groups(torch.optim.Rprop)
     with pytest.raises(UserError, match="has no weight_decay"):
         in_groups(torch.optim.Rprop, 0.25)
+
+
+def test_a_function_that_takes_parameters_gets_no_groups() -> None:
+    groups = [ParameterGroup([nn.Parameter(torch.ones(1))])]
+    [given] = foreign_arguments("my:sgd", lambda parameters: None, groups)
+    assert given == groups[0].parameters
+    with pytest.raises(UserError, match="Let my:sgd take `named_parameters`"):
+        foreign_arguments("my:sgd", lambda parameters: None, [*groups, *groups])
