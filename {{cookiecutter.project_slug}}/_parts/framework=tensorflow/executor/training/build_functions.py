@@ -9,7 +9,7 @@ from executor.devices.tensors import Model, named_variables
 from executor.distributed.sync_batch_norm import synchronise
 from executor.distributed.world import World
 from executor.training.state import AveragedModel, GradScaler
-from ops.optimizer_functions import Optimizer, Parameter
+from ops.optimizer_functions import Parameter
 from ops.parameter_groups import ParameterGroup
 from utils.errors import UserError
 from utils.framework import keras
@@ -76,7 +76,7 @@ def make_optimizer(
         UserError: If it does not take the arguments, or has a schedule inside.
     """
     optimizer = call(component.target, factory, component.arguments, *given, offered=offered)
-    if not isinstance(optimizer, Optimizer):
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
         return optimizer
     if not isinstance(optimizer._learning_rate, keras.Variable):
         raise UserError(
