@@ -14,7 +14,7 @@ FIRST, *OTHERS = FRAMEWORKS
 # What works around something that only this framework has, or adds what only the other one has.
 ITS_OWN = {
     "pytorch": {
-        *("ops/stepping.py", "executor/devices/device.py:Device.autocast"),
+        "executor/devices/device.py:Device.autocast",
         "model/mobilenet_unet.py:MobileNetUNet.train",
         # What TensorFlow does by itself, or has no state for that could be put back.
         *(
@@ -37,6 +37,8 @@ ITS_OWN = {
         "utils/framework.py",
         *("executor/training/state.py:AveragedModel", "executor/training/state.py:GradScaler"),
         "executor/training/state.py:TrainState.generators",
+        # Names that Keras does not have in its models; PyTorch's `named_parameters`.
+        "executor/devices/tensors.py:named_variables",
         *("executor/distributed/mirrored.py", "executor/distributed/world.py:World.connect"),
         # Its exchanges have no time-out of their own that one would want.
         "executor/distributed/world.py:World.exchanging",

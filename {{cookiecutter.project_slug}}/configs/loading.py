@@ -174,6 +174,8 @@ def _fields_at(path: Path) -> list[str]:
     """Return the keys that the schema knows at a place."""
     model: type[BaseModel] = CFG
     for part in path:
+        if isinstance(part, int):  # the items of a list have one type
+            continue
         field = model.model_fields.get(str(part))
         annotation = field.annotation if field else None
         candidates = [annotation, *get_args(annotation)]

@@ -7,9 +7,11 @@ complete and check the YAML, is made from them:
     python main.py config --schema > configs/schema.json
 """
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict
+from pydantic_core import PydanticCustomError
 
 PositiveInt = Annotated[int, Field(ge=1)]
 NaturalInt = Annotated[int, Field(ge=0)]
@@ -32,6 +34,16 @@ def _pair(value: Any) -> Any:
 def _component(value: Any) -> Any:
     """Let a bare name stand for a component without arguments."""
     return {"target": value} if isinstance(value, str) else value
+
+
+def _pattern(value: str) -> str:
+    """Refuse what is no regular expression."""
+    try:
+        re.compile(value)
+    except re.error as error:
+        kind, text = "no_pattern", "expected a regular expression ({error})"
+        raise PydanticCustomError(kind, text, {"error": str(error)}) from error
+    return value
 
 
 Size = Annotated[tuple[PositiveInt, PositiveInt], Strict(False), BeforeValidator(_pair)]
@@ -119,6 +131,20 @@ class EarlyStopping(Section):
     """How much better, in the metric's own unit, counts as an improvement."""
 
 
+class ParameterGroup(Section):
+    """Weights that learn at a rate of their own, or with a weight decay of their own."""
+
+    match: Annotated[Text, AfterValidator(_pattern)]
+    """Regular expression that is searched in the names that weights have in `model.safetensors`."""
+    rate: PositiveFloat = 1.0
+    """Factor of the optimizer's learning rate."""
+    weight_decay: Annotated[float, Field(ge=0.0)] | None = None
+    """Instead of the optimizer's own, which null leaves as it is."""
+    layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    """Factor from each layer to the one before it, so that the last keeps `rate`; the first
+    parentheses in `match` find a layer's number: `^encoder_(\\d+)/`."""
+
+
 class Train(Section):
     """How the model learns, and how it is judged meanwhile."""
 
@@ -134,6 +160,8 @@ class Train(Section):
     """Forward and backward passes that share one optimizer step; divides `batch_size`."""
     optimizer: Named = Component(target="adamw")
     """`adam`, `adamw`, `sgd`, or `module:object` (PyTorch: called with the parameters)."""
+    parameter_groups: list[ParameterGroup] = []
+    """Weights that learn otherwise than the rest; a weight is in the first group that matches."""
     schedule: Named = Component(target="constant")
     """`constant`, `cosine`, `linear`, ..., or `module:object` (PyTorch: with the optimizer)."""
     loss: Named = Component(target="cross_entropy")

@@ -19,6 +19,10 @@ _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONL
 _IN_ORDER = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
+OPTIMIZER_INPUTS = ("named_parameters", "model")
+"""What an optimizer of one's own may take in place of the parameters."""
+
+
 @dataclass(frozen=True)
 class Place:
     """A field that holds a component: how its target is found and called."""
@@ -31,6 +35,8 @@ class Place:
     """How many arguments the caller passes before the configured ones."""
     offered: tuple[str, ...] = ()
     """Arguments that the caller fills in where the target takes them and the YAML does not say."""
+    instead: tuple[str, ...] = ()
+    """Offered too; a target that takes one of them is passed nothing before those configured."""
 
 
 def positional(target: str, foreign: int) -> int:
@@ -55,7 +61,8 @@ def places(cfg: CFG) -> Iterator[Place]:
     yield Place(("model",), cfg.model, offered=("num_classes", "in_channels", "image_size"))
     yield Place(("train", "loss"), train.loss, "ops.losses", offered=classes)
     count = positional(train.optimizer.target, OPTIMIZER_POSITIONAL)
-    yield Place(("train", "optimizer"), train.optimizer, "ops.optimizers", count)
+    path = ("train", "optimizer")
+    yield Place(path, train.optimizer, "ops.optimizers", count, instead=OPTIMIZER_INPUTS)
     count = positional(train.schedule.target, SCHEDULE_POSITIONAL)
     steps = ("total_steps", "initial_learning_rate")
     yield Place(("train", "schedule"), train.schedule, "ops.lr_schedules", count, steps)
@@ -95,7 +102,9 @@ def _argument_problems(
 ) -> Iterator[tuple[Path, str]]:
     target, given = place.component.target, place.component.arguments
     in_order = [name for name, p in parameters.items() if p.kind in _IN_ORDER]
-    passed = set(in_order[: place.positional])
+    takes_instead = not parameters.keys().isdisjoint(place.instead)
+    passed = set() if takes_instead else set(in_order[: place.positional])
+    offered = (*place.offered, *place.instead)
     own = {n: p for n, p in parameters.items() if p.kind in _NAMED and n not in passed}
     accepts_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     for name, value in given.items():
@@ -108,7 +117,7 @@ def _argument_problems(
             yield (*place.path, name), f"{target} has no argument {name!r}{hint} It takes: {takes}"
     for name, parameter in own.items():
         is_required = parameter.default is inspect.Parameter.empty
-        if is_required and name not in given and name not in place.offered:
+        if is_required and name not in given and name not in offered:
             yield place.path, f"{target} needs the argument {name!r}"
 
 

@@ -1,12 +1,15 @@
-"""The learning rate schedules with a plain name, from the factors in `ops.schedule_factors`.
+"""The learning rate schedules with a plain name: a factor of the learning rate for each update.
+
+Updates count from 0. All begin with the same optional warm-up: update s of w warm-up updates has
+the factor (s + 1) / (w + 1), so that the first is not wasted on a rate of zero and update w has 1.
 
 Any other schedule is reached by its full name, with that class's own arguments, for example
 `torch.optim.lr_scheduler:CosineAnnealingLR` or `keras.optimizers.schedules:CosineDecay`.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
-from ops import schedule_factors as schedules
 from ops.optimizer_functions import Optimizer, Schedule, scheduled
 
 
@@ -20,54 +23,42 @@ def constant(optimizer: Optimizer, *, warmup_steps: int = 0) -> Schedule:
     Raises:
         ValueError: If `warmup_steps` is negative.
     """
-    schedules.check_warmup(warmup_steps)
-    return scheduled(optimizer, lambda s: schedules.constant_factor(s, warmup_steps=warmup_steps))
+    return _warmed_up(optimizer, warmup_steps, lambda step: 1.0)
 
 
 def cosine(
     optimizer: Optimizer, *, total_steps: int, warmup_steps: int = 0, floor: float = 0.0
 ) -> Schedule:
-    """Lower the learning rate along half a cosine.
+    """Lower the learning rate along half a cosine (Loshchilov and Hutter, 2017, arXiv:1608.03983).
 
     Args:
         optimizer: Whose learning rate is scheduled.
-        total_steps: Updates in the whole training; the executor fills it in.
+        total_steps: Updates in the whole training, 1 or more; the executor fills it in. The floor
+            is reached by update number `total_steps`, the first that is not made.
         warmup_steps: Updates of linear warm-up, 0 or more.
         floor: The factor at the end, in [0, 1].
 
     Raises:
         ValueError: If an argument is out of range.
     """
-    schedules.check_span(total_steps, warmup_steps, floor)
-    return scheduled(
-        optimizer,
-        lambda s: schedules.cosine_factor(
-            s, total_steps=total_steps, warmup_steps=warmup_steps, floor=floor
-        ),
-    )
+    progress = _progress(total_steps, warmup_steps, floor)
+
+    def factor(step: int) -> float:
+        return floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * progress(step)))
+
+    return _warmed_up(optimizer, warmup_steps, factor)
 
 
 def linear(
     optimizer: Optimizer, *, total_steps: int, warmup_steps: int = 0, floor: float = 0.0
 ) -> Schedule:
-    """Lower the learning rate along a straight line.
-
-    Args:
-        optimizer: Whose learning rate is scheduled.
-        total_steps: Updates in the whole training; the executor fills it in.
-        warmup_steps: Updates of linear warm-up, 0 or more.
-        floor: The factor at the end, in [0, 1].
+    """Lower the learning rate along a straight line; arguments as for `cosine`.
 
     Raises:
         ValueError: If an argument is out of range.
     """
-    schedules.check_span(total_steps, warmup_steps, floor)
-    return scheduled(
-        optimizer,
-        lambda s: schedules.linear_factor(
-            s, total_steps=total_steps, warmup_steps=warmup_steps, floor=floor
-        ),
-    )
+    progress = _progress(total_steps, warmup_steps, floor)
+    return _warmed_up(optimizer, warmup_steps, lambda step: 1.0 - (1.0 - floor) * progress(step))
 
 
 def step(
@@ -77,18 +68,41 @@ def step(
 
     Args:
         optimizer: Whose learning rate is scheduled.
-        milestones: Numbers of the updates, from 0, from which on the rate is lower.
+        milestones: Numbers of the updates, 1 or more, from which on the rate is lower.
         gamma: Factor at each milestone, greater than 0.
         warmup_steps: Updates of linear warm-up, 0 or more.
 
     Raises:
         ValueError: If an argument is out of range.
     """
-    schedules.check_warmup(warmup_steps)
-    schedules.check_milestones(milestones, gamma)
+    if not milestones or min(milestones) < 1:
+        raise ValueError(
+            f"Argument `milestones` must hold update numbers of 1 or more. Received: {milestones}"
+        )
+    if not gamma > 0.0:
+        raise ValueError(f"Argument `gamma` must be greater than 0. Received: {gamma}")
+
+    def factor(step: int) -> float:
+        return float(gamma ** sum(step >= milestone for milestone in milestones))
+
+    return _warmed_up(optimizer, warmup_steps, factor)
+
+
+def _warmed_up(optimizer: Optimizer, warmup_steps: int, factor: Callable[[int], float]) -> Schedule:
+    """Return a schedule of a factor times that of the warm-up."""
+    if warmup_steps < 0:
+        raise ValueError(f"Argument `warmup_steps` must be at least 0. Received: {warmup_steps}")
     return scheduled(
-        optimizer,
-        lambda s: schedules.step_factor(
-            s, milestones=milestones, gamma=gamma, warmup_steps=warmup_steps
-        ),
+        optimizer, lambda step: min(1.0, (step + 1) / (warmup_steps + 1)) * factor(step)
     )
+
+
+def _progress(total_steps: int, warmup_steps: int, floor: float) -> Callable[[int], float]:
+    """Return a function: number of an update -> share of the time after the warm-up, in [0, 1]."""
+    if total_steps < 1:
+        raise ValueError(f"Argument `total_steps` must be at least 1. Received: {total_steps}")
+    if not 0.0 <= floor <= 1.0:
+        raise ValueError(f"Argument `floor` must be between 0 and 1. Received: {floor}")
+    # A training that was cut short, to try something out, may end within its warm-up.
+    span = max(1, total_steps - warmup_steps)
+    return lambda step: min(1.0, max(0.0, (step - warmup_steps) / span))

@@ -2,17 +2,18 @@
 
 Any other optimizer is reached by its full name (`torch.optim:RMSprop`, `keras.optimizers:Lion`),
 with that class's own arguments. All numbers here are per update; a schedule multiplies
-`learning_rate`.
+`learning_rate`. What is optimised are parameters, of which those without a gradient are left as
+they are, or `ops.parameter_groups.ParameterGroup`s.
 """
 
 from collections.abc import Iterable
 
-from ops.optimizer_checks import check_adam, check_sgd
 from ops.optimizer_functions import Optimizer, Parameter, adam_optimizer, sgd_optimizer
+from ops.parameter_groups import ParameterGroup, as_groups
 
 
 def adam(
-    parameters: Iterable[Parameter],
+    parameters: Iterable[Parameter | ParameterGroup],
     *,
     learning_rate: float = 1e-3,
     beta1: float = 0.9,
@@ -22,7 +23,7 @@ def adam(
     """Build Adam (Kingma and Ba, 2015, arXiv:1412.6980).
 
     Args:
-        parameters: What to optimise; those without a gradient are left as they are.
+        parameters: What to optimise.
         learning_rate: Step size, 0 or greater.
         beta1: Decay of the running mean of the gradient, in [0, 1).
         beta2: Decay of the running mean of the squared gradient, in [0, 1).
@@ -31,14 +32,19 @@ def adam(
             as its default.)
 
     Raises:
-        ValueError: If there are no parameters or a number is out of range.
+        ValueError: If there are no parameters, a number is out of range, or a group has a weight
+            decay.
     """
-    check_adam(learning_rate, beta1, beta2, epsilon)
-    return adam_optimizer(_listed(parameters), learning_rate, beta1, beta2, epsilon)
+    _check_numbers(learning_rate=learning_rate, epsilon=epsilon)
+    _check_betas(beta1=beta1, beta2=beta2)
+    groups = as_groups(parameters)
+    if any(group.weight_decay is not None for group in groups):
+        raise ValueError("adam has no weight decay, so no group can have one; take adamw")
+    return adam_optimizer(groups, learning_rate, beta1, beta2, epsilon)
 
 
 def adamw(
-    parameters: Iterable[Parameter],
+    parameters: Iterable[Parameter | ParameterGroup],
     *,
     learning_rate: float = 1e-3,
     weight_decay: float = 0.01,
@@ -49,7 +55,7 @@ def adamw(
     """Build Adam with decoupled weight decay (Loshchilov and Hutter, 2019, arXiv:1711.05101).
 
     Args:
-        parameters: What to optimise; those without a gradient are left as they are.
+        parameters: What to optimise.
         learning_rate: Step size, 0 or greater.
         weight_decay: Each update first multiplies the weights by 1 - learning rate x weight decay;
             0 or greater. Parameters with one dimension (biases, scales of normalisation) are
@@ -61,12 +67,14 @@ def adamw(
     Raises:
         ValueError: If there are no parameters or a number is out of range.
     """
-    check_adam(learning_rate, beta1, beta2, epsilon, weight_decay)
-    return adam_optimizer(_listed(parameters), learning_rate, beta1, beta2, epsilon, weight_decay)
+    _check_numbers(learning_rate=learning_rate, epsilon=epsilon, weight_decay=weight_decay)
+    _check_betas(beta1=beta1, beta2=beta2)
+    groups = as_groups(parameters)
+    return adam_optimizer(groups, learning_rate, beta1, beta2, epsilon, weight_decay)
 
 
 def sgd(
-    parameters: Iterable[Parameter],
+    parameters: Iterable[Parameter | ParameterGroup],
     *,
     learning_rate: float = 1e-2,
     momentum: float = 0.0,
@@ -81,7 +89,7 @@ def sgd(
     own SGD has it inside, which is the same only as long as the rate is constant.)
 
     Args:
-        parameters: What to optimise; those without a gradient are left as they are.
+        parameters: What to optimise.
         learning_rate: Step size, 0 or greater.
         momentum: 0 (none) or greater.
         nesterov: Look ahead by the momentum (Sutskever et al., ICML 2013); needs momentum > 0.
@@ -92,12 +100,21 @@ def sgd(
         ValueError: If there are no parameters, a number is out of range, or `nesterov` is set
             without momentum.
     """
-    check_sgd(learning_rate, momentum, nesterov, weight_decay)
-    return sgd_optimizer(_listed(parameters), learning_rate, momentum, nesterov, weight_decay)
+    _check_numbers(learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay)
+    if nesterov and not momentum > 0:
+        raise ValueError(
+            f"Argument `momentum` must be greater than 0 with `nesterov`. Received: {momentum}"
+        )
+    return sgd_optimizer(as_groups(parameters), learning_rate, momentum, nesterov, weight_decay)
 
 
-def _listed(parameters: Iterable[Parameter]) -> list[Parameter]:
-    listed = list(parameters)
-    if not listed:
-        raise ValueError("Argument `parameters` must hold at least one parameter. Received: none")
-    return listed
+def _check_numbers(**numbers: float) -> None:
+    for name, value in numbers.items():
+        if not value >= 0.0:
+            raise ValueError(f"Argument `{name}` must be 0 or greater. Received: {value}")
+
+
+def _check_betas(**betas: float) -> None:
+    for name, value in betas.items():
+        if not 0.0 <= value < 1.0:
+            raise ValueError(f"Argument `{name}` must be in [0, 1). Received: {value}")

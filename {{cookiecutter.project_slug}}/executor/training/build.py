@@ -1,30 +1,30 @@
 """Builds the model and what trains it, as the configuration says."""
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
-from configs.calling import OPTIMIZER_POSITIONAL, SCHEDULE_POSITIONAL
-from configs.schema import CFG
-from configs.targets import positional
+from configs.calling import SCHEDULE_POSITIONAL
+from configs.schema import CFG, Component, Train
+from configs.targets import OPTIMIZER_INPUTS, positional
 from executor.devices.device import Device
-from executor.distributed.sync_batch_norm import synchronise
+from executor.devices.tensors import Model
 from executor.inference.build import build_model, check_kind
-from executor.runs.run_directory import without_initial_weights
 from executor.training.build_functions import (
     OPTIMIZER_KIND,
     SCHEDULE_KIND,
-    apply_fsdp,
+    build_models,
+    foreign_arguments,
     gradient_scaler,
     make_optimizer,
-    moving_average,
-    trained_parameters,
+    named_parameters,
 )
 from executor.training.state import TrainState
-from ops.optimizer_functions import Optimizer, Parameter, Schedule, initial_rate
+from ops.optimizer_functions import Optimizer, Schedule, initial_rate
+from ops.parameter_groups import split
 from utils.errors import UserError
 from utils.names import build, resolve
-
-_CHANNELS = 3
 
 
 def build_state(
@@ -41,36 +41,53 @@ def build_state(
     Raises:
         UserError: If something cannot be built, or no parameter can be trained.
     """
-    model = build_model(cfg, class_names, device)
-    build_twin = partial(build_model, without_initial_weights(cfg), class_names, device)
-    ema = moving_average(model, cfg.train.ema_decay, build_twin)
-    if cfg.executor.sync_batch_norm and device.world.replicas > 1:
-        synchronise(model)
-    apply_fsdp(model, ema, device)
-    parameters = trained_parameters(model)
-    if not parameters:
+    make_model = partial(build_model, cfg, class_names, device)
+    model, ema = build_models(
+        make_model, cfg.train.ema_decay, cfg.executor.sync_batch_norm, device.world
+    )
+    named = named_parameters(model)
+    if not named:
         raise UserError(f"model.target={cfg.model.target} has no parameter that can be trained.")
-    optimizer = _build_optimizer(cfg, parameters)
+    optimizer = _build_optimizer(cfg.train, model, named)
     return TrainState(
         model=model,
         optimizer=optimizer,
-        schedule=_build_schedule(cfg, optimizer, total_steps),
+        schedule=_build_schedule(cfg.train.schedule, optimizer, total_steps),
         scaler=gradient_scaler(device),
         ema=ema,
     )
 
 
-def _build_optimizer(cfg: CFG, parameters: Sequence[Parameter]) -> Optimizer:
-    component = cfg.train.optimizer
+def _build_optimizer(train: Train, model: Model, named: Mapping[str, Any]) -> Optimizer:
+    component, parameters = train.optimizer, list(named.values())
     factory = resolve(component.target, "ops.optimizers")
-    is_given = positional(component.target, OPTIMIZER_POSITIONAL) > 0
-    optimizer: Optimizer = make_optimizer(component, factory, parameters, is_given)
+    groups = split(named, train.parameter_groups)
+    inputs = dict(zip(OPTIMIZER_INPUTS, (list(named.items()), model), strict=True))
+    given: Sequence[Any]
+    if _takes_any(factory, inputs):
+        if train.parameter_groups:
+            raise UserError(
+                f"train.parameter_groups does not go with train.optimizer={component.target}, "
+                f"which takes {' or '.join(inputs)} and makes groups itself. Leave one of them out."
+            )
+        given = []
+    elif ":" in component.target:
+        given = foreign_arguments(component.target, factory, groups)
+    else:
+        given = [groups if train.parameter_groups else parameters]
+    optimizer: Optimizer = make_optimizer(component, factory, parameters, given, inputs)
     check_kind(f"train.optimizer={component.target}", optimizer, Optimizer, OPTIMIZER_KIND)
     return optimizer
 
 
-def _build_schedule(cfg: CFG, optimizer: Optimizer, total_steps: int) -> Schedule:
-    component = cfg.train.schedule
+def _takes_any(factory: Any, names: Mapping[str, Any]) -> bool:
+    try:
+        return not inspect.signature(factory).parameters.keys().isdisjoint(names)
+    except (TypeError, ValueError):  # no function; or compiled code, which may have no signature
+        return False
+
+
+def _build_schedule(component: Component, optimizer: Optimizer, total_steps: int) -> Schedule:
     schedule: Schedule = build(
         component.target,
         component.arguments,

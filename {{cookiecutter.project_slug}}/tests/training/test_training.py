@@ -110,8 +110,9 @@ def test_two_equal_runs_give_equal_bits(finished: Path, tmp_path: Path) -> None:
         (),
         ("data.workers=2", "train.accumulate=2", "train.ema_decay=0.9", "model.dropout=0.2"),
         ("train.optimizer=sgd", "train.optimizer.momentum=0.9", "train.clip_norm=0.5"),
+        ("train.parameter_groups=[{match: ^head, rate: 0.1, weight_decay: 0.5}]",),
     ],
-    ids=["plain", "everything", "sgd"],
+    ids=["plain", "everything", "sgd", "groups"],
 )
 def test_an_interrupted_run_continues_to_the_same_bits(
     tmp_path: Path, extra: tuple[str, ...]

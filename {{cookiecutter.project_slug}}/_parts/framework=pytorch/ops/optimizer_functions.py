@@ -1,5 +1,7 @@
 """What the optimizers and schedules with a plain name are in PyTorch."""
 
+import inspect
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.lr_scheduler import LRScheduler as Schedule
 
-from ops.stepping import without_compiler
+from ops.parameter_groups import ParameterGroup
 
 __all__ = [
     "Optimizer",
@@ -26,7 +28,7 @@ _FUSED_DEVICES = frozenset({"cpu", "cuda", "mps"})
 
 
 def adam_optimizer(
-    parameters: Sequence[Parameter],
+    groups: Sequence[ParameterGroup],
     learning_rate: float,
     beta1: float,
     beta2: float,
@@ -34,21 +36,21 @@ def adam_optimizer(
     weight_decay: float | None = None,
 ) -> Optimizer:
     """Return Adam, or AdamW if there is a weight decay; see `ops.optimizers`."""
-    factory = torch.optim.Adam if weight_decay is None else torch.optim.AdamW
-    groups = _groups(parameters, weight_decay or 0.0)
-    return _build(factory, groups, learning_rate, betas=(beta1, beta2), eps=epsilon)
+    kind = torch.optim.Adam if weight_decay is None else torch.optim.AdamW
+    rows = _torch_groups(groups, learning_rate, weight_decay or 0.0)
+    return _build(kind, rows, lr=learning_rate, betas=(beta1, beta2), eps=epsilon)
 
 
 def sgd_optimizer(
-    parameters: Sequence[Parameter],
+    groups: Sequence[ParameterGroup],
     learning_rate: float,
     momentum: float,
     nesterov: bool,
     weight_decay: float,
 ) -> Optimizer:
     """Return stochastic gradient descent; see `ops.optimizers`."""
-    groups = _groups(parameters, weight_decay)
-    return _build(torch.optim.SGD, groups, learning_rate, momentum=momentum, nesterov=nesterov)
+    rows = _torch_groups(groups, learning_rate, weight_decay)
+    return _build(torch.optim.SGD, rows, lr=learning_rate, momentum=momentum, nesterov=nesterov)
 
 
 def scheduled(optimizer: Optimizer, factor: Callable[[int], float]) -> Schedule:
@@ -58,24 +60,7 @@ def scheduled(optimizer: Optimizer, factor: Callable[[int], float]) -> Schedule:
         optimizer: Whose learning rate is scheduled.
         factor: From the number of an update, counted from 0, to the factor of its rate.
     """
-    return _Scheduled(optimizer, factor)
-
-
-class _Scheduled(LambdaLR):
-    """PyTorch's own schedule by a function, with less around it.
-
-    The update of a small model takes hardly longer than what `LambdaLR` does between two.
-    """
-
-    def _update_lr(self, epoch: int | None = None) -> None:
-        if epoch is not None:
-            super()._update_lr(epoch)
-            return
-        self.last_epoch += 1
-        factor = self.lr_lambdas[0](self.last_epoch)
-        self._last_lr = [rate * factor for rate in self.base_lrs]
-        for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
-            group["lr"] = rate
+    return LambdaLR(optimizer, factor)
 
 
 def initial_rate(optimizer: Optimizer) -> float:
@@ -83,29 +68,62 @@ def initial_rate(optimizer: Optimizer) -> float:
     return float(optimizer.param_groups[0]["lr"])
 
 
-def _groups(parameters: Sequence[Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    """Split parameters into those that are decayed and those that are not; drop empty groups."""
-    if weight_decay == 0.0:
-        return [{"params": list(parameters), "weight_decay": 0.0}]
-    decayed = [parameter for parameter in parameters if parameter.ndim > 1]
-    kept = [parameter for parameter in parameters if parameter.ndim <= 1]
-    groups = [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": kept, "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
+def _torch_groups(
+    groups: Sequence[ParameterGroup], learning_rate: float, weight_decay: float
+) -> list[dict[str, Any]]:
+    """Return PyTorch's groups, with those parameters apart that are not decayed.
+
+    The first stays even if it is empty, since its rate is the one that is reported.
+    """
+    rows = []
+    for group in groups:
+        decay = weight_decay if group.weight_decay is None else group.weight_decay
+        decayed = [p for p in group.parameters if p.ndim > 1 or not decay]
+        kept = [p for p in group.parameters if p.ndim <= 1 and decay]
+        rate = learning_rate * group.rate
+        rows += [
+            {"params": decayed, "lr": rate, "weight_decay": decay},
+            {"params": kept, "lr": rate, "weight_decay": 0.0},
+        ]
+    return [row for i, row in enumerate(rows) if row["params"] or i == 0]
 
 
-def _build(
-    optimizer_class: type[Optimizer],
-    groups: list[dict[str, Any]],
-    learning_rate: float,
-    **settings: Any,
-) -> Optimizer:
+def _build(kind: type[Optimizer], groups: list[dict[str, Any]], **settings: Any) -> Optimizer:
     parameters = [parameter for group in groups for parameter in group["params"]]
     fused = all(p.device.type in _FUSED_DEVICES and p.is_floating_point() for p in parameters)
-    if optimizer_class is torch.optim.SGD and any(hasattr(p, "full_tensor") for p in parameters):
+    if kind is torch.optim.SGD and any(hasattr(p, "full_tensor") for p in parameters):
         fused = False  # PyTorch's kernel does not know parameters that are spread over processes
-    factory = without_compiler(optimizer_class)
-    optimizer: Optimizer = factory(groups, lr=learning_rate, fused=fused or None, **settings)
+    optimizer: Optimizer = _without_compiler(kind)(groups, fused=fused or None, **settings)
     return optimizer
+
+
+def _without_compiler(kind: type[Optimizer]) -> Any:
+    """Return a subclass whose methods are the functions below PyTorch's layers around them.
+
+    The layers for `torch.compile` import `torch._dynamo` on the first call, which takes a third of
+    the CPU time from the start of a training to its first step (1.32 of a script by hand, 0.87
+    without them). The layer for hooks and profiles takes a fifth of a small model's update, so it
+    is gone through only where there are any. The bits are the same.
+    """
+    names = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    bare = torch.no_grad()(inspect.unwrap(kind.step))
+    hooked = kind.profile_hook_step(bare)
+
+    def step(self: Optimizer, closure: Callable[[], float] | None = None) -> Any:
+        return (hooked if _is_watched(self) else bare)(self, closure)
+
+    step.hooked = True  # type: ignore[attr-defined]  # or PyTorch puts its layer on again
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    return type(kind.__name__, (kind,), {**methods, "step": step})
+
+
+def _is_watched(optimizer: Optimizer) -> bool:
+    """Return whether a hook or a profiler waits for the steps of an optimizer; if unsure, yes."""
+    module = sys.modules[Optimizer.__module__]
+    return bool(
+        optimizer._optimizer_step_pre_hooks
+        or optimizer._optimizer_step_post_hooks
+        or getattr(module, "_global_optimizer_pre_hooks", True)
+        or getattr(module, "_global_optimizer_post_hooks", True)
+        or getattr(torch.autograd.profiler, "_is_profiler_enabled", True)
+    )

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ops.parameter_groups import ParameterGroup
 from utils.framework import keras, tf
 
 __all__ = [
@@ -27,7 +28,7 @@ Schedule: TypeAlias = keras.optimizers.schedules.LearningRateSchedule
 
 
 def adam_optimizer(
-    parameters: Sequence[Parameter],
+    groups: Sequence[ParameterGroup],
     learning_rate: float,
     beta1: float,
     beta2: float,
@@ -35,18 +36,18 @@ def adam_optimizer(
     weight_decay: float | None = None,
 ) -> Optimizer:
     """Return Adam, or AdamW if there is a weight decay; see `ops.optimizers`."""
-    return _built(_Adam(learning_rate, beta1, beta2, epsilon, weight_decay or None), parameters)
+    return _built(_Adam(learning_rate, beta1, beta2, epsilon), groups, weight_decay or 0.0)
 
 
 def sgd_optimizer(
-    parameters: Sequence[Parameter],
+    groups: Sequence[ParameterGroup],
     learning_rate: float,
     momentum: float,
     nesterov: bool,
     weight_decay: float,
 ) -> Optimizer:
     """Return stochastic gradient descent; see `ops.optimizers`."""
-    return _built(_Sgd(learning_rate, momentum, nesterov, weight_decay), parameters)
+    return _built(_Sgd(learning_rate, momentum, nesterov), groups, weight_decay)
 
 
 def scheduled(optimizer: Optimizer, factor: Callable[[int], float]) -> Schedule:
@@ -76,26 +77,33 @@ class _Scheduled(Schedule):
         return self._rate * self._factor(int(step))
 
 
-class _Adam(Optimizer):
+class _Grouped(Optimizer):
+    """What both share: groups, which Keras does not have.
+
+    Of each variable, in the order in which they were built, `rates` holds the factor of the
+    learning rate and `decays` the weight decay.
+    """
+
+    rates: Sequence[float]
+    decays: Sequence[float]
+
+    def rate_of(self, number: int, learning_rate: Any, dtype: str) -> tf.Tensor:
+        """Return the learning rate of a variable."""
+        rate = tf.cast(learning_rate, dtype)
+        return rate if self.rates[number] == 1.0 else rate * self.rates[number]
+
+
+class _Adam(_Grouped):
     """Adam by TensorFlow's kernel, with epsilon added where PyTorch and the paper add it."""
 
-    def __init__(
-        self,
-        learning_rate: float,
-        beta1: float,
-        beta2: float,
-        epsilon: float,
-        weight_decay: float | None,
-    ) -> None:
-        # Keras subtracts learning rate x weight decay x weights before the update, as is wanted.
-        super().__init__(float(learning_rate), weight_decay=weight_decay, name="adam")
+    def __init__(self, learning_rate: float, beta1: float, beta2: float, epsilon: float) -> None:
+        super().__init__(float(learning_rate), name="adam")
         self._betas = (beta1, beta2)
         self._epsilon = epsilon
         self._rate: tf.Tensor | None = None
         self._margin: tf.Tensor | None = None
 
     def build(self, variables: Sequence[Parameter]) -> None:
-        self.exclude_from_weight_decay([v for v in variables if len(v.shape) <= 1])
         super().build(variables)
         self._means, self._squares = self.add_optimizer_variables(variables, ["mean", "square"])
 
@@ -117,13 +125,16 @@ class _Adam(Optimizer):
 
     def update_step(self, gradient: tf.Tensor, variable: Parameter, learning_rate: Any) -> None:
         number = self._get_variable_index(variable)
+        if self.decays[number]:
+            rate = self.rate_of(number, learning_rate, variable.dtype)
+            variable.assign_sub(variable * self.decays[number] * rate)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._means[number].handle,
             v=self._squares[number].handle,
             beta1_power=tf.zeros((), variable.dtype),  # the rate is corrected already
             beta2_power=tf.zeros((), variable.dtype),
-            lr=tf.cast(self._rate, variable.dtype),
+            lr=tf.cast(self.rate_of(number, self._rate, tf.float64), variable.dtype),
             beta1=tf.constant(self._betas[0], variable.dtype),
             beta2=tf.constant(self._betas[1], variable.dtype),
             epsilon=tf.cast(self._margin, variable.dtype),
@@ -131,16 +142,13 @@ class _Adam(Optimizer):
         )
 
 
-class _Sgd(Optimizer):
+class _Sgd(_Grouped):
     """Stochastic gradient descent with the learning rate outside of the velocity."""
 
-    def __init__(
-        self, learning_rate: float, momentum: float, nesterov: bool, weight_decay: float
-    ) -> None:
+    def __init__(self, learning_rate: float, momentum: float, nesterov: bool) -> None:
         super().__init__(float(learning_rate), name="sgd")
         self._momentum = momentum
         self._nesterov = nesterov
-        self._decay = weight_decay
 
     def build(self, variables: Sequence[Parameter]) -> None:
         super().build(variables)
@@ -148,15 +156,16 @@ class _Sgd(Optimizer):
         self._velocities = self.add_optimizer_variables(moving, "velocity")
 
     def update_step(self, gradient: tf.Tensor, variable: Parameter, learning_rate: Any) -> None:
-        rate = tf.cast(learning_rate, variable.dtype)
-        if self._decay and len(variable.shape) > 1:
-            gradient = gradient + self._decay * variable
+        number = self._get_variable_index(variable)
+        rate = self.rate_of(number, learning_rate, variable.dtype)
+        if self.decays[number]:
+            gradient = gradient + self.decays[number] * variable
         if not self._momentum:
             tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=rate, delta=gradient)
             return
         tf.raw_ops.ResourceApplyMomentum(
             var=variable.handle,
-            accum=self._velocities[self._get_variable_index(variable)].handle,
+            accum=self._velocities[number].handle,
             lr=rate,
             grad=gradient,
             momentum=tf.constant(self._momentum, variable.dtype),
@@ -169,8 +178,15 @@ def _rounded(value: float) -> tf.Tensor:
     return tf.constant(float(np.float32(value)), tf.float64)
 
 
-def _built(optimizer: Optimizer, parameters: Sequence[Parameter]) -> Optimizer:
+def _built(optimizer: _Grouped, groups: Sequence[ParameterGroup], weight_decay: float) -> Optimizer:
     """Make an optimizer's own variables, which must be there before anything is traced."""
+    rows = [(variable, group) for group in groups for variable in group.parameters]
+    decays = [weight_decay if g.weight_decay is None else g.weight_decay for _, g in rows]
+    optimizer.rates = [group.rate for _, group in rows]
+    optimizer.decays = [
+        decay if len(variable.shape) > 1 else 0.0
+        for decay, (variable, _) in zip(decays, rows, strict=True)
+    ]
     with tf.name_scope(optimizer.name):
-        optimizer.build(list(parameters))
+        optimizer.build([variable for variable, _ in rows])
     return optimizer

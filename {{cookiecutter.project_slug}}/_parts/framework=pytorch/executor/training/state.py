@@ -97,8 +97,7 @@ def _average_state(ema: AveragedModel) -> dict[str, Any]:
 def _optimizer_state(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
     """Return each group's settings with the state of each of its parameters.
 
-    `Optimizer.state_dict` holds the same, but imports PyTorch's compiler (see
-    `ops.stepping`), and its numbering would have to be undone when it is read.
+    `Optimizer.state_dict` holds the same, but its numbers of parameters would have to be undone.
     """
     return [
         {

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from configs.loading import load_config
-from configs.schema import CFG, Component
+from configs.schema import CFG
 from dataloader.batches import Batch
 from executor.checkpoints import checkpoint
 from executor.checkpoints.weights import eval_weights, start_from
@@ -25,7 +25,6 @@ from executor.devices.prefetch import Transfers, one_ahead
 from executor.devices.tensors import read_tensors, write_tensors
 from executor.inference.build import build_loss
 from executor.training.build import build_state
-from executor.training.build_functions import make_optimizer
 from executor.training.loop_state import LoopState, SkippedBatch, StepMetrics
 from executor.training.state import TrainState, _restore_optimizer
 from executor.training.step import TrainStep
@@ -374,41 +373,6 @@ def test_a_compiled_step_trains(tmp_path: Path) -> None:
     plain = main([*words, f"run.dir={tmp_path / 'plain'}"])
     compiled = main([*words, f"run.dir={tmp_path / 'compiled'}", "executor.compile=true"])
     assert compiled["loss"] == pytest.approx(plain["loss"], rel=1e-3)
-
-
-class OnGPU:
-    """What a choice of kernels looks at in a parameter on a GPU."""
-
-    device = torch.device("cuda", 0)
-
-    def is_floating_point(self) -> bool:
-        return True
-
-
-@pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD", "Adagrad"])
-def test_pytorchs_own_optimizers_have_one_kernel_on_gpus(
-    monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    given: list[dict[str, Any]] = []
-
-    def note(target: str, factory: object, arguments: dict[str, Any], *_: object) -> None:
-        given.append(arguments)
-
-    monkeypatch.setattr("executor.training.build_functions.call", note)
-    factory = getattr(torch.optim, name)
-    on_gpu: list[Any] = [OnGPU()]
-
-    def make(kind: object, parameters: list[Any], **chosen: object) -> None:
-        component = Component.model_validate({"target": "a:b", "lr": 0.1, **chosen})
-        make_optimizer(component, kind, parameters, True)
-
-    make(factory, on_gpu)
-    make(factory, [nn.Parameter(torch.ones(1))])
-    make(factory, on_gpu, foreach=True)
-    make(factory, on_gpu, fused=False)
-    make(torch.optim.RMSprop, on_gpu)
-    fused = [arguments.get("fused") for arguments in given]
-    assert fused == [True, None, None, False, None]
 
 
 @pytest.mark.parametrize(("fused", "device"), [(True, "meta"), (None, "cpu")])

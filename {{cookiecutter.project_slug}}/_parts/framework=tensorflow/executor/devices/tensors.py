@@ -18,6 +18,7 @@ __all__ = [
     "Tensor",
     "copy_into",
     "count_parameters",
+    "named_variables",
     "put_tensors",
     "read_tensors",
     "tensors_of",
@@ -47,12 +48,12 @@ def tensors_of(model: Model) -> dict[str, Tensor]:
     model's own name. Where Keras has numbered layers that nobody named, over all models of a
     process, they are numbered anew within their parent.
     """
-    return {name: np.asarray(variable.numpy()) for name, variable in _named(model).items()}
+    return {name: np.asarray(variable.numpy()) for name, variable in named_variables(model).items()}
 
 
 def put_tensors(model: Model, tensors: Mapping[str, Tensor]) -> None:
     """Copy tensors into those of a model with the same names, whose shapes they must have."""
-    for name, variable in _named(model).items():
+    for name, variable in named_variables(model).items():
         if name in tensors:
             variable.assign(tensors[name])
 
@@ -107,7 +108,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _named(model: Model) -> dict[str, keras.Variable]:
+def named_variables(model: Model) -> dict[str, keras.Variable]:
+    """Return a model's weights and running statistics by the names that `tensors_of` describes."""
     unnamed = {layer.name for layer in model._flatten_layers() if _is_unnamed(layer)}
     siblings: dict[str, dict[str, str]] = {}
     named: dict[str, keras.Variable] = {}

@@ -1,13 +1,16 @@
 """How the parts of a training are made from the framework's classes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from configs.schema import Component
 from executor.devices.device import Device
-from executor.devices.tensors import Model
+from executor.devices.tensors import Model, named_variables
+from executor.distributed.sync_batch_norm import synchronise
+from executor.distributed.world import World
 from executor.training.state import AveragedModel, GradScaler
 from ops.optimizer_functions import Parameter
+from ops.parameter_groups import ParameterGroup
 from utils.errors import UserError
 from utils.framework import keras
 from utils.names import call
@@ -19,27 +22,60 @@ SCHEDULE_KIND = (
 )
 
 
-def trained_parameters(model: Model) -> list[Parameter]:
-    """Return the parameters that are not frozen."""
-    return list(model.trainable_variables)
+def build_models(
+    make: Callable[[], Model], ema_decay: float | None, sync_batch_norm: bool, world: World
+) -> tuple[Model, AveragedModel | None]:
+    """Return a new model and, if `ema_decay` is given, the moving average of its weights.
+
+    The average is a second model, since not every model of Keras can be copied.
+    """
+    model = make()
+    ema = None if ema_decay is None else AveragedModel(model, make(), ema_decay)
+    if sync_batch_norm and world.replicas > 1:
+        synchronise(model)
+    return model, ema
+
+
+def named_parameters(model: Model) -> dict[str, Parameter]:
+    """Return the parameters that are not frozen, by the names of their weights."""
+    names = {id(variable): name for name, variable in named_variables(model).items()}
+    return {names[id(variable)]: variable for variable in model.trainable_variables}
+
+
+def foreign_arguments(target: str, factory: Any, groups: Sequence[ParameterGroup]) -> list[Any]:
+    """Return what an optimizer without a plain name is given: nothing, Keras asks later.
+
+    Raises:
+        UserError: If there are groups.
+    """
+    if len(groups) > 1:
+        raise UserError(
+            f"train.parameter_groups needs adam, adamw or sgd: an optimizer of Keras, such as "
+            f"train.optimizer={target}, has one learning rate for all."
+        )
+    return []
 
 
 def make_optimizer(
-    component: Component, factory: Any, parameters: Sequence[Parameter], is_given: bool
+    component: Component,
+    factory: Any,
+    parameters: Sequence[Parameter],
+    given: Sequence[Any],
+    offered: Mapping[str, Any],
 ) -> Any:
     """Return what an optimizer's target makes.
 
     Args:
         component: Its arguments are passed.
         factory: What the target names.
-        parameters: What it shall optimise.
-        is_given: Whether the target is given these.
+        parameters: All that are trained.
+        given: What is passed before the arguments.
+        offered: What is passed where it has such an argument.
 
     Raises:
         UserError: If it does not take the arguments, or has a schedule inside.
     """
-    given = [parameters] if is_given else []
-    optimizer = call(component.target, factory, component.arguments, *given)
+    optimizer = call(component.target, factory, component.arguments, *given, offered=offered)
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         return optimizer
     if not isinstance(optimizer._learning_rate, keras.Variable):
@@ -55,20 +91,3 @@ def make_optimizer(
 def gradient_scaler(device: Device) -> GradScaler:
     """Return what keeps small gradients from vanishing in fp16; it does nothing elsewhere."""
     return GradScaler(enabled=device.precision == "fp16")
-
-
-def moving_average(
-    model: Model, decay: float | None, build_twin: Callable[[], Model]
-) -> AveragedModel | None:
-    """Return an exponential moving average of a model's weights and statistics, if one is wanted.
-
-    Args:
-        model: Whose average it is.
-        decay: Share of the average that an update keeps; None for no average.
-        build_twin: Makes an equal model, since not every model can be copied.
-    """
-    return None if decay is None else AveragedModel(model, build_twin(), decay)
-
-
-def apply_fsdp(model: Model, ema: AveragedModel | None, device: Device) -> None:
-    """Leave the model and its average as they are: each process has them whole."""

@@ -8,6 +8,7 @@ import pytest
 
 from ops import lr_schedules as schedules
 from ops import optimizers
+from ops.parameter_groups import ParameterGroup
 from utils.framework import keras, tf
 
 
@@ -107,6 +108,62 @@ def test_decoupled_decay_by_hand() -> None:
 def test_impossible_settings_are_refused(build: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match="Argument `"):
         build()
+
+
+# What PyTorch's own optimizers give with such groups. The same numbers stand in the test of
+# the other framework.
+ADAMW_IN_GROUPS = [
+    [0.097827658, -0.10139797, 0.64015514, 0.077135056, -0.46657044, 0.29695696],
+    [1.3138218, 0.93366349, -0.73483688],
+    [-1.2564276, -0.62222373, 0.038089808, -2.3088648],
+]
+SGD_IN_GROUPS = [
+    [-1.8098793, -0.1498525, 1.067965, -0.91168219, 1.3259281, -0.97109145],
+    [2.528806, 0.59971601, -1.2217346],
+    [-0.82181484, -0.52585417, -0.046673901, -1.4198862],
+]
+
+
+def updated_in_groups(build: Callable[..., keras.optimizers.Optimizer]) -> list[list[float]]:
+    """Return parameters after 20 updates with made-up gradients and falling rates.
+
+    A matrix and a bias are in the first group, a matrix in the second.
+    """
+    draws = np.random.default_rng(0)
+    shapes = ((3, 2), (3,), (2, 2))
+    given = [keras.Variable(draws.normal(size=shape), dtype="float32") for shape in shapes]
+    optimizer = build(
+        [ParameterGroup(given[:2]), ParameterGroup(given[2:], rate=0.1, weight_decay=0.5)]
+    )
+    schedule = schedules.linear(optimizer, total_steps=40)
+    for update in range(20):
+        optimizer.learning_rate.assign(schedule(update))
+        gradients = [draws.normal(size=v.shape).astype(np.float32) for v in given]
+        optimizer.apply([tf.constant(gradient) for gradient in gradients], given)
+    return [variable.numpy().ravel().tolist() for variable in given]
+
+
+@pytest.mark.parametrize(
+    ("build", "expected"),
+    [
+        (
+            lambda groups: optimizers.adamw(groups, learning_rate=0.01, weight_decay=0.3),
+            ADAMW_IN_GROUPS,
+        ),
+        (
+            lambda groups: optimizers.sgd(
+                groups, learning_rate=0.1, momentum=0.9, weight_decay=0.1
+            ),
+            SGD_IN_GROUPS,
+        ),
+    ],
+    ids=["adamw", "sgd"],
+)
+def test_groups_have_rates_and_decays_of_their_own(
+    build: Callable[..., keras.optimizers.Optimizer], expected: list[list[float]]
+) -> None:
+    for mine, reference in zip(updated_in_groups(build), expected, strict=True):
+        assert mine == pytest.approx(reference, rel=1e-6, abs=5e-7)
 
 
 def rates(schedule: Callable[..., Any], updates: int, **settings: Any) -> list[float]:
