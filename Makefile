@@ -48,11 +48,13 @@ bench-others: .venv/.ready .venv-pytorch/.ready .venv-others/.ready ## the same 
 
 check: .venv/.ready ## style, format and types of the template's own files, in seconds
 	$(TOOLS)/ruff check .
+	$(TOOLS)/ruff check --config tests/style.toml "$(TEMPLATE)"
 	$(TOOLS)/ruff format --check .
 	$(TOOLS)/mypy
 
 format: .venv/.ready ## put the sources into the agreed format
 	$(TOOLS)/ruff check --fix .
+	$(TOOLS)/ruff check --fix --config tests/style.toml "$(TEMPLATE)"
 	$(TOOLS)/ruff format .
 
 lock: $(FRAMEWORKS:%=lock-%) ## lock what projects install after a change of requirements (UPGRADE=--upgrade: all to the newest)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import QUIET, Create, tool
+from conftest import QUIET, Create
 from readme import blocks
+from strict import check_style
 
 
 @pytest.mark.slow
@@ -34,8 +35,7 @@ def test_a_project_is_installed_and_trains_from_anywhere(
     assert times == 1
     assert set(parts(project)) == set(tomllib.loads(text)["tool"]["setuptools"]["packages"])
     about.write_text(text, encoding="utf-8")
-    tool(project, "ruff", "check", "--no-cache", ".")
-    tool(project, "ruff", "format", "--check", "--no-cache", ".")
+    check_style(project)
 
     site = tmp_path / "site"
     # In the tests' own environment: a framework's need not have pip.
