@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from conftest import QUIET, Create, tool
 from generate import REPOSITORY
@@ -45,19 +46,47 @@ def pins(project: Path, lock: str) -> set[tuple[str, str]]:
 
 
 @pytest.mark.slow
-def test_the_locks_are_made_by_their_own_commands_and_can_be_installed(
-    create: Create, framework: str
-):
+def test_the_locks_are_those_of_the_requirements(create: Create, framework: str):
     project = create(framework=framework)
-    for lock in LOCKS:
-        before = (project / lock).read_text(encoding="utf-8")
-        _, program, *words = before.splitlines()[1].split()
-        tool(project, program, *words, **of_uv())
-        assert (project / lock).read_text(encoding="utf-8") == before
-        # Looks only, at what the index has: gigabytes would come otherwise.
-        words = ["--dry-run", "--require-hashes", "--target", "none", "-r", lock]
-        said = tool(project, "uv", "pip", "install", *words, **of_uv())
-        assert re.search(r"^Would install \d\d+ packages", said, re.MULTILINE), said
+    workflow = yaml.safe_load((project / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    steps = [step.get("run", "") for step in workflow["jobs"]["checks"]["steps"]]
+    (line,) = [step for step in steps if "sed" in step]
+    subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
+    subprocess.run(["git", "add", "--all"], cwd=project, check=True)
+
+    def check() -> subprocess.CompletedProcess[str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, **of_uv(), "PATH": path}
+        return subprocess.run(
+            ["bash", "-ec", line], cwd=project, env=environment, capture_output=True, text=True
+        )
+
+    done = check()
+    assert done.returncode == 0, done.stdout + done.stderr
+    pinned = f"rich=={dict(pins(project, LOCKS[0]))['rich']}"
+    replace(project / "requirements.txt", pinned, "rich==14.0.0")
+    done = check()
+    assert done.returncode == 1
+    assert f"you require rich==14.0.0 and {pinned}" in done.stderr  # by pyproject.toml
+    replace(project / "pyproject.toml", pinned, "rich==14.0.0")
+    done = check()
+    assert done.returncode == 1
+    assert done.stdout.count("\n+rich==14.0.0 ") == len(LOCKS), done.stderr
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_can_be_installed(project: Path, lock: str, tmp_path: Path):
+    # Looks at what the index has, no more: gigabytes would come otherwise.
+    words = ["--dry-run", "--require-hashes", "--target", str(tmp_path), "-r", lock]
+    said = tool(project, "uv", "pip", "install", *words, **of_uv())
+    assert re.search(r"^Would install \d\d+ packages", said, re.MULTILINE), said
 
 
 def pip_option(name: str) -> str:
