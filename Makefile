@@ -20,7 +20,7 @@ DEMO       := build/demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-nightly bench bench-others check format setup clean
+.PHONY: help demo test test-nightly bench bench-others check format lock setup clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 21
@@ -48,18 +48,29 @@ bench-others: .venv/.ready .venv-pytorch/.ready .venv-others/.ready ## the same 
 
 check: .venv/.ready ## style, format and types of the template's own files, in seconds
 	$(TOOLS)/ruff check .
+	$(TOOLS)/ruff check --config tests/style.toml "$(TEMPLATE)"
 	$(TOOLS)/ruff format --check .
 	$(TOOLS)/mypy
 
 format: .venv/.ready ## put the sources into the agreed format
 	$(TOOLS)/ruff check --fix .
+	$(TOOLS)/ruff check --fix --config tests/style.toml "$(TEMPLATE)"
 	$(TOOLS)/ruff format .
+
+lock: $(FRAMEWORKS:%=lock-%) ## lock what projects install after a change of requirements (UPGRADE=--upgrade: all to the newest)
 
 setup: .venv/.ready $(FRAMEWORKS:%=.venv-%/.ready) $(LAUNCHERS:%=.venv-%/.ready) ## make the environments that the others use
 
 clean: ## remove everything the other commands made
 	rm -rf build .venv .venv-others $(FRAMEWORKS:%=.venv-%) $(LAUNCHERS:%=.venv-%)
 	find . -name .git -prune -o -type d \( -name __pycache__ -o -name '.*_cache' \) -prune -exec rm -rf {} +
+
+# Each lock names the command that makes it. What it holds already stays, unless it no longer fits.
+lock-%: .venv/.ready
+	rm -rf build/lock-$*
+	$(TOOLS)/python tools/generate.py build/lock-$* framework=$*
+	cd build/lock-$*/* && sed -n 's/^#    \(.*\)/\1 --quiet $(UPGRADE)/p' requirements*.lock | PATH="$(CURDIR)/$(TOOLS):$$PATH" sh -e
+	cp build/lock-$*/*/requirements*.lock "$(TEMPLATE)/_parts/framework=$*/"
 
 .venv/.ready: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'

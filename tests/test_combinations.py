@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from answers import CHOICES
-from conftest import Create, framework_python, tool
-from generate import REPOSITORY
+from conftest import Create
 from kept import assert_parses
+from strict import check_style, check_types
 
 COMBINATIONS = list(itertools.product(*CHOICES.values()))
 # What may differ between two projects of one framework. Code, settings and tests are not among it.
@@ -46,15 +46,10 @@ def test_a_combination(create: Create, framework: str, license_: str, version: s
     assert {name for name, text in found.items() if text != expected[name]} <= ANSWERED
     assert about(project)["tool"] == about(default)["tool"]
     assert_parses(project)
-    tool(project, "ruff", "check", "--no-cache", ".")
-    tool(project, "ruff", "format", "--check", "--no-cache", ".")
+    check_style(project)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("framework", CHOICES["framework"])
-def test_the_types_of_every_combination(create: Create, framework: str):
-    # In one test, so that the first fills the cache of the others.
-    python, cache = framework_python(framework), REPOSITORY / "build" / f"mypy-{framework}"
-    for license_, version in itertools.product(CHOICES["license"], CHOICES["python_version"]):
-        project = create(framework=framework, license=license_, python_version=version)
-        tool(project, "mypy", "--python-executable", str(python), "--cache-dir", str(cache))
+def test_the_types_of_a_framework(project: Path, framework: str):
+    # No other choice changes what mypy reads: that is held above.
+    check_types(project, framework)

@@ -21,7 +21,7 @@ import yaml
 
 from answers import CHOICES
 from conftest import FRAMEWORKS, Create, tool
-from generate import REPOSITORY
+from generate import REPOSITORY, TEMPLATE_FOLDER
 
 # The schemas come with the tool.
 FORMS = [
@@ -251,6 +251,7 @@ def test_the_hooks_pass_and_change_nothing(tree: Path, tmp_path: Path):
 # One fault for each hook.
 FAULTS = {
     "ruff": ("unused.py", '"""Imports what it does not use."""\n\nimport os\n'),
+    "ruff-projects": (f"{TEMPLATE_FOLDER}/undocumented.py", "ANSWER = 42\n"),
     "ruff-format": ("crowded.py", '"""Has no space."""\n\nx=1\n'),
     "trailing-whitespace": ("space.md", "space \n"),
     "end-of-file": ("end.md", "no new line"),
@@ -263,11 +264,13 @@ FAULTS = {
 
 
 @pytest.mark.slow
-def test_each_hook_finds_its_fault(tree: Path, tmp_path: Path):
-    folder = as_repository(tree, tmp_path / "repository")
+@pytest.mark.parametrize("kind", ["template", "untouched"])  # frameworks share their hooks
+def test_each_hook_finds_its_fault(kind: str, request: pytest.FixtureRequest, tmp_path: Path):
+    folder = as_repository(request.getfixturevalue(kind), tmp_path / "repository")
     names = [hook["id"] for hook in hooks(folder)]
     assert set(names) <= set(FAULTS)
     for name, text in FAULTS.values():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     for mark in ("MERGE_HEAD", "MERGE_MSG"):  # conflicts are looked for while merging
         (folder / ".git" / mark).touch()

@@ -20,7 +20,8 @@ PROMISED = {
     *(".github/dependabot.yml", ".github/workflows/ci.yml", "Dockerfile", "LICENSE", "README.md"),
     *("configs/debug.yaml", "configs/default.yaml", "configs/oxford_pets.yaml", "main.py"),
     *("notebooks/01_explore_data.ipynb", "notebooks/02_inspect_run.ipynb"),
-    *("pyproject.toml", "requirements-dev.txt", "requirements.txt"),
+    *("pyproject.toml", "requirements-dev.lock", "requirements-dev.txt"),
+    *("requirements.lock", "requirements.txt"),
     *(".devcontainer/devcontainer.json", "CITATION.cff", "SECURITY.md"),
 }
 WINDOWS_FORBIDDEN = set('<>:"|?*\\')
@@ -180,23 +181,31 @@ def named(ranges: list[str]) -> set[str]:
     return {re.split("[<>=]", one)[0].lower() for one in ranges}
 
 
-# Another build of what is named, and what that brings: pinned, but no dependency of its own.
-PINNED_BESIDE = {"pytorch": set(), "tensorflow": {"tensorflow-cpu", "keras"}}
+# What a framework brings: pinned, but no dependency of its own.
+PINNED_BESIDE = {"pytorch": set(), "tensorflow": {"keras"}}
 
 
 def test_pins_and_ranges_name_the_same_packages(project: Path, framework: str):
-    about = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = about["optional-dependencies"]
+    about = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    ranges, groups = about["project"]["dependencies"], about["dependency-groups"]
     pins = requirements(project / "requirements.txt")
-    direct = named(about["dependencies"]) | named(extras["sample"])
-    assert set(pins) == direct | PINNED_BESIDE[framework]
-    assert len(about["dependencies"]) <= 10
-    assert set(requirements(project / "requirements-dev.txt")) == named(extras["dev"])
+    assert set(pins) == named([*ranges, *groups["sample"]]) | PINNED_BESIDE[framework]
+    assert len({name.removesuffix("-cpu") for name in named(ranges)}) <= 10
+
+
+def test_uv_takes_the_versions_that_pip_takes(project: Path):
+    about = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    groups, constraints = about["dependency-groups"], about["tool"]["uv"]["constraint-dependencies"]
+    tested = [pin.lower().split("==") for pin in [*constraints, *groups["sample"]]]
+    assert dict(tested) == requirements(project / "requirements.txt")
+    tools = dict(pin.lower().split("==") for pin in groups["dev"])
+    assert tools == requirements(project / "requirements-dev.txt")
 
 
 def test_one_version_of_each_tool_checks_everything(template: Path, project: Path):
     versions = requirements(template / "requirements-dev.txt")
-    assert requirements(project / "requirements-dev.txt")["ruff"] == versions["ruff"]
+    for name in ("ruff", "uv"):
+        assert requirements(project / "requirements-dev.txt")[name] == versions[name]
     for folder in (template, project):
         hooks = yaml.safe_load((folder / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
         needed = [hook["additional_dependencies"] for hook in hooks["repos"][0]["hooks"]]
