@@ -156,15 +156,6 @@ def test_a_bad_sample_is_left_out_with_a_warning(layout: Layout, fault: Any, tol
         raise UserError(warning)
 
 
-def test_an_image_that_is_missing_from_a_list_is_named(tmp_path: Path, told: Any) -> None:
-    pets = Layout(tmp_path / "data", "pets")
-    pets.image(3).unlink()
-    with pytest.raises(UserError, match=r"sample_03\.jpg: .*No such file.*mask .*sample_03\.png"):
-        pets.load()
-    assert len(pets.load(on_bad_sample="skip")) == COUNT - 1
-    assert len(told()) == 1
-
-
 def test_masks_without_an_image_are_named_and_not_used(layout: Layout, told: Any) -> None:
     layout.image(3).unlink()
     assert len(layout.load()) == COUNT - 1

@@ -335,7 +335,7 @@ def test_mistakes_are_told_before_anything_starts(capfd: pytest.CaptureFixture[s
         main(["launch", "--processes", "2", "--", "train", "train.epochz=1"])
     with pytest.raises(UserError, match="at least 1, received 0"):
         main(["launch", "--processes", "0", "--", "train"])
-    with pytest.raises(UserError, match="--node-rank 2: with --nodes 2 it is .* from 0 to 1"):
+    with pytest.raises(UserError, match=r"--node-rank 2: with --nodes 2 it is .* from 0 to 1"):
         main(["launch", "--nodes", "2", "--node-rank", "2", "--", "train"])
     with pytest.raises(UserError, match="--nodes 2 needs --"):
         main(["launch", "--", "train", "executor.resources.nodes=2"])

@@ -95,7 +95,7 @@ def test_the_image_holds_the_configuration_s_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words", "expected"),
     [
-        ((), (), "image is missing"),
+        (CLUSTER[2:], (), "image is missing"),
         (IMAGE, (), "it would be lost when its Pod is replaced"),
         (CLUSTER, ("run.dir=/elsewhere",), "it would be lost when its Pod is replaced"),
         (CLUSTER, ("run.dir=runs/../x",), "it would be lost when its Pod is replaced"),

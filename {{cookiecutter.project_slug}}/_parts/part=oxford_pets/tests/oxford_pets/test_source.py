@@ -86,11 +86,14 @@ def test_pets_name_the_file_that_is_wrong(tmp_path):
     trimaps = tmp_path / "pets" / "annotations" / "trimaps"
     Image.new("L", (30, 20), 77).save(trimaps / "Abyssinian_2.png")
     (trimaps / "Abyssinian_3.png").unlink()
+    (tmp_path / "pets" / "images" / "Abyssinian_4.jpg").unlink()
     split = OxfordPets(str(tmp_path / "pets"), download=False).split("train")
     with pytest.raises(UserError, match=r"Abyssinian_2\.png: .*unknown labels: 77 at 600 pixels"):
         split.read(2, (8, 8))
     with pytest.raises(UserError, match=r"Abyssinian_3\.png.*put it there"):
         split.read(3, (8, 8))
+    with pytest.raises(UserError, match=r"Abyssinian_4\.jpg: .*No such file.*Abyssinian_4\.png"):
+        split.read(4, (8, 8))
     (tmp_path / "pets" / "annotations" / "trainval.txt").write_text("")
     with pytest.raises(UserError, match="no images for the split"):
         OxfordPets(str(tmp_path / "pets"), download=False).split("train")

@@ -9,10 +9,12 @@ import argparse
 import importlib
 import os
 import pkgutil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from configs.schema import CFG
 from utils.errors import UserError
+
+if TYPE_CHECKING:  # --help must not wait for it
+    from configs.schema import CFG
 
 
 def names() -> list[str]:
@@ -55,7 +57,7 @@ def wants_job(arguments: argparse.Namespace) -> bool:
     return arguments.on is not None
 
 
-def write_job(cfg: CFG, words: argparse.Namespace, arguments: argparse.Namespace) -> None:
+def write_job(cfg: "CFG", words: argparse.Namespace, arguments: argparse.Namespace) -> None:
     """Write the file by which a scheduler starts `train` with the parsed `words`.
 
     Raises:
