@@ -129,9 +129,20 @@ class Answers(Extension):
         environment.filters.update(slug=slug, quoted=quoted, escaped=escaped, checked=checked)
         # Cookiecutter renders files in the template's folder; the person stays in this one.
         environment.filters["next_steps"] = partial(next_steps, here=os.getcwd())
+        self._compiled = environment.from_string
+        vars(environment)["from_string"] = self._from_string
         # `cruft update` renders an old and a new version of the template in one process. Were this
         # module kept, the new templates would meet the old filters.
         sys.modules.pop(__name__, None)
+
+    def _from_string(self, source: str, *arguments: object, **options: object) -> object:
+        """Compile what holds a mark of Jinja; the names of files and folders hold none.
+
+        Cookiecutter compiles each of them. Without, it takes a third less time for a project.
+        """
+        if source in self.own or JINJA.search(source):
+            return self._compiled(source, *arguments, **options)  # type: ignore[arg-type]
+        return Plain(source)
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
         """Check the answers before a question or the folder is rendered; take answers literally.
@@ -142,6 +153,18 @@ class Answers(Extension):
         if name is not None:
             return source
         return CHECK + source if source in self.own else literal(source)
+
+
+class Plain:
+    """A template that is nothing but text."""
+
+    def __init__(self, text: str) -> None:
+        """Keep the text."""
+        self.text = text
+
+    def render(self, *_: object, **__: object) -> str:
+        """Return the text."""
+        return self.text
 
 
 def literal(text: str) -> str:
