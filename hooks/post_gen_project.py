@@ -26,8 +26,10 @@ def main(project: str) -> None:
             move(os.path.join(parts, name), project)
     if answers["license"] == "none":
         os.remove(os.path.join(project, "LICENSE"))
-    print(read(parts, "next_steps.txt"), end="")
+    next_steps = read(parts, "next_steps.txt").rstrip()
     remove(parts)
+    if next_steps:
+        print(next_steps)
 
 
 def is_wanted(name: str, answers: dict[str, str]) -> bool:
@@ -37,7 +39,8 @@ def is_wanted(name: str, answers: dict[str, str]) -> bool:
     """
     conditions = (condition.split("=") for condition in name.split(","))
     return all(
-        set(values.split("+")) & set(answers[question].split(",")) for question, values in conditions
+        set(values.split("+")) & set(answers[question].split(","))
+        for question, values in conditions
     )
 
 
