@@ -1,8 +1,8 @@
 """Lays the folders of `_parts/` that the answers ask for over the project, and removes `_parts/`.
 
-A folder's name says when it is laid: `framework=pytorch`, `part=slurm`, `part=kubernetes+slurm` (one
-of the two is enough), or several such conditions with commas between them, which must all hold. No
-path is in two folders that can be laid together.
+A folder's name says when it is laid: `framework=pytorch`, `part=slurm`, `part=kubernetes+slurm`
+(one of the two is enough), or several such conditions with commas between them, which must all
+hold. No path is in two folders that can be laid together.
 
 Cookiecutter runs this in the new project's folder, and `cruft update` runs it on both sides of
 every update, so it is pure and quick: no git, no network, no questions, no imports that take longer
@@ -37,11 +37,11 @@ def is_wanted(name: str, answers: dict[str, str]) -> bool:
 
     The answer to `part` is a list of words with commas between them.
     """
-    conditions = (condition.split("=") for condition in name.split(","))
-    return all(
-        set(values.split("+")) & set(answers[question].split(","))
-        for question, values in conditions
-    )
+    for condition in name.split(","):
+        question, values = condition.split("=")
+        if not set(values.split("+")) & set(answers[question].split(",")):
+            return False
+    return True
 
 
 def move(tree: str, place: str) -> None:

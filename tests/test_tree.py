@@ -47,7 +47,7 @@ def files(folder: Path) -> set[str]:
 
 
 def conditions(folder: Path) -> dict[str, set[str]]:
-    """Return what the name of a folder in `_parts/` asks for: a question's answers, one of which."""
+    """Return what a folder's name asks for: questions with answers, one of which is needed."""
     pairs = (condition.split("=") for condition in folder.name.split(","))
     return {question: set(answers.split("+")) for question, answers in pairs}
 
@@ -142,6 +142,7 @@ def test_the_tree_holds_what_is_promised(project: Path):
     assert {path.name for path in project.iterdir() if path.is_dir()} == ROOMS | {
         ".devcontainer",
         ".github",
+        "docs",
         "tests",
     }
 
