@@ -228,14 +228,14 @@ def checked(answers: MutableMapping[str, object]) -> str:
 def next_steps(answers: Mapping[str, object], here: str) -> str:
     """Return the three lines to type next, or nothing where nobody waits for them.
 
-    `cruft update`, `diff` and `check` generate projects in temporary folders. Like `cruft create`,
-    they do it in their own process: their words are those of this one.
+    Cookiecutter's own command says where the project goes. Cruft does not: it also generates in
+    temporary folders, for each update.
 
     Args:
         answers: All answers.
         here: The folder in which the person types.
     """
-    if "cruft" in sys.modules and "create" not in sys.argv[1:2]:
+    if "_output_dir" not in answers:
         return ""
     project = Path(str(answers["_output_dir"]), str(answers["project_slug"]))
     folder = os.path.relpath(project, here) if project.is_relative_to(here) else str(project)
