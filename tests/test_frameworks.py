@@ -87,7 +87,7 @@ def test_a_project_changes_its_framework_and_keeps_its_settings(
 
 def test_an_edited_file_of_the_other_framework_stays(template: Path, create: Create):
     project = create(framework="pytorch")
-    edited = project / "executor" / "stepping.py"
+    edited = project / "ops" / "stepping.py"
     edited.write_text("# mine\n", encoding="utf-8")
     words = ("--no-input", "--overwrite-if-exists")
     done = cookiecutter(template, project.parent, *words, framework="tensorflow")

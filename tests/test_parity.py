@@ -15,6 +15,8 @@ FIRST, *OTHERS = FRAMEWORKS
 # What works around something that only this framework has, or adds what only the other one has.
 ITS_OWN = {
     "pytorch": {
+        # torchrun is watched through notes of the processes.
+        *(f"executor/launch/rank.py:{name}" for name in ("NOTES", "RUNS", "SEEN")),
         *("ops/stepping.py", "executor/devices/device.py:Device.autocast"),
         "model/mobilenet_unet.py:MobileNetUNet.train",
         # What TensorFlow does by itself, or has no state for that could be put back.

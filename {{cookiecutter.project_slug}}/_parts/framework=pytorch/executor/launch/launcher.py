@@ -1,10 +1,12 @@
 """Starts the processes (ranks) of one machine with torchrun, and says how they ended.
 
 torchrun restarts all processes whenever one ends with anything but 0, and itself returns 1 then. So
-a process tells the launcher that it runs and how it ended (`as_rank`): files in a folder that the
-launcher names in the environment. Where starting again makes no sense, the process waits until the
-launcher has read it, and then ends with 0: torchrun is content, and the launcher returns the exit
-code. For the same reason signals go to the processes, past torchrun, as soon as all of them run.
+a process leaves notes for the launcher (`as_rank`): files in a folder that the launcher names in the
+environment, which say that it runs and how it ended. Where starting again makes no sense, it waits
+until the launcher has read its note, and then ends with 0: torchrun starts nothing, on no machine,
+and the launcher returns the exit code. Without notes a refusal, divergence or a preemption would be
+tried again until no restart is left, and would end with 1. Signals go to the processes, past
+torchrun, as soon as all of them run, for the same reason.
 """
 
 import math
@@ -155,7 +157,7 @@ def _wait(process: subprocess.Popen[bytes], notes: _Notes, signals: Signals, gra
 
 
 def _signalled(pids: list[int], number: int) -> bool:
-    """Send a signal to processes; tell whether there was any."""
+    """Send a signal to processes; return whether there was any."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
