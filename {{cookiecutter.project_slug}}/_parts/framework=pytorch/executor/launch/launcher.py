@@ -1,10 +1,10 @@
 """Starts the processes (ranks) of one machine with torchrun, and says how they ended.
 
 torchrun restarts all processes whenever one ends with anything but 0, and itself returns 1 then. So
-a process leaves notes for the launcher (`as_rank`): files in a folder that the launcher names in the
-environment, which say that it runs and how it ended. Where starting again makes no sense, it waits
-until the launcher has read its note, and then ends with 0: torchrun starts nothing, on no machine,
-and the launcher returns the exit code. Without notes a refusal, divergence or a preemption would be
+a process leaves notes for the launcher (`as_rank`), which say that it runs and how it ended: files
+in a folder that the launcher names in the environment. Where starting again makes no sense, it
+waits until its note was read, and then ends with 0: torchrun starts nothing, on no machine, and the
+launcher returns the exit code. Without notes a refusal, divergence or a preemption would be
 tried again until no restart is left, and would end with 1. Signals go to the processes, past
 torchrun, as soon as all of them run, for the same reason.
 """

@@ -81,11 +81,7 @@ class Watch:
         self.report(everything=error is None)
 
     def report(self, *, everything: bool = False) -> None:
-        """Report new rows of `metrics.jsonl`, and upload the folder if it has a new checkpoint.
-
-        Args:
-            everything: Upload it in any case.
-        """
+        """Report new rows of `metrics.jsonl`; upload the folder if it has a new checkpoint, or all."""
         newest = max(checkpoint.steps(self._run.checkpoints), default=-1)
         if newest <= self._saved and not everything:
             self._report_rows()
@@ -154,12 +150,7 @@ def _copy_folder(folder: Path, copy: str) -> None:
 
 
 def hyperparameter_words(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    """Yield Determined's hyperparameters, nested or with dots in their names, as `key.path=value`.
-
-    Args:
-        values: The hyperparameters.
-        above: What stands before their names.
-    """
+    """Yield Determined's hyperparameters, nested or with dots in their names, as `key.path=value`."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from hyperparameter_words(value, f"{above}{name}.")
@@ -169,9 +160,6 @@ def hyperparameter_words(values: Mapping[str, Any], above: str = "") -> Iterator
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train, or continue the trial from its newest checkpoint; return also when it is preempted.
-
-    Args:
-        argv: The words after the module's name; by default those of the command line.
 
     Raises:
         UserError: If Determined is not installed, slots have no process, or for what training
