@@ -43,10 +43,7 @@ class Watch:
     def __init__(self, core: Any, run: RunDirectory, may_stop: Callable[[], bool]) -> None:
         """Begin where the run's newest checkpoint is: what came before was reported.
 
-        Args:
-            core: Determined's core context.
-            run: The run's folder, which need not exist yet.
-            may_stop: Tells whether a run can be asked to stop now, where Determined wants it to.
+        `may_stop` returns whether a run can be asked to stop now, where Determined wants it to.
         """
         self.is_preempted = False
         self._core = core
@@ -81,7 +78,7 @@ class Watch:
         self.report(everything=error is None)
 
     def report(self, *, everything: bool = False) -> None:
-        """Report new rows of `metrics.jsonl`; upload the folder if it has a new checkpoint, or all."""
+        """Report new rows; upload the folder if it has a new checkpoint, or in any case."""
         newest = max(checkpoint.steps(self._run.checkpoints), default=-1)
         if newest <= self._saved and not everything:
             self._report_rows()
@@ -150,7 +147,7 @@ def _copy_folder(folder: Path, copy: str) -> None:
 
 
 def hyperparameter_words(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    """Yield Determined's hyperparameters, nested or with dots in their names, as `key.path=value`."""
+    """Yield hyperparameters, nested or with dots in their names, as `key.path=value`."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from hyperparameter_words(value, f"{above}{name}.")
