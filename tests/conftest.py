@@ -6,6 +6,7 @@
 | `template`  | a clean copy of the template as it is in the working tree, uncommitted edits too |
 | `create`    | generates a project with other answers: `create(license="none")`                |
 | `project`   | a project with the default answers and `framework`; not to be changed           |
+| `whole`     | the same with all parts                                                         |
 | `python`    | the interpreter that has `framework`'s requirements                             |
 | `run`       | runs that interpreter in a project: `run(project, "main.py", "config")`         |
 | `ask`       | runs code in a project and returns what it prints as JSON                       |
@@ -111,6 +112,11 @@ def create(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Create:
 @pytest.fixture(scope="session")
 def project(create: Create, framework: str) -> Path:
     return create(framework=framework)
+
+
+@pytest.fixture(scope="session")
+def whole(create: Create, framework: str) -> Path:
+    return create(framework=framework, parts="all")
 
 
 @pytest.fixture(scope="session")

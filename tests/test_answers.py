@@ -13,12 +13,15 @@ from jinja2 import Environment
 from answers import (
     CHOICES,
     LONGEST,
+    NEEDS,
     NUMBERED,
+    PARTS,
     Answers,
     Refused,
     checked,
     escaped,
     literal,
+    next_steps,
     owner_of,
     quoted,
     slug,
@@ -97,6 +100,12 @@ def test_a_long_title_gives_a_name_that_fits():
         ("framework", "caffe", "one of pytorch, tensorflow"),
         ("license", "../LICENSE", "one of MIT"),
         ("python_version", "2.7", "one of 3.11"),
+        ("parts", "", "all, none, or some of"),
+        ("parts", " , ", "it names no part"),
+        ("parts", "slrum", "Try: slurm"),
+        ("parts", "web page", "there is no part 'page'"),
+        ("parts", "none,slurm", "none stands alone"),
+        ("parts", "slurm,part=x", "there is no part 'part=x'"),
     ],
 )
 def test_a_refusal_names_field_value_reason_and_suggestion(field, value, reason):
@@ -143,6 +152,55 @@ def test_what_was_meant_by_a_choice_is_found(field, typed, meant):
     answers = complete(**{field: typed})
     checked(answers)
     assert answers[field] == meant
+
+
+@pytest.mark.parametrize(
+    ("framework", "typed", "meant"),
+    [
+        ("pytorch", "slurm", "slurm"),
+        ("pytorch", " Slurm , oxford-pets", "oxford_pets,slurm"),
+        ("pytorch", "slurm slurm,SLURM", "slurm"),
+        ("pytorch", "None", "none"),
+        ("pytorch", "all", ",".join(PARTS)),
+        ("pytorch", "all,slurm", ",".join(PARTS)),
+        ("tensorflow", "ALL", ",".join(part for part in PARTS if part not in NEEDS)),
+        ("pytorch", "torchx", "torchx"),
+    ],
+)
+def test_which_parts_were_meant_is_found(framework: str, typed: str, meant: str):
+    answers = complete(framework=framework, parts=typed)
+    checked(answers)
+    assert answers["parts"] == meant
+    checked(answers)  # as cookiecutter does before each question
+    assert answers["parts"] == meant
+
+
+def test_a_part_that_the_framework_has_not_is_refused():
+    with pytest.raises(Refused) as refused:
+        checked(complete(framework="tensorflow", parts="torchx,slurm"))
+    assert str(refused.value).splitlines() == [
+        "Cannot use parts = 'torchx,slurm': torchx needs framework=pytorch.",
+        "Try: parts=slurm",
+    ]
+
+
+def test_the_prompt_has_a_line_for_each_part():
+    assert sorted(PARTS) == list(PARTS)
+    lines = QUESTIONS["__prompts__"]["parts"].splitlines()
+    assert [line.split("[/]")[0].strip().removeprefix("[bold]") for line in lines[1:-1]] == [*PARTS]
+    assert QUESTIONS["parts"] in PARTS
+    for question, answer in NEEDS.values():
+        assert answer in CHOICES[question]
+
+
+def test_the_next_steps_are_shown_to_whom_waits_for_them(tmp_path: Path):
+    answers = complete(_output_dir=str(tmp_path / "a b"))
+    shown = next_steps(answers, str(tmp_path)).split("\n")
+    assert shown[:3] == ["", "Next:", "  cd 'a b/my_project'"]
+    assert shown[-2] == "  python main.py train"
+    assert f"  cd '{tmp_path}/a b/my_project'" in next_steps(answers, str(tmp_path / "other"))
+    del answers["_output_dir"]  # as under cruft
+    assert next_steps(answers, str(tmp_path)) == ""
 
 
 def test_the_prompts_offer_the_choices_in_their_order():

@@ -15,7 +15,7 @@ from cookiecutter.main import cookiecutter
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from answers import CHOICES, LONGEST
+from answers import CHOICES, LONGEST, PARTS
 from kept import assert_kept, assert_parses
 
 # What means something to YAML, TOML, JSON, Markdown, a shell, Docker, Jinja or a file system.
@@ -50,6 +50,7 @@ def is_harmless(character: str) -> bool:
     return unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
+SOME_PARTS = st.lists(st.sampled_from(PARTS), min_size=1).map(",".join)
 CHOSEN = {field: st.sampled_from(choices) for field, choices in CHOICES.items()}
 ANY = st.fixed_dictionaries(
     {field: texts(LONGEST[field]) for field in ("project_name", "description", "author_name")},
@@ -57,6 +58,7 @@ ANY = st.fixed_dictionaries(
         "project_slug": st.from_regex(r"[a-z][a-z0-9_-]{0,60}", fullmatch=True) | texts(50),
         "author_email": st.emails() | texts(60),
         **CHOSEN,
+        "parts": SOME_PARTS | st.sampled_from(["all", "none"]),
     },
 )
 FINE = st.fixed_dictionaries(
@@ -65,6 +67,7 @@ FINE = st.fixed_dictionaries(
         **{field: fine_texts(LONGEST[field]) for field in ("project_name", "description")},
         "author_name": fine_texts(LONGEST["author_name"]),
         **CHOSEN,
+        "parts": st.sampled_from(["all", "none", "slurm,oxford_pets", "kubernetes"]),
     }
 )
 

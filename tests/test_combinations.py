@@ -1,4 +1,4 @@
-"""Every combination of choices: the right tree, valid files, clean style and types.
+"""Combinations of choices and parts: the right tree, valid files, clean style and types.
 
 The tests that come with a project are not run once more for each: all that they and the program
 read is, byte for byte, what `test_generated_tests.py` runs them on, but for the oldest Python in
@@ -6,13 +6,14 @@ pyproject.toml. That is held here.
 """
 
 import itertools
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from answers import CHOICES
+from answers import CHOICES, NEEDS, PARTS
 from conftest import Create
 from kept import assert_parses
 from strict import check_style, check_types
@@ -53,3 +54,55 @@ def test_a_combination(create: Create, framework: str, license_: str, version: s
 def test_the_types_of_a_framework(project: Path, framework: str):
     # No other choice changes what mypy reads: that is held above.
     check_types(project, framework)
+
+
+# Each part alone and none of them; all together is what the tests of the project run on.
+ALONE = [
+    (framework, part)
+    for framework in CHOICES["framework"]
+    for part in ("none", *PARTS)
+    if NEEDS.get(part, ("framework", framework)) == ("framework", framework)
+]
+# What a part is recognised by. Where none of it is left, leaving the part out left no trace.
+WORDS = {
+    "determined": r"\bdetermined\b|detignore",
+    "kubernetes": r"kubernetes|kubectl|\bpods?\b|JOB_COMPLETION_INDEX",
+    "oxford_pets": r"oxford|mobilenet|\bpets?\b|\bdownload\.py|dataloader\.sources\.download",
+    "slurm": r"slurm|sbatch|\bsrun\b|pyxis",
+    "torchx": r"torchx|components\.py",
+}
+
+
+def mentions(project: Path, words: str) -> list[str]:
+    """Return the files that have one of the words in their name or text, whatever its case."""
+    pattern = re.compile(words, re.IGNORECASE)
+    return sorted(
+        name
+        for name, content in contents(project).items()
+        if pattern.search(name) or pattern.search(content.decode("utf-8", "replace"))
+    )
+
+
+@pytest.mark.parametrize("framework", CHOICES["framework"])
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_that_is_left_out_leaves_no_trace(create: Create, framework: str, part: str):
+    assert mentions(create(framework=framework, parts="none"), WORDS[part]) == []
+    if (framework, part) in ALONE:
+        assert mentions(create(framework=framework, parts=part), WORDS[part]) != []
+
+
+@pytest.mark.parametrize(("framework", "part"), ALONE)
+def test_each_part_alone(create: Create, framework: str, part: str):
+    project = create(framework=framework, parts=part)
+    bare = contents(create(framework=framework, parts="none"))
+    found = contents(project)
+    assert bare.keys() <= found.keys()
+    assert {name for name in bare if bare[name] != found[name]} <= ANSWERED
+    assert_parses(project)
+    check_style(project)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("framework", "part"), ALONE)
+def test_the_types_of_each_part_alone(create: Create, framework: str, part: str):
+    check_types(create(framework=framework, parts=part), framework)

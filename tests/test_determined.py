@@ -213,8 +213,8 @@ def master() -> Iterator[Master]:
 
 
 @pytest.fixture
-def place(project: Path, with_determined: Path, master: Master, tmp_path: Path) -> Place:
-    copy = shutil.copytree(project, tmp_path / "project")
+def place(whole: Path, with_determined: Path, master: Master, tmp_path: Path) -> Place:
+    copy = shutil.copytree(whole, tmp_path / "project")
     return Place(copy, with_determined, tmp_path, copy / "runs" / "trial-7", master)
 
 
@@ -430,8 +430,8 @@ print(json.dumps([file.path for file in sent]))
     assert {name for name in sent if Path(name).name == "x" or name == ".env"} == set()
 
 
-def test_without_determined_one_message_says_so(project: Path, run: Run):
-    result = run(project, "-m", "executor.launch.determined")
+def test_without_determined_one_message_says_so(whole: Path, run: Run):
+    result = run(whole, "-m", "executor.launch.determined")
     assert result.returncode == 2
     assert result.stderr.startswith("error: Determined is not installed here")
     assert "Traceback" not in result.stderr

@@ -86,8 +86,8 @@ def test_a_project_changes_its_framework_and_keeps_its_settings(
 
 
 def test_an_edited_file_of_the_other_framework_stays(template: Path, create: Create):
-    project = create(framework="pytorch")
-    edited = project / "executor" / "devices" / "prefetch.py"
+    project = create(framework="pytorch", parts="torchx")
+    edited = project / "components.py"
     assert edited.is_file()
     edited.write_text("# mine\n", encoding="utf-8")
     words = ("--no-input", "--overwrite-if-exists")

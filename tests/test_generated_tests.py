@@ -12,6 +12,6 @@ from conftest import Create, Run
 def test_the_generated_tests_pass(create: Create, run: Run, framework: str):
     # Without a licence file; test_combinations.py holds that no choice changes what is tested, but
     # for the Python version, which `main.py check` holds against the Python that runs.
-    project: Path = create(framework=framework, license="none")
+    project: Path = create(framework=framework, license="none", parts="all")
     result = run(project, "-m", "pytest", "-q", "-p", "no:cacheprovider")
     assert result.returncode == 0, result.stdout + result.stderr

@@ -145,6 +145,17 @@ ADDRESSES = [
 CHOSEN = [
     kept(framework="Torch"),
     kept(framework="2"),
+    kept(parts="all"),
+    kept(parts=" Slurm ,oxford-pets,slurm"),
+    kept(parts="NONE"),
+    refused("it is blank", parts=""),
+    refused("it names no part", parts=","),
+    refused("there is no part 'slrum'", parts="slurm,slrum"),
+    refused("there is no part '../evil'", parts="../evil"),
+    refused("there is no part '1'", parts="{{ 1 }}"),
+    refused("it holds the invisible character U+000A", parts="slurm\nframework=tensorflow"),
+    refused("none stands alone", parts="none,slurm"),
+    refused("torchx needs framework=pytorch", framework="tensorflow", parts="torchx"),
     kept(license="mit"),
     kept(license="NONE"),
     kept(python_version="Python 3.12"),
@@ -183,7 +194,9 @@ def test_a_nasty_answer(template: Path, tmp_path: Path, row: Row):
         assert list(output.iterdir()) == []
     else:
         assert done.returncode == 0, done.stdout + done.stderr
-        assert done.stdout == done.stderr == ""
+        assert done.stderr == ""
+        shown = [line.split()[0] for line in done.stdout.splitlines() if line]
+        assert shown == ["Next:", "cd", "python", "python"]
         assert [path.name for path in output.iterdir()] == [row.folder]
         assert_parses(output / row.folder)
         assert_kept(output / row.folder, row.answers)

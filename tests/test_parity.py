@@ -4,6 +4,7 @@ Read from the source text, since no environment holds both frameworks.
 """
 
 import ast
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,8 @@ FIRST, *OTHERS = FRAMEWORKS
 # What works around something that only this framework has, or adds what only the other one has.
 ITS_OWN = {
     "pytorch": {
+        # torchrun is watched through notes of the processes.
+        *(f"executor/launch/rank.py:{name}" for name in ("NOTES", "RUNS", "SEEN")),
         "executor/devices/device.py:Device.autocast",
         "model/mobilenet_unet.py:MobileNetUNet.train",
         # What TensorFlow does by itself, or has no state for that could be put back.
@@ -31,7 +34,7 @@ ITS_OWN = {
             f"executor/devices/tensors.py:{name}"
             for name in ("gather_full", "shard_like", "shard_state_dict")
         ),
-        "components.py",
+        *("components.py", "docs/torchx.md"),
     },
     "tensorflow": {
         "utils/framework.py",
@@ -57,11 +60,20 @@ SAME = {"call": "forward"}
 Shape = dict[str, object]
 
 
+def sources(framework: str) -> dict[str, Path]:
+    """Map each path of a framework, in the core or a part, to the template's file."""
+    trees = [tree for tree in TREES.glob("*/") if f"framework={framework}" in tree.name.split(",")]
+    return {
+        path.relative_to(tree).as_posix(): path
+        for tree in trees
+        for path in tree.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
 def paths(framework: str) -> set[str]:
     """List a framework's files, but for those that only it can have."""
-    tree = TREES / f"framework={framework}"
-    files = {path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()}
-    return {path for path in files if "__pycache__" not in path} - ITS_OWN[framework]
+    return sources(framework).keys() - ITS_OWN[framework]
 
 
 def modules(framework: str) -> set[str]:
@@ -70,7 +82,7 @@ def modules(framework: str) -> set[str]:
 
 def shape(framework: str, path: str) -> Shape:
     """Return the public names of a module with their signatures, but for the framework's own."""
-    tree = ast.parse((TREES / f"framework={framework}" / path).read_text(encoding="utf-8"))
+    tree = ast.parse(sources(framework)[path].read_text(encoding="utf-8"))
     found = flat(names_of(tree.body))
     own = {one.partition(":")[2] for one in ITS_OWN[framework] if one.startswith(f"{path}:")}
     assert own <= found.keys() | {name.partition(".")[0] for name in found}
@@ -125,9 +137,8 @@ def signature(node: ast.FunctionDef) -> object:
 
 def test_what_is_compared_is_there():
     assert FRAMEWORKS == ("pytorch", "tensorflow")
-    assert set(FRAMEWORKS) == {
-        path.name.removeprefix("framework=") for path in TREES.glob("framework=*")
-    }
+    assert all((TREES / f"framework={framework}").is_dir() for framework in FRAMEWORKS)
+    assert "model/mobilenet_v2.py" in modules(FIRST)  # of a part
     assert {"TrainStep.__init__", "TrainStep.__call__"} <= shape(
         FIRST, "executor/training/step.py"
     ).keys()
@@ -150,4 +161,4 @@ def test_the_same_public_names_and_signatures(path: str, other: str):
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_what_only_one_framework_has_is_there(framework: str):
     paths = {one.partition(":")[0] for one in ITS_OWN[framework]}
-    assert all((TREES / f"framework={framework}" / path).is_file() for path in paths)
+    assert paths <= sources(framework).keys()

@@ -72,6 +72,7 @@ def test_what_is_typed_is_what_is_generated(template: Path, tmp_path: Path):
         author_name="Zoë O'Brien",
         author_email="zoe@example.org",
         framework="TensorFlow",
+        parts="Slurm, oxford-pets",
         license="4",
         python_version="3.12",
     )
@@ -84,6 +85,9 @@ def test_what_is_typed_is_what_is_generated(template: Path, tmp_path: Path):
     assert about["requires-python"] == ">=3.12"
     assert any("tensorflow" in one for one in about["dependencies"])
     assert not (project / "LICENSE").exists()
+    assert (project / "configs" / "slurm.yaml").exists()
+    assert f"Next: cd {project} python" in shown
+    assert shown.endswith("python -m pip install -r requirements.txt python main.py train")
     assert (project / "README.md").read_text(encoding="utf-8").startswith("# Straßen & Wege\n")
 
 
@@ -92,7 +96,7 @@ def test_a_refused_answer_leaves_nothing_behind(template: Path, tmp_path: Path):
     assert code == 1
     assert "Cannot use project_slug = 'class': it is a word of the Python language." in shown
     assert "Try: class_project" in shown
-    assert "[3/8]" not in shown  # told at once, not after all the other questions
+    assert "[3/9]" not in shown  # told at once, not after all the other questions
     assert "Traceback" not in shown
     assert list((tmp_path / "output").iterdir()) == []
     replays = tmp_path / ".cookiecutter_replay"

@@ -66,7 +66,7 @@ own_main.end(own_main.run())
 
 @pytest.fixture(scope="module")
 def pytorch(create: Create) -> Path:
-    return create(framework="pytorch")
+    return create(framework="pytorch", parts="torchx")
 
 
 def torchx(

@@ -1,5 +1,6 @@
 """The generated tree: exactly the files that are promised, with nothing of the template left."""
 
+import ast
 import filecmp
 import re
 import tomllib
@@ -8,13 +9,13 @@ from pathlib import Path, PurePosixPath
 import pytest
 import yaml
 
-from answers import CHOICES
+from answers import CHOICES, PARTS
 from conftest import FRAMEWORKS, Create
 from generate import TEMPLATE_FOLDER
 from kept import assert_parses
 
 # What a person is told to find beside main.py, written down so that it cannot vanish by accident.
-PARTS = {"configs", "dataloader", "evaluation", "executor", "model", "notebooks", "ops", "utils"}
+ROOMS = {"configs", "dataloader", "evaluation", "executor", "model", "notebooks", "ops", "utils"}
 PROMISED = {
     *(".dockerignore", ".editorconfig", ".gitignore", ".pre-commit-config.yaml", ".python-version"),
     *(".github/dependabot.yml", ".github/workflows/ci.yml", "Dockerfile", "LICENSE", "README.md"),
@@ -46,43 +47,111 @@ def files(folder: Path) -> set[str]:
     }
 
 
-def sources(template: Path, framework: str) -> dict[str, Path]:
+def conditions(folder: Path) -> dict[str, set[str]]:
+    """Return what a folder's name asks for: questions with answers, one of which is needed."""
+    pairs = (condition.split("=") for condition in folder.name.split(","))
+    return {question: set(answers.split("+")) for question, answers in pairs}
+
+
+def laid(template: Path, framework: str, *parts: str) -> list[Path]:
+    """Return the folders of `_parts/` that belong to a project."""
+    answers = {"framework": {framework}, "part": set(parts)}
+    return [
+        folder
+        for folder in sorted((template / TEMPLATE_FOLDER / "_parts").glob("*/"))
+        if all(wanted & answers[question] for question, wanted in conditions(folder).items())
+    ]
+
+
+def shared(template: Path) -> set[str]:
+    """List the files that every project has."""
+    return {name for name in files(template / TEMPLATE_FOLDER) if not name.startswith("_parts/")}
+
+
+def sources(template: Path, framework: str, *parts: str) -> dict[str, Path]:
     """Map each path of a generated project to the template's file that it comes from."""
+    found = {name: template / TEMPLATE_FOLDER / name for name in shared(template)}
+    for folder in laid(template, framework, *parts):
+        new = {name: folder / name for name in files(folder)}
+        assert not new.keys() & found.keys(), f"{folder.name} holds what another folder has"
+        found |= new
+    return found
+
+
+def test_a_project_has_the_files_of_the_parts_that_were_asked_for(
+    template: Path, project: Path, whole: Path, create: Create, framework: str
+):
+    assert files(project) == set(sources(template, framework, "oxford_pets"))
+    assert files(whole) == set(sources(template, framework, *PARTS))
+    bare = create(framework=framework, parts="none")
+    assert files(bare) == set(sources(template, framework))
+
+
+def test_every_folder_of_parts_can_be_asked_for_and_has_files(template: Path):
+    named: dict[str, set[str]] = {"framework": set(), "part": set()}
+    for folder in (template / TEMPLATE_FOLDER / "_parts").glob("*/"):
+        assert files(folder), folder.name
+        for question, answers in conditions(folder).items():
+            named[question] |= answers
+    assert named == {"framework": set(FRAMEWORKS), "part": set(PARTS)}
+
+
+def modules(folder: Path) -> set[str]:
+    """Return the names of a folder's Python modules, but for its tests."""
+    names = {name for name in files(folder) if name.endswith(".py")}
+    return {
+        name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for name in names
+        if not name.startswith("tests/")
+    }
+
+
+def imported(path: Path) -> set[str]:
+    """Return all that a file imports, modules and the names that it takes from them."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def test_nothing_outside_of_a_part_imports_it(template: Path):
     root = template / TEMPLATE_FOLDER
-    shared = {name: root / name for name in files(root) if not name.startswith("_parts/")}
-    overlay = root / "_parts" / f"framework={framework}"
-    return shared | {name: overlay / name for name in files(overlay)}
-
-
-def test_the_tree_is_what_the_template_holds(template: Path, project: Path, framework: str):
-    assert files(project) == set(sources(template, framework))
+    asked = {folder: conditions(folder) for folder in (root / "_parts").glob("*/")}
+    parts = {folder: wanted["part"] for folder, wanted in asked.items() if "part" in wanted}
+    assert parts
+    for folder, wanted in parts.items():
+        # Where this code is laid, it may count on folders that every such project has, too.
+        others = {
+            name for other, also in parts.items() if not wanted <= also for name in modules(other)
+        }
+        for name in files(folder):
+            if name.endswith(".py"):
+                assert not imported(folder / name) & others, f"{folder.name}/{name}"
+    every = {name for folder in parts for name in modules(folder)}
+    core = [root, *(folder for folder in asked if folder not in parts)]
+    for folder in core:
+        for name in files(folder):
+            if name.endswith(".py") and not name.startswith("_parts/"):
+                assert not imported(folder / name) & every, f"{folder.name}/{name}"
 
 
 def test_the_tree_holds_what_is_promised(project: Path):
     assert files(project) >= PROMISED
-    assert {path.name for path in project.iterdir() if path.is_dir()} == PARTS | {
+    assert {path.name for path in project.iterdir() if path.is_dir()} == ROOMS | {
         ".devcontainer",
         ".github",
+        "docs",
         "tests",
     }
 
 
-def test_a_framework_replaces_no_shared_file(template: Path):
-    root = template / TEMPLATE_FOLDER
-    shared = {name for name in files(root) if not name.startswith("_parts/")}
-    for framework in FRAMEWORKS:
-        assert files(root / "_parts" / f"framework={framework}") & shared == set()
-
-
-def test_every_framework_has_files_and_every_folder_of_files_is_offered(template: Path):
-    folders = (template / TEMPLATE_FOLDER / "_parts").iterdir()
-    assert {path.name.removeprefix("framework=") for path in folders} == set(FRAMEWORKS)
-
-
-def test_code_and_notebooks_are_the_template_s_bytes(template: Path, project: Path, framework: str):
-    for name, source in sources(template, framework).items():
+def test_code_and_notebooks_are_the_template_s_bytes(template: Path, whole: Path, framework: str):
+    for name, source in sources(template, framework, *PARTS).items():
         if PurePosixPath(name).suffix in {".py", ".ipynb", ".yaml", ".yml", ".png"}:
-            assert filecmp.cmp(source, project / name, shallow=False), name
+            assert filecmp.cmp(source, whole / name, shallow=False), name
 
 
 def test_the_code_holds_no_jinja(template: Path):
@@ -94,7 +163,7 @@ def test_the_code_holds_no_jinja(template: Path):
 
 @pytest.mark.parametrize("license_", CHOICES["license"])
 def test_nothing_of_the_template_is_left(create: Create, framework: str, license_: str):
-    project = create(framework=framework, license=license_)
+    project = create(framework=framework, license=license_, parts="all")
     for name in files(project):
         assert "{" not in name, name
         if PurePosixPath(name).suffix not in {".py", ".ipynb", ".png"}:
@@ -107,8 +176,8 @@ def test_nothing_of_the_template_is_left(create: Create, framework: str, license
             assert not text.startswith("\n"), name
 
 
-def test_every_format_parses(project: Path):
-    assert_parses(project)
+def test_every_format_parses(whole: Path):
+    assert_parses(whole)
 
 
 def test_the_unrendered_toml_parses_too(template: Path):
@@ -117,8 +186,8 @@ def test_the_unrendered_toml_parses_too(template: Path):
     assert tomllib.loads(text)["project"]["name"] == "project"
 
 
-def test_every_name_is_allowed_on_windows(template: Path, project: Path):
-    for tree in (template, project):
+def test_every_name_is_allowed_on_windows(template: Path, whole: Path):
+    for tree in (template, whole):
         names = files(tree)
         for name in names:
             for part in PurePosixPath(name).parts:

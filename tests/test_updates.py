@@ -20,6 +20,8 @@ from generate import REPOSITORY, TEMPLATE_FOLDER, clean_copy
 
 # The first state of the template with both frameworks. Projects of that day must still update.
 EARLIER = "45908d0"
+# The last state before files moved into rooms and parts could be left out.
+BEFORE_ROOMS = "56c2ff9"
 
 # A person's own data: stripes of random colours, the bright ones are to be found.
 OWN_DATA = '''\
@@ -86,6 +88,7 @@ class Versions(NamedTuple):
 
     template: Path
     earlier: str
+    before_rooms: str
     now: str
     later: str
 
@@ -123,6 +126,7 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> Versions:
     command(template.parent, "git", "clone", "--quiet", str(REPOSITORY), str(template))
     # Fails where the history was cut off: `git fetch --unshallow` brings it.
     earlier = command(template, "git", "rev-parse", f"{EARLIER}^{{commit}}")
+    before_rooms = command(template, "git", "rev-parse", f"{BEFORE_ROOMS}^{{commit}}")
     command(template, "git", "rm", "--quiet", "-r", ".")
     now = commit(clean_copy(template), "now")
     project = template / TEMPLATE_FOLDER
@@ -130,7 +134,7 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> Versions:
     change(project / "configs" / "default.yaml", "epochs: 8", "epochs: 9")
     (project / ".editorconfig").unlink()
     (project / "NEWS.md").write_text("# News of {{ cookiecutter.project_name }}\n")
-    return Versions(template, earlier, now, commit(template, "later"))
+    return Versions(template, earlier, before_rooms, now, commit(template, "later"))
 
 
 def change(file: Path, old: str, new: str) -> None:
@@ -140,12 +144,12 @@ def change(file: Path, old: str, new: str) -> None:
 
 
 @pytest.fixture
-def born(versions: Versions, tmp_path: Path) -> Callable[[str], Path]:
+def born(versions: Versions, tmp_path: Path) -> Callable[..., Path]:
     """Generate with the earlier version, as someone did then, and put it under git."""
 
-    def born(framework: str) -> Path:
-        answers = json.dumps({"framework": framework, "project_name": "A Life"})
-        words = ("--checkout", versions.earlier, "--no-input", "--extra-context", answers)
+    def born(framework: str, version: str = versions.earlier, **more: str) -> Path:
+        answers = json.dumps({"framework": framework, "project_name": "A Life", **more})
+        words = ("--checkout", version, "--no-input", "--extra-context", answers)
         cruft(tmp_path, "create", str(versions.template), *words)
         project = tmp_path / "a_life"
         command(project, "git", "init", "--quiet")
@@ -186,7 +190,7 @@ def assert_learns(run: Run, project: Path, folder: Path) -> None:
 
 @pytest.mark.slow
 def test_a_whole_life(
-    born: Callable[[str], Path],
+    born: Callable[..., Path],
     versions: Versions,
     create: Create,
     run: Run,
@@ -233,7 +237,7 @@ def test_a_whole_life(
 
 @pytest.mark.slow
 def test_an_update_changes_the_framework_on_request(
-    born: Callable[[str], Path],
+    born: Callable[..., Path],
     versions: Versions,
     create: Create,
     run: Run,
@@ -253,7 +257,7 @@ def test_an_update_changes_the_framework_on_request(
     assert_learns(run, project, tmp_path / "run")
 
 
-def test_what_was_deleted_stays_deleted(born: Callable[[str], Path], versions: Versions):
+def test_what_was_deleted_stays_deleted(born: Callable[..., Path], versions: Versions):
     project = born(FRAMEWORKS[0])
     shutil.rmtree(project / "notebooks")
     (project / "Dockerfile").unlink()
@@ -264,7 +268,7 @@ def test_what_was_deleted_stays_deleted(born: Callable[[str], Path], versions: V
 
 
 def test_a_project_that_was_not_made_with_cruft_is_linked(
-    born: Callable[[str], Path], versions: Versions, tmp_path: Path
+    born: Callable[..., Path], versions: Versions, tmp_path: Path
 ):
     project = born(FRAMEWORKS[0])
     (project / ".cruft.json").unlink()
@@ -278,7 +282,7 @@ def test_a_project_that_was_not_made_with_cruft_is_linked(
 
 
 def test_an_update_to_the_same_version_changes_nothing(
-    born: Callable[[str], Path], versions: Versions
+    born: Callable[..., Path], versions: Versions
 ):
     project = born(FRAMEWORKS[0])
     before = files(project)
@@ -291,7 +295,7 @@ def test_an_update_to_the_same_version_changes_nothing(
     assert command(project, "git", "status", "--porcelain") == ""
 
 
-def test_changes_that_are_not_committed_are_safe(born: Callable[[str], Path], versions: Versions):
+def test_changes_that_are_not_committed_are_safe(born: Callable[..., Path], versions: Versions):
     project = born(FRAMEWORKS[0])
     change(project / "configs" / "default.yaml", "epochs: 8", "epochs: 5")
     before = files(project)
@@ -302,7 +306,7 @@ def test_changes_that_are_not_committed_are_safe(born: Callable[[str], Path], ve
 
 
 def test_an_update_refuses_an_answer_as_generating_does(
-    born: Callable[[str], Path], versions: Versions
+    born: Callable[..., Path], versions: Versions
 ):
     project = born(FRAMEWORKS[0])
     before = files(project)
@@ -315,3 +319,54 @@ def test_an_update_refuses_an_answer_as_generating_does(
         "Try: one of MIT, Apache-2.0, BSD-3-Clause, none",
     ]
     assert files(project) == before
+
+
+def test_a_part_is_added_and_removed_later(
+    born: Callable[..., Path], versions: Versions, create: Create
+):
+    project = born("pytorch", versions.now)
+    assert files(project) == files(create(project_name="A Life"))
+    (project / "NOTES.md").write_text("ours\n", encoding="utf-8")
+    commit(project, "our notes")
+    for parts in ("oxford_pets,slurm", "slurm", "none", "all"):
+        answers = json.dumps({"parts": parts})
+        assert update(project, versions.now, "--variables-to-update", answers) == []
+        commit(project, f"parts={parts}")
+        expected = files(create(project_name="A Life", parts=parts))
+        assert files(project) == {**expected, "NOTES.md": b"ours\n"}
+    # What is chosen once is kept by the next update.
+    update(project, versions.later)
+    assert (project / "configs" / "slurm.yaml").exists()
+
+
+def test_an_edited_file_of_a_part_stays_when_the_part_goes(
+    born: Callable[..., Path], versions: Versions
+):
+    project = born("pytorch", versions.now, parts="slurm")
+    change(project / "configs" / "slurm.yaml", "partition: null", "partition: gpu")
+    commit(project, "our partition")
+    answers = json.dumps({"parts": "none"})
+    assert update(project, versions.now, "--variables-to-update", answers) == []
+    assert b"partition: gpu" in files(project)["configs/slurm.yaml"]
+    assert not (project / "executor" / "launch" / "schedulers" / "slurm.py").exists()
+
+
+@pytest.mark.parametrize("parts", ["all", "oxford_pets"])
+def test_what_was_edited_in_files_that_moved_is_not_lost(
+    born: Callable[..., Path], versions: Versions, create: Create, parts: str
+):
+    project = born("pytorch", versions.before_rooms)
+    edited = ["executor/train.py", "utils/ranks.py", "configs/slurm.py"]
+    for name in edited:
+        with (project / name).open("a", encoding="utf-8") as file:
+            file.write("# ours\n")
+    commit(project, "our edits")
+    answers = json.dumps({"parts": parts})
+    words = ("--checkout", versions.now, "--variables-to-update", answers)
+    cruft(project, "update", "--skip-apply-ask", *words)
+    # An edit went along to where its file is now, or its file stayed, or the edit is in a .rej.
+    after = {name: text for name, text in files(project).items() if b"# ours" in text}
+    assert len(after) == len(edited)
+    if parts != "all":
+        assert "configs/slurm.py" in after
+    assert set(files(create(project_name="A Life", parts=parts))) <= set(files(project))

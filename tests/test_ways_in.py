@@ -172,7 +172,7 @@ def test_ctrl_c_at_a_prompt_leaves_nothing(template: Path, tmp_path: Path):
     )
     os.close(screen)
     shown = b""
-    while b"[1/8]" not in shown:
+    while b"[1/9]" not in shown:
         shown += os.read(terminal, 1024)
     asking.send_signal(signal.SIGINT)
     assert asking.wait() == 1

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -20,6 +20,7 @@ DEFAULT_CONFIG = storage.resolve("configs/default.yaml")
 _BUILT_IN = Origin("built-in default")
 Found = list[tuple[Path, str]]
 """What is wrong: where, and why."""
+Settings = TypeVar("Settings", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,26 @@ def load_complete(path: str, overrides: Sequence[str] = ()) -> CFG:
     return _with_targets(lay_over(_read(path), parse_overrides(overrides)))
 
 
+def load_section(path: str, schema: type[Settings], overrides: Sequence[str] = ()) -> Settings:
+    """Load a file of its own that a part of the project is set with.
+
+    Args:
+        path: The YAML file.
+        schema: What it may hold.
+        overrides: `key.path=value` words, which win over the file.
+
+    Raises:
+        UserError: Naming everything that is wrong, each with file, line and key.
+    """
+    document = lay_over(_read(path), parse_overrides(overrides))
+    problems = list(document.problems)
+    for place, text in _type_problems(document.values, schema):
+        problems.append(Problem(_nearest(document.origins, place), place, text))
+    if problems:
+        raise UserError(_message(problems))
+    return schema.model_validate(document.values)
+
+
 def to_yaml(cfg: CFG) -> str:
     """Return a configuration as YAML that `load_complete` reads back to an equal one."""
     return yaml.safe_dump(cfg.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
@@ -103,7 +124,7 @@ def _examine(document: Document) -> tuple[CFG | None, Found]:
 
     The configuration is None if what is left is none.
     """
-    invalid = list(_type_problems(document.values))
+    invalid = list(_type_problems(document.values, CFG))
     found = [*invalid, *moved_targets(document.values)]
     try:
         cfg = CFG.model_validate(_without(document.values, [path for path, _ in invalid]))
@@ -125,20 +146,20 @@ def _accept(cfg: CFG | None, found: Found, document: Document) -> CFG:
     return cfg
 
 
-def _type_problems(values: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+def _type_problems(values: dict[str, Any], schema: type[BaseModel]) -> Iterator[tuple[Path, str]]:
     try:
-        CFG.model_validate(values)
+        schema.model_validate(values)
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             path = tuple(detail["loc"])
-            yield path, removed(path, detail["input"]) or _explain(detail, path)
+            yield path, removed(path, detail["input"]) or _explain(detail, path, schema)
 
 
-def _explain(detail: Mapping[str, Any], path: Path) -> str:
+def _explain(detail: Mapping[str, Any], path: Path, schema: type[BaseModel]) -> str:
     """Say one of pydantic's findings in words that name what was received and expected."""
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        names = _fields_at(path[:-1])
+        names = _fields_at(path[:-1], schema)
         hint = did_you_mean(str(path[-1]), names) or f"; known: {', '.join(names)}"
         return f"unknown key {path[-1]!r}{hint}"
     expected = {
@@ -170,9 +191,8 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _fields_at(path: Path) -> list[str]:
+def _fields_at(path: Path, model: type[BaseModel]) -> list[str]:
     """Return the keys that the schema knows at a place."""
-    model: type[BaseModel] = CFG
     for part in path:
         if isinstance(part, int):  # the items of a list have one type
             continue

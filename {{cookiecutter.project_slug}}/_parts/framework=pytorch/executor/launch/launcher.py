@@ -1,10 +1,12 @@
 """Starts the processes (ranks) of one machine with torchrun, and says how they ended.
 
 torchrun restarts all processes whenever one ends with anything but 0, and itself returns 1 then. So
-a process tells the launcher that it runs and how it ended (`as_rank`): files in a folder that the
-launcher names in the environment. Where starting again makes no sense, the process waits until the
-launcher has read it, and then ends with 0: torchrun is content, and the launcher returns the exit
-code. For the same reason signals go to the processes, past torchrun, as soon as all of them run.
+a process leaves notes for the launcher (`as_rank`), which say that it runs and how it ended: files
+in a folder that the launcher names in the environment. Where starting again makes no sense, it
+waits until its note was read, and then ends with 0: torchrun starts nothing, on no machine, and the
+launcher returns the exit code. Without notes a refusal, divergence or a preemption would be
+tried again until no restart is left, and would end with 1. Signals go to the processes, past
+torchrun, as soon as all of them run, for the same reason.
 """
 
 import math
@@ -14,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,16 +25,14 @@ from executor.launch.processes import (
     Launch,
     Signals,
     announce,
+    environment_settings,
     host_and_port,
     threads,
-    with_defaults,
 )
 from executor.launch.rank import NOTES, RUNS, SEEN
 from utils.errors import UserError
 
 GPUS_PER_PROCESS: int | None = 1  # at most
-# What `between` returns, in a bash script with an array `addresses`.
-BETWEEN_IN_BASH = '--rendezvous "${addresses[0]}"'
 _TOGETHER_SECONDS = 20.0  # in which processes that end by intent do so together
 _SLOW_SECONDS = 20.0  # after which torchrun is not waited for: processes elsewhere go on
 # A lost machine is noticed in 10 seconds; machines may arrive minutes after each other.
@@ -42,15 +42,6 @@ _RENDEZVOUS = {
     "keep_alive_interval": 2,
     "keep_alive_max_attempt": 5,
 }
-
-
-def between(addresses: Sequence[str]) -> list[str]:
-    """Return the words that tell `launch` on each of several machines where the others are.
-
-    Args:
-        addresses: HOST:PORT of each machine.
-    """
-    return ["--rendezvous", addresses[0]]
 
 
 def start(launch: Launch) -> int:
@@ -166,7 +157,7 @@ def _wait(process: subprocess.Popen[bytes], notes: _Notes, signals: Signals, gra
 
 
 def _signalled(pids: list[int], number: int) -> bool:
-    """Send a signal to processes; tell whether there was any."""
+    """Send a signal to processes; return whether there was any."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
@@ -198,11 +189,11 @@ def _settings(launch: Launch) -> dict[str, str]:
     """Return the environment variables that torchrun and the processes need."""
     defaults = {
         "OMP_NUM_THREADS": str(threads(launch)),
-        "TORCH_CPP_LOG_LEVEL": "ERROR",  # a lost connection is told in one line, not in forty
+        "TORCH_CPP_LOG_LEVEL": "ERROR",  # a lost connection takes one line, not forty
     }
     if launch.nodes > 1:  # otherwise a machine that comes in place of a lost one cannot join
         defaults["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
-    return with_defaults(launch, defaults)
+    return environment_settings(launch, defaults)
 
 
 def _result(code: int, notes: Collection[int], received: int | None) -> int:

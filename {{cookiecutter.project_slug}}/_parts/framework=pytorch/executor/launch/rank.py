@@ -1,4 +1,4 @@
-"""One of the processes (ranks) that a launcher started: what it tells the launcher, how it ends.
+"""One of the processes (ranks) that a launcher started: its notes for the launcher, how it ends.
 
 torchrun restarts all processes whenever one ends with anything but 0. So a process leaves notes for
 the launcher: files in a folder that the launcher names in the environment. See `launcher.py`.
@@ -32,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def as_rank(run: Callable[[], int]) -> int:
-    """Run a command and tell the launcher, if there is one, that it runs and how it ended.
+    """Run a command; leave notes for the launcher, if there is one, that it runs and how it ended.
 
     Args:
         run: Returns the exit code.

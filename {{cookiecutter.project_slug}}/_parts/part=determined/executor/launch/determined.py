@@ -43,10 +43,7 @@ class Watch:
     def __init__(self, core: Any, run: RunDirectory, may_stop: Callable[[], bool]) -> None:
         """Begin where the run's newest checkpoint is: what came before was reported.
 
-        Args:
-            core: Determined's core context.
-            run: The run's folder, which need not exist yet.
-            may_stop: Tells whether a run can be asked to stop now, where Determined wants it to.
+        `may_stop` returns whether a run can be asked to stop now, where Determined wants it to.
         """
         self.is_preempted = False
         self._core = core
@@ -81,11 +78,7 @@ class Watch:
         self.report(everything=error is None)
 
     def report(self, *, everything: bool = False) -> None:
-        """Report new rows of `metrics.jsonl`, and upload the folder if it has a new checkpoint.
-
-        Args:
-            everything: Upload it in any case.
-        """
+        """Report new rows; upload the folder if it has a new checkpoint, or in any case."""
         newest = max(checkpoint.steps(self._run.checkpoints), default=-1)
         if newest <= self._saved and not everything:
             self._report_rows()
@@ -154,12 +147,7 @@ def _copy_folder(folder: Path, copy: str) -> None:
 
 
 def hyperparameter_words(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    """Yield Determined's hyperparameters, nested or with dots in their names, as `key.path=value`.
-
-    Args:
-        values: The hyperparameters.
-        above: What stands before their names.
-    """
+    """Yield hyperparameters, nested or with dots in their names, as `key.path=value`."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from hyperparameter_words(value, f"{above}{name}.")
@@ -169,9 +157,6 @@ def hyperparameter_words(values: Mapping[str, Any], above: str = "") -> Iterator
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train, or continue the trial from its newest checkpoint; return also when it is preempted.
-
-    Args:
-        argv: The words after the module's name; by default those of the command line.
 
     Raises:
         UserError: If Determined is not installed, slots have no process, or for what training
@@ -184,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     set_up()
     try:
-        import determined
+        import determined  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
         raise UserError(
             "Determined is not installed here; on its clusters it is. Elsewhere: "
