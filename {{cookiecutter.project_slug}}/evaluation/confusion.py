@@ -28,14 +28,7 @@ class ConfusionMatrix:
         metrics: Sequence[Metric],
         class_names: Sequence[str],
     ) -> None:
-        """Start from zero.
-
-        Args:
-            num_classes: C, from 1 to 255.
-            ignore_index: The mask value that counts nowhere, 0 to 255.
-            metrics: Functions like those of `evaluation.metrics`.
-            class_names: One name for each class.
-        """
+        """Start from zero; the metrics are functions like those of `evaluation.metrics`."""
         if len(class_names) != num_classes:
             raise ValueError(
                 f"Argument `class_names` must hold {num_classes} names. Received: {class_names}"
@@ -46,11 +39,7 @@ class ConfusionMatrix:
         self._metrics = tuple(metrics)
 
     def update(self, truth: np.ndarray, prediction: np.ndarray) -> None:
-        """Count one batch.
-
-        Args:
-            truth: uint8 [B, H, W], classes or `ignore_index`.
-            prediction: uint8 [B, H, W], classes.
+        """Count one batch; both are uint8 [B, H, W].
 
         Raises:
             UserError: If `truth` holds a value that is neither a class nor `ignore_index`.
@@ -78,11 +67,7 @@ class ConfusionMatrix:
         self.totals += pairs[:classes, :classes]
 
     def results(self) -> Iterator[tuple[str, float]]:
-        """Yield (name, value) of every metric.
-
-        Raises:
-            UserError: If no pixel has been counted.
-        """
+        """Yield (name, value) of every metric; a UserError if no pixel has been counted."""
         if not self.totals.any():
             raise UserError(
                 "The evaluation counted no pixel: the split is empty, or every mask value is "

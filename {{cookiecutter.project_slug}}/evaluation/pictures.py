@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluation.charts import WIDTH, new_figure, shortened
-from evaluation.colours import ERROR, LIGHT, Theme, class_colours, hexadecimal, rgb
+from evaluation.colours import ERROR, INK, MUTED, class_colours, hexadecimal, rgb
 from evaluation.samples import Sample
 
 if TYPE_CHECKING:
@@ -45,10 +45,7 @@ def strip(sample: Sample, class_names: Sequence[str], ignore_index: int = 255) -
 
 
 def sample_grid(
-    samples: Sequence[Sample],
-    class_names: Sequence[str],
-    ignore_index: int = 255,
-    theme: Theme = LIGHT,
+    samples: Sequence[Sample], class_names: Sequence[str], ignore_index: int = 255
 ) -> "Figure":
     """Draw the strips of all samples in two columns, group by group, with name and score."""
     from matplotlib.patches import Patch
@@ -59,7 +56,7 @@ def sample_grid(
     shapes = [one.truth.shape for one in samples] or [(1, 1)]
     row = column / len(TILES) * max(height / width for height, width in shapes) + _CAPTION
     height = len(lines) * row + 2.5 * _CAPTION
-    figure = new_figure(WIDTH, height, theme)
+    figure = new_figure(WIDTH, height)
     for down, line in enumerate(lines):
         for right, one in enumerate(line):
             x, y = _MARGIN + right * (column + _MARGIN), height - _CAPTION - (down + 1) * row
@@ -68,10 +65,10 @@ def sample_grid(
             axes.axis("off")
             axes.imshow(strip(one, class_names, ignore_index), interpolation="nearest")
             title = f"{one.group}: {shortened(one.name, 40)}, IoU {one.score:.3f}"
-            axes.set_title(title, loc="left", fontsize=9.5, color=theme.ink, pad=4)
+            axes.set_title(title, loc="left", fontsize=9.5, color=INK, pad=4)
     top = 1 - 0.55 * _CAPTION / height
     note = f"from left to right: {', '.join(TILES)}"
-    figure.text(_MARGIN / WIDTH, top, note, color=theme.muted, fontsize=9.5, va="center")
+    figure.text(_MARGIN / WIDTH, top, note, color=MUTED, fontsize=9.5, va="center")
     entries = legend(samples, class_names, ignore_index)
     figure.legend(
         handles=[Patch(facecolor=colour, label=label) for label, colour in entries],
@@ -80,7 +77,7 @@ def sample_grid(
         borderpad=0,
         ncols=min(8, len(entries)),
         frameon=False,
-        labelcolor=theme.ink,
+        labelcolor=INK,
         fontsize=9.5,
     )
     return figure

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from evaluation import charts, page, pictures
-from evaluation.colours import DARK, LIGHT, class_colours, hexadecimal
+from evaluation.colours import class_colours, hexadecimal
 from evaluation.confusion import class_scores, mean_over_classes
 from evaluation.samples import Sample
 
@@ -32,7 +32,7 @@ _INTRODUCTIONS = {
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """All that the page tells.
+    """All that the page shows.
 
     Attributes:
         title: The page's name.
@@ -65,11 +65,7 @@ def write_report(directory: Path, report: Report) -> Path:
     """Write report.html with its pictures, and report.json with what they show.
 
     The pictures are curves.png (where there is a history), confusion.png and samples.png (where
-    there are samples).
-
-    Args:
-        directory: An existing or new folder.
-        report: What to tell.
+    there are samples). The folder is made where it does not exist.
 
     Returns:
         The path of report.html.
@@ -132,11 +128,8 @@ def _numbers(report: Report) -> str:
 
 
 def _curves(directory: Path, report: Report) -> str:
-    drawn = [
-        charts.png(charts.curves(report.history, report.monitor, report.best_step, theme))
-        for theme in (LIGHT, DARK)
-    ]
-    (directory / "curves.png").write_bytes(drawn[0])
+    png = charts.png(charts.curves(report.history, report.monitor, report.best_step))
+    (directory / "curves.png").write_bytes(png)
     parts = []
     for split, key in (("train", "loss"), ("validation", "loss"), ("validation", report.monitor)):
         steps, values = charts.series(report.history, split, key)
@@ -145,15 +138,12 @@ def _curves(directory: Path, report: Report) -> str:
                 f"{split} {key} from {page.number(values[0])} to {page.number(values[-1])}"
             )
     alt = f"Charts over the training steps: {'; '.join(parts)}; the learning rate."
-    return f"<h2>Learning curves</h2>\n<figure>{page.themed_image(drawn, alt)}</figure>"
+    return f"<h2>Learning curves</h2>\n{page.chart(png, alt)}"
 
 
 def _classes(directory: Path, report: Report) -> str:
-    drawn = [
-        charts.png(charts.confusion_matrix(report.confusion, report.class_names, theme))
-        for theme in (LIGHT, DARK)
-    ]
-    (directory / "confusion.png").write_bytes(drawn[0])
+    png = charts.png(charts.confusion_matrix(report.confusion, report.class_names))
+    (directory / "confusion.png").write_bytes(png)
     scores = class_scores(report.confusion)
     columns = (scores.iou, scores.dice, scores.precision, scores.recall)
     colours = class_colours(report.class_names)
@@ -186,7 +176,7 @@ def _classes(directory: Path, report: Report) -> str:
 </section>
 <section>
 <h2>Confusion <span class="quiet">in % of the true class</span></h2>
-<figure>{page.themed_image(drawn, alt)}</figure>
+{page.chart(png, alt)}
 </section>
 </div>"""
 

@@ -102,7 +102,7 @@ def test_arrays_of_other_types_and_unknown_predictions_are_refused() -> None:
         matrix().update(TRUTH, np.full_like(TRUTH, 3))
 
 
-def test_nothing_counted_is_told() -> None:
+def test_nothing_counted_is_an_error() -> None:
     counted = matrix()
     counted.update(np.full((1, 2, 2), 255, np.uint8), np.zeros((1, 2, 2), np.uint8))
     with pytest.raises(UserError, match="counted no pixel"):

@@ -5,13 +5,7 @@ from utils.framework import keras, tf
 
 
 def convolution(in_channels: int, out_channels: int, kernel_size: int) -> list[keras.layers.Layer]:
-    """Return convolution, batch normalisation and ReLU; the size stays.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        kernel_size: Odd.
-    """
+    """Return convolution, batch normalisation and ReLU; the size stays, the kernel's is odd."""
     return [
         # No bias: the normalisation that follows has one.
         plain_convolution(in_channels, out_channels, kernel_size, bias=False),
@@ -28,12 +22,7 @@ def doubling(
     Each pixel spreads over a square of the output. Where the square's side is odd, it reaches one
     pixel further down and right than up and left, as everything does in the encoders that Keras
     publishes weights for; in PyTorch it is the other way round.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        kernel_size: 2 or more.
-        bias: False where a normalisation follows.
+    The kernel's size is 2 or more. A normalisation that follows makes the bias superfluous.
     """
     layer = keras.layers.Conv2DTranspose(
         out_channels,
@@ -52,12 +41,7 @@ def doubling(
 def pad_to_multiple(images: tf.Tensor, multiple: int) -> tf.Tensor:
     """Repeat the last row and column until height and width are multiples of a number.
 
-    Args:
-        images: [B, H, W, C].
-        multiple: 1 or more.
-
-    Returns:
-        [B, H', W', C], the images themselves if there is nothing to add.
+    [B, H, W, C] becomes [B, H', W', C]; the images themselves if there is nothing to add.
     """
     for axis in (1, 2):
         size = keras.ops.shape(images)[axis]  # a tensor where it is not known before the call

@@ -285,7 +285,7 @@ def test_wrong_weights_are_named(encoder: MobileNetV2, tmp_path: Path) -> None:
         encoder.load_weights(str(tmp_path / "w.safetensors"))
     message = str(caught.value)
     assert "1 missing: Conv1/kernel" in message
-    assert "layer_0/kernel, layer_1/kernel, layer_2/kernel and 6 more" in message
+    assert "layer_0/kernel, layer_1/kernel, layer_2/kernel, and 6 more" in message
     assert "expanded_conv_project_BN/beta [8] instead of [16]" in message
     assert "layer_3" not in message
 
