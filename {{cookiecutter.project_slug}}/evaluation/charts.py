@@ -5,13 +5,12 @@ global state, no window system, and half the time to import.
 """
 
 import io
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluation.colours import INK, LINE, MUTED, PAPER, TRAIN, VALIDATION, rgb
+from evaluation.colours import INK, LINE, MUTED, PAPER, TRAIN, VALIDATION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,14 +19,12 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 History = Sequence[Row]
 
-WIDTH = 11.0  # inches of a whole page; a report shows 100 pixels to the inch
 DPI = 144
 
 _COMPRESSION = 4  # zlib's default of 6 takes twice as long for a few percent
-_POINTS = 1200  # more points than this cannot be seen apart
 _NUMBERED_CLASSES = 15  # percentages are not readable in a larger confusion matrix
-_LUMINANCE = (0.2126, 0.7152, 0.0722)  # of red, green and blue (ITU-R BT.709)
 _NAMED_CLASSES = 40  # nor names in one larger than this
+_WHITE_TEXT = 0.85  # the share from which white stands out more than black (WCAG's contrast)
 
 
 def png(figure: "Figure") -> bytes:
@@ -65,7 +62,7 @@ def curves(history: History, metric: str, best_step: int | None = None) -> "Figu
         metric: The metric that decides which weights are best.
         best_step: The step of the best weights, which is marked.
     """
-    figure = new_figure(WIDTH, 3.1)
+    figure = _new_figure(11.0, 3.1)
     loss, score, rate = figure.subplots(
         1, 3, gridspec_kw={"left": 0.04, "right": 0.98, "top": 0.9, "bottom": 0.15, "wspace": 0.22}
     )
@@ -90,7 +87,7 @@ def curves(history: History, metric: str, best_step: int | None = None) -> "Figu
             )
     _style(score, f"{readable(metric)}, validation")
 
-    steps, values = _thinned(*series(history, "train", "learning_rate"))
+    steps, values = series(history, "train", "learning_rate")
     if values.size:
         rate.plot(steps, values, color=TRAIN, linewidth=1.8)
         low, high = np.quantile(values, 0.1), values.max()
@@ -114,13 +111,13 @@ def confusion_matrix(confusion: np.ndarray, class_names: Sequence[str]) -> "Figu
     share = np.full(confusion.shape, np.nan)
     totals = confusion.sum(axis=1, keepdims=True)
     np.divide(confusion, totals, out=share, where=totals > 0)
-    names = [shortened(name, 16) for name in class_names]
+    names = [name if len(name) <= 16 else name[:15] + "…" for name in class_names]
     text_width = 0.075 * max(len(name) for name in names)  # inches, at 9 points
     side = 0.9 * classes if classes <= 4 else min(7.5, max(3.4, 0.5 * classes))
     upright = text_width < 0.9 * side / classes
     left, bottom = text_width + 0.4, 0.5 if upright else text_width + 0.4
     width, height = left + side + 0.1, bottom + side + 0.1
-    figure = new_figure(width, height)
+    figure = _new_figure(width, height)
     axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
     colours = LinearSegmentedColormap.from_list("shares", [PAPER, TRAIN])
     axes.imshow(share, cmap=colours, vmin=0, vmax=1)
@@ -137,21 +134,16 @@ def confusion_matrix(confusion: np.ndarray, class_names: Sequence[str]) -> "Figu
     if classes <= _NUMBERED_CLASSES:
         for (row, column), value in np.ndenumerate(share):
             text = "-" if np.isnan(value) else f"{100 * value:.1f}"
-            colour = _legible(colours(0.0 if np.isnan(value) else value))
+            colour = PAPER if value > _WHITE_TEXT else INK
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=10)
     return figure
 
 
-def new_figure(width: float, height: float) -> "Figure":
+def _new_figure(width: float, height: float) -> "Figure":
     """Return an empty figure of a size in inches, on white paper."""
     from matplotlib.figure import Figure
 
     return Figure((width, height), dpi=DPI, facecolor=PAPER)
-
-
-def shortened(text: str, length: int) -> str:
-    """Return a text of at most `length` characters."""
-    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def readable(name: str) -> str:
@@ -161,7 +153,7 @@ def readable(name: str) -> str:
 
 
 def _loss(axes: "Axes", history: History) -> None:
-    steps, values = _thinned(*series(history, "train", "loss"))
+    steps, values = series(history, "train", "loss")
     if values.size:
         axes.plot(steps, values, color=TRAIN, linewidth=0.8, alpha=0.3)
         smooth = _smooth(values)
@@ -195,28 +187,6 @@ def _style(axes: "Axes", title: str) -> None:
         axes.set_yticks([])
         middle = axes.transAxes
         axes.text(0.5, 0.5, "no values yet", color=MUTED, ha="center", transform=middle)
-
-
-def _legible(paper: Sequence[float]) -> str:
-    """Return whichever of the two text colours stands out more (WCAG's contrast)."""
-
-    def luminance(colour: Sequence[float]) -> float:
-        return 0.05 + sum(w * math.pow(c, 2.2) for w, c in zip(_LUMINANCE, colour, strict=False))
-
-    def contrast(text: str) -> float:
-        ratio = luminance([part / 255 for part in rgb(text)]) / luminance(paper)
-        return max(ratio, 1 / ratio)
-
-    return max(INK, PAPER, key=contrast)
-
-
-def _thinned(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Average neighbours where there are more points than a chart can show."""
-    if len(steps) <= _POINTS:
-        return steps, values
-    starts = np.linspace(0, len(steps), _POINTS, endpoint=False).astype(np.int64)
-    counts = np.diff([*starts, len(steps)])
-    return np.add.reduceat(steps, starts) / counts, np.add.reduceat(values, starts) / counts
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:

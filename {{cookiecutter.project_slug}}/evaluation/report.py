@@ -4,7 +4,6 @@ The page holds everything inside itself and needs neither a network nor a script
 `report.css`, its pictures in `charts.py` and `pictures.py`.
 """
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,7 +64,8 @@ def write_report(directory: Path, report: Report) -> Path:
     """Write report.html with its pictures, and report.json with what they show.
 
     The pictures are curves.png (where there is a history), confusion.png and samples.png (where
-    there are samples). The folder is made where it does not exist.
+    there are samples: a strip for each, in the order of report.json). The folder is made where it
+    does not exist.
 
     Returns:
         The path of report.html.
@@ -183,42 +183,41 @@ def _classes(directory: Path, report: Report) -> str:
 
 def _samples(directory: Path, report: Report) -> str:
     names, ignore = report.class_names, report.ignore_index
-    grid = pictures.sample_grid(report.samples, names, ignore)
-    (directory / "samples.png").write_bytes(charts.png(grid))
+    strips = [pictures.strip(sample, names, ignore) for sample in report.samples]
+    stack = [np.pad(strip, ((0, pictures.GAP), (0, 0), (0, 0))) for strip in strips]
+    (directory / "samples.png").write_bytes(pictures.png(np.concatenate(stack)))
     entries = "\n".join(
         f"<li>{page.swatch(colour)}{escape(label)}</li>"
         for label, colour in pictures.legend(report.samples, names, ignore)
     )
     tiles = "".join(f"<span>{tile}</span>" for tile in pictures.TILES)
     lines = [f'<h2>Samples</h2>\n<ul class="legend">\n{entries}\n</ul>']
-    for group in pictures.GROUPS:
-        chosen = [sample for sample in report.samples if sample.group == group]
-        if not chosen:
+    for group, introduction in _INTRODUCTIONS.items():
+        figures = [
+            _sample(sample, strip)
+            for sample, strip in zip(report.samples, strips, strict=True)
+            if sample.group == group
+        ]
+        if not figures:
             continue
-        lines.append(
-            f'<h3>{charts.readable(group)} <span class="quiet">{_INTRODUCTIONS[group]}</span></h3>'
-        )
-        lines.append('<div class="strips">')
-        for text in (tiles, tiles if len(chosen) > 1 else ""):
-            lines.append(f'<div class="tiles" aria-hidden="true">{text}</div>')
-        lines += [_sample(sample, report) for sample in chosen]
-        lines.append("</div>")
+        heads = [tiles, tiles if len(figures) > 1 else ""]
+        lines += [
+            f'<h3>{charts.readable(group)} <span class="quiet">{introduction}</span></h3>',
+            '<div class="strips">',
+            *(f'<div class="tiles" aria-hidden="true">{head}</div>' for head in heads),
+            *figures,
+            "</div>",
+        ]
     return "\n".join(lines)
 
 
-def _sample(sample: Sample, report: Report) -> str:
-    from PIL import Image
-
-    strip = Image.fromarray(pictures.strip(sample, report.class_names, report.ignore_index))
-    small = strip.width < _STRIP_PIXELS / 2
-    strip.thumbnail((_STRIP_PIXELS, _STRIP_PIXELS))
-    buffer = io.BytesIO()
-    strip.save(buffer, "PNG")
+def _sample(sample: Sample, strip: np.ndarray) -> str:
     name, score = escape(sample.name), page.number(sample.score)
     alt = f"{name}: image, true mask, predicted mask and wrong pixels; mean IoU {score}"
+    small = ' class="small"' if strip.shape[1] < _STRIP_PIXELS / 2 else ""
+    source = page.inline(pictures.png(strip, _STRIP_PIXELS))
     return (
-        f'<figure><img src="{page.inline(buffer.getvalue())}" alt="{alt}"'
-        f' width="{strip.width}" height="{strip.height}"{" class=small" * small}>'
+        f'<figure><img src="{source}" alt="{alt}"{small}>'
         f'<figcaption><span>{name}</span><span class="quiet">IoU {score}</span></figcaption>'
         "</figure>"
     )

@@ -26,12 +26,9 @@ def flip(
     probability: float = 0.5,
     axis: str = "horizontal",
 ) -> Arrays:
-    """Mirror samples.
+    """Mirror samples; the first draw decides.
 
-    Args:
-        images: uint8 [B, h, w, 3].
-        masks: uint8 [B, h, w].
-        draws: float64 [B, 4]; the first decides.
+    Settings:
         probability: The share of samples that are mirrored, 0 to 1.
         axis: "horizontal" swaps left and right, "vertical" top and bottom.
     """
@@ -58,10 +55,9 @@ def shift(
 ) -> Arrays:
     """Move samples by whole pixels; what comes in at the edge repeats the edge.
 
-    Args:
-        images: uint8 [B, h, w, 3].
-        masks: uint8 [B, h, w].
-        draws: float64 [B, 4]; the first two decide how far down and right.
+    The first two draws decide how far down and right.
+
+    Settings:
         fraction: The furthest move over the height and over the width, 0 to 0.5.
         fill: What the mask gets where the image was extended: None repeats the mask's edge too,
             255 makes these pixels count nowhere.
@@ -90,12 +86,9 @@ def brightness_contrast(
     """Make images brighter or darker and their contrast higher or lower; masks stay.
 
     A value v becomes (v - 128) * c + 128 + b, cut off at 0 and 255, with c within 1 +- contrast and
-    b within +- 255 * brightness.
+    b within +- 255 * brightness; the first two draws decide.
 
-    Args:
-        images: uint8 [B, h, w, 3].
-        masks: uint8 [B, h, w].
-        draws: float64 [B, 4]; the first two decide c and b.
+    Settings:
         brightness: The greatest change over the full range, 0 to 1.
         contrast: The greatest change of the factor, 0 to below 1.
     """
@@ -124,12 +117,10 @@ def zoom(
 ) -> Arrays:
     """Enlarge a random part of a sample to its full size, the image bilinearly.
 
-    The slowest transform here: about 0.2 ms for a sample of 128 x 128 pixels.
+    The draws decide whether, how large, and where. The slowest transform here: about 0.2 ms for a
+    sample of 128 x 128 pixels.
 
-    Args:
-        images: uint8 [B, h, w, 3].
-        masks: uint8 [B, h, w].
-        draws: float64 [B, 4]: whether, how large, and where.
+    Settings:
         probability: The share of samples that are enlarged, 0 to 1.
         smallest: The smallest part over the whole in height and in width, above 0 to 1.
     """

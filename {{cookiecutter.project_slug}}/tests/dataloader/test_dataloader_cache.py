@@ -11,6 +11,7 @@ from dataloader import decode as reading
 from dataloader.cache import decode
 from dataloader.decode import DecodeOptions
 from utils.errors import UserError
+from utils.logs import log
 
 
 class Numbers:
@@ -40,7 +41,7 @@ class Numbers:
 def test_every_sample_is_read_once_and_in_its_place(tmp_path, workers, where, monkeypatch):
     split, lines = Numbers(), []
     monkeypatch.setattr(reading, "_SECONDS_BETWEEN_LINES", 0.0)
-    monkeypatch.setattr(reading.log, "info", lambda text, *values: lines.append(text % values))
+    monkeypatch.setattr(log, "info", lambda text, *values: lines.append(text % values))
     options = DecodeOptions((5, 7), workers, where, str(tmp_path), num_classes=3)
     decoded = decode(split, options, "split 'train'")
     assert split.reads == len(decoded) == 40

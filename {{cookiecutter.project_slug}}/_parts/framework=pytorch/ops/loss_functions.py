@@ -25,12 +25,7 @@ def cross_entropy_loss(
 ) -> Tensor:
     """Average cross-entropy over the pixels that count; see `ops.losses.cross_entropy`.
 
-    Args:
-        logits: [B, C, H, W], any float type.
-        target: [B, H, W], the true class of each pixel, any integer type.
-        class_weights: C numbers, or None.
-        ignore_index: True class of the pixels that do not count.
-        label_smoothing: Share of the target spread evenly over all classes, in [0, 1].
+    Logits are [B, C, H, W] of any float type, targets [B, H, W] of any integer type.
 
     Returns:
         float32 []; 0 with a gradient of 0 if no pixel counts.

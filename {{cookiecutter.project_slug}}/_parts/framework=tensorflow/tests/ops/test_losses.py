@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ops import losses
+from ops import loss_functions, losses
 from utils.framework import tf
 
 IGNORE = 255
@@ -22,7 +22,9 @@ def example(classes: int = 3, ignored: bool = True) -> tuple[tf.Tensor, tf.Tenso
     return tf.constant(logits), tf.constant(target)
 
 
-def with_gradient(loss: losses.Loss, logits: tf.Tensor, target: tf.Tensor) -> tuple[float, Any]:
+def with_gradient(
+    loss: loss_functions.Loss, logits: tf.Tensor, target: tf.Tensor
+) -> tuple[float, Any]:
     """Return the loss and its gradient with respect to the logits, computed in a graph."""
 
     @tf.function
