@@ -184,8 +184,9 @@ def _classes(directory: Path, report: Report) -> str:
 def _samples(directory: Path, report: Report) -> str:
     names, ignore = report.class_names, report.ignore_index
     strips = [pictures.strip(sample, names, ignore) for sample in report.samples]
-    stack = [np.pad(strip, ((0, pictures.GAP), (0, 0), (0, 0))) for strip in strips]
-    (directory / "samples.png").write_bytes(pictures.png(np.concatenate(stack)))
+    rows = np.concatenate([np.pad(strip, ((0, pictures.GAP), (0, 0), (0, 0))) for strip in strips])
+    enlarged = rows.repeat(scale := max(1, _STRIP_PIXELS // rows.shape[1]), 0).repeat(scale, 1)
+    (directory / "samples.png").write_bytes(pictures.png(enlarged))
     entries = "\n".join(
         f"<li>{page.swatch(colour)}{escape(label)}</li>"
         for label, colour in pictures.legend(report.samples, names, ignore)
