@@ -51,29 +51,20 @@ class Share:
         return places[:, self.rank].ravel()
 
 
+@dataclass(frozen=True)
 class TrainingBatches:
     """The endless stream of shuffled and augmented training samples."""
 
-    def __init__(
-        self,
-        decoded: Decoded,
-        transforms: Sequence[Transform],
-        seed: int,
-        buffer: int | None = None,
-        batch_size: int = 1,
-        share: Share | None = None,
-    ) -> None:
-        """Keep the parts: the split, and transforms that are applied in this order.
-
-        `batch_size` counts the samples of all processes together; `buffer` is explained at
-        `dataloader.order.epoch_order`.
-        """
-        self._decoded = decoded
-        self._transforms = tuple(transforms)
-        self._seed = seed
-        self._buffer = buffer
-        self._batch_size = batch_size
-        self._share = share or Share()
+    decoded: Decoded
+    transforms: Sequence[Transform]
+    """Applied in this order; see `ops.augment`."""
+    seed: int
+    buffer: int | None = None
+    """See `dataloader.order.epoch_order`."""
+    batch_size: int = 1
+    """Samples in a batch of all processes together."""
+    share: Share = Share()
+    """What this process takes of each batch."""
 
     def at(self, position: int, count: int) -> Batch:
         """Return the samples at `count` positions, a function of nothing else.
@@ -82,13 +73,13 @@ class TrainingBatches:
         machine it is made in. Where batches are shared, `count` is that of whole batches.
         """
         positions = range(position, position + count)
-        indices = sample_indices(positions, len(self._decoded), self._seed, self._buffer)
-        mine = self._share.of(count, self._batch_size)
-        images, masks = self._decoded.take(indices[mine])
-        if self._transforms:
-            width = DRAWS_PER_TRANSFORM * len(self._transforms)
-            draws = uniform_draws(self._seed, AUGMENTATION, position, count, width)[mine]
-            for number, transform in enumerate(self._transforms):
+        indices = sample_indices(positions, len(self.decoded), self.seed, self.buffer)
+        mine = self.share.of(count, self.batch_size)
+        images, masks = self.decoded.take(indices[mine])
+        if self.transforms:
+            width = DRAWS_PER_TRANSFORM * len(self.transforms)
+            draws = uniform_draws(self.seed, AUGMENTATION, position, count, width)[mine]
+            for number, transform in enumerate(self.transforms):
                 start = number * DRAWS_PER_TRANSFORM
                 own = draws[:, start : start + DRAWS_PER_TRANSFORM]
                 images, masks = transform(images, masks, own)

@@ -70,5 +70,5 @@ def training_batches(cfg: CFG, decoded: Decoded, share: Share | None = None) -> 
         cfg.run.seed,
         buffer=cfg.data.shuffle_buffer,
         batch_size=cfg.train.batch_size,
-        share=share,
+        share=share or Share(),
     )

@@ -42,8 +42,7 @@ class ConfusionMatrix:
         """Count one batch; both are uint8 [B, H, W].
 
         Raises:
-            UserError: If `truth` holds a value that is neither a class nor `ignore_index`.
-            ValueError: If the arrays differ in shape, are not uint8, or predict no known class.
+            ValueError: If the arrays differ in shape, are not uint8, or hold what is no class.
         """
         for name, array in (("truth", truth), ("prediction", prediction)):
             if array.dtype != np.uint8 or array.shape != truth.shape:
@@ -58,11 +57,10 @@ class ConfusionMatrix:
         pairs = np.bincount(pair.ravel(), minlength=_VALUES * _VALUES).reshape(_VALUES, _VALUES)
         pairs[self.ignore_index] = 0
         classes = len(self.class_names)
-        if pairs[classes:].any():
-            raise UserError(self._unknown_labels(np.flatnonzero(pairs.any(axis=1))))
-        if pairs[:, classes:].any():
+        if pairs[classes:].any() or pairs[:, classes:].any():
             raise ValueError(
-                f"Argument `prediction` must be below {classes}. Received: {int(prediction.max())}"
+                f"Truth must be below {classes}, or {self.ignore_index}, and predictions below "
+                f"{classes}. Received: up to {truth.max()} and {prediction.max()}"
             )
         self.totals += pairs[:classes, :classes]
 
@@ -75,14 +73,6 @@ class ConfusionMatrix:
             )
         for metric in self._metrics:
             yield from metric(self.totals, self.class_names)
-
-    def _unknown_labels(self, values: np.ndarray) -> str:
-        unknown = ", ".join(str(value) for value in values if value >= len(self.class_names))
-        return (
-            f"The masks hold values that are no class: {unknown}. Expected: 0 to "
-            f"{len(self.class_names) - 1} ({', '.join(self.class_names)}), or {self.ignore_index} "
-            "for pixels to ignore. Renumber the masks, or name all classes in the data source."
-        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -130,14 +130,7 @@ def _numbers(report: Report) -> str:
 def _curves(directory: Path, report: Report) -> str:
     png = charts.png(charts.curves(report.history, report.monitor, report.best_step))
     (directory / "curves.png").write_bytes(png)
-    parts = []
-    for split, key in (("train", "loss"), ("validation", "loss"), ("validation", report.monitor)):
-        steps, values = charts.series(report.history, split, key)
-        if steps.size:
-            parts.append(
-                f"{split} {key} from {page.number(values[0])} to {page.number(values[-1])}"
-            )
-    alt = f"Charts over the training steps: {'; '.join(parts)}; the learning rate."
+    alt = f"Loss, {charts.readable(report.monitor)} and learning rate over the training steps"
     return f"<h2>Learning curves</h2>\n{page.chart(png, alt)}"
 
 
@@ -158,10 +151,7 @@ def _classes(directory: Path, report: Report) -> str:
     means = "".join(f"<td>{page.number(mean_over_classes(column))}</td>" for column in columns)
     names = ("class", "IoU", "Dice", "precision", "recall", "pixels")
     header = "".join(f'<th scope="col">{name}</th>' for name in names)
-    alt = "Confusion matrix in percent of each true class; right: " + ", ".join(
-        f"{name} {page.percent(recall)}"
-        for name, recall in zip(report.class_names, scores.recall, strict=True)
-    )
+    alt = "Confusion matrix: how the pixels of each true class (row) were labelled, in percent"
     wide = " wide" if len(report.class_names) > _SIDE_BY_SIDE else ""
     return f"""<div class="columns{wide}">
 <section>
