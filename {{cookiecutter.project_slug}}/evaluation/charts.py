@@ -24,7 +24,7 @@ DPI = 144
 _COMPRESSION = 4  # zlib's default of 6 takes twice as long for a few percent
 _NUMBERED_CLASSES = 15  # percentages are not readable in a larger confusion matrix
 _NAMED_CLASSES = 40  # nor names in one larger than this
-_WHITE_TEXT = 0.85  # the share from which white stands out more than black (WCAG's contrast)
+_WHITE_TEXT = 0.87  # the share from which white stands out more than black (WCAG's contrast)
 
 
 def png(figure: "Figure") -> bytes:
