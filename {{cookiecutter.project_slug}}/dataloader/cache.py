@@ -44,6 +44,15 @@ class Decoded:
         """Return copies of the images and masks of some samples, side by side."""
         return np.take(self.images, indices, axis=0), np.take(self.masks, indices, axis=0)
 
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of one sample."""
+        return (self.images.nbytes + self.masks.nbytes) // len(self)
+
+    def first(self, count: int) -> "Decoded":
+        """Return the first samples, at most all."""
+        return Decoded(self.images[:count], self.masks[:count], self.names[:count])
+
 
 def decode(
     split: Split,
