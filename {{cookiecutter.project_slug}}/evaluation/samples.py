@@ -4,6 +4,7 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import repeat
 from typing import Any, Literal
 
 import numpy as np
@@ -70,12 +71,8 @@ class SamplePicker:
     ) -> None:
         """Look at one batch and copy what is worth keeping.
 
-        Args:
-            images: uint8 [B, H, W, 3].
-            truth: uint8 [B, H, W].
-            prediction: uint8 [B, H, W].
-            names: B names.
-            indices: int64 [B], the samples' places in their split; each is seen once.
+        Images are uint8 [B, H, W, 3], truth and prediction [B, H, W]; the indices, int64 [B], are
+        the samples' places in their split. Each sample is seen once.
         """
         scores = image_iou(truth, prediction, self._ignore_index)
         # A draw belongs to its sample's index, so neither batches nor machines change the choice.
@@ -83,19 +80,8 @@ class SamplePicker:
         draws = seeding.uniform_draws(
             self._seed, seeding.REPORT, first, int(indices.max()) - first + 1, 4
         )[indices - first, 0]
-        seen = [
-            Sample(
-                names[row],
-                "random",
-                float(scores[row]),
-                images[row],
-                truth[row],
-                prediction[row],
-                int(indices[row]),
-                float(draws[row]),
-            )
-            for row in range(len(scores))
-        ]
+        numbers = (scores.tolist(), images, truth, prediction, indices.tolist(), draws.tolist())
+        seen = [Sample(*facts) for facts in zip(names, repeat("random"), *numbers, strict=False)]
         self._kept = [
             one if one in self._kept else one.copied() for one in self._choose(self._kept + seen)
         ]
