@@ -17,10 +17,12 @@ import json
 import keyword
 import os
 import re
+import shlex
 import shutil
 import sys
 import unicodedata
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -36,6 +38,7 @@ LONGEST = {
     "description": 500,
     "author_name": 100,
     "author_email": 254,  # RFC 5321 allows no longer address
+    "parts": 500,
 }
 MAY_BE_BLANK = {"description", "author_email"}
 
@@ -46,6 +49,11 @@ CHOICES = {
     "license": ("MIT", "Apache-2.0", "BSD-3-Clause", "none"),
     "python_version": ("3.11", "3.12", "3.13"),
 }
+# Each has folders `part=NAME` in `_parts/` of the template; the prompt has a line for each.
+PARTS = ("determined", "kubernetes", "oxford_pets", "slurm", "torchx")
+# What a part needs beside it: the answer to another question.
+NEEDS = {"torchx": ("framework", "pytorch")}
+
 # The prompt of these numbers the choices. "2" for a Python version could mean Python 2.
 NUMBERED = {"framework", "license"}
 ALSO = {"torch": "pytorch", "tf": "tensorflow"}
@@ -67,7 +75,7 @@ PYTHON = re.compile(r"(?:python ?|>= ?)?(3\.\d+)(?:\.\d+)?")
 
 PORTS = {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
 WINDOWS_DEVICES = {"con", "prn", "aux", "nul"} | PORTS
-PARTS = set("configs dataloader evaluation executor main model notebooks ops tests utils".split())
+FOLDERS = set("configs dataloader evaluation executor main model notebooks ops tests utils".split())
 DEPENDENCIES = set(
     """
     fsspec ipykernel keras matplotlib mypy nbclient nbformat numpy pil pillow pip pre_commit
@@ -110,7 +118,7 @@ class Refused(FailedHookException, SystemExit):
 
 
 class Answers(Extension):
-    """Adds the filters `slug`, `quoted`, `escaped` and `checked` to the template."""
+    """Adds the filters `slug`, `quoted`, `escaped`, `checked` and `next_steps` to the template."""
 
     def __init__(self, environment: Environment) -> None:
         """Register the filters, and leave no trace of this version of the module behind."""
@@ -119,6 +127,8 @@ class Answers(Extension):
         texts = [text for text in json.loads(questions).values() if isinstance(text, str)]
         self.own = {FOLDER, *texts}
         environment.filters.update(slug=slug, quoted=quoted, escaped=escaped, checked=checked)
+        # Cookiecutter renders files in the template's folder; the person stays in this one.
+        environment.filters["next_steps"] = partial(next_steps, here=os.getcwd())
         # `cruft update` renders an old and a new version of the template in one process. Were this
         # module kept, the new templates would meet the old filters.
         sys.modules.pop(__name__, None)
@@ -185,9 +195,29 @@ def checked(answers: MutableMapping[str, object]) -> str:
     for field in CHOICES:
         if field in answers:
             answers[field] = _choice(field, str(answers[field]))
+    if "parts" in answers:
+        answers["parts"] = _parts(str(answers["parts"]), answers)
     if "_output_dir" in answers:  # cookiecutter says where, just before the first file is written
         _check_place(Path(str(answers["_output_dir"])))
     return ""
+
+
+def next_steps(answers: Mapping[str, object], here: str) -> str:
+    """Return the three lines to type next, or nothing where nobody waits for them.
+
+    `cruft update`, `diff` and `check` generate projects in temporary folders. Like `cruft create`,
+    they do it in their own process: their words are those of this one.
+
+    Args:
+        answers: All answers.
+        here: The folder in which the person types.
+    """
+    if "cruft" in sys.modules and "create" not in sys.argv[1:2]:
+        return ""
+    project = Path(str(answers["_output_dir"]), str(answers["project_slug"]))
+    folder = os.path.relpath(project, here) if project.is_relative_to(here) else str(project)
+    install = "python -m pip install -r requirements.txt"
+    return f"\nNext:\n  cd {shlex.quote(folder)}\n  {install}\n  python main.py train\n"
 
 
 def owner_of(name: str) -> str:
@@ -199,7 +229,7 @@ def owner_of(name: str) -> str:
         return "a module of Python's standard library"
     if module in DEPENDENCIES:
         return "a package that projects like this import"
-    if module in PARTS:
+    if module in FOLDERS:
         return "a part of the generated project"
     if module in WINDOWS_DEVICES:
         return "a device on Windows"
@@ -264,7 +294,42 @@ def _choice(field: str, typed: str) -> str:
     return known[name]
 
 
+def _parts(typed: str, answers: Mapping[str, object]) -> str:
+    """Return the names of the parts that were meant, in order, with commas between them; or none.
+
+    `all` becomes the names of today's parts: what later versions add is asked for by its name.
+    """
+    names = {name.replace("-", "_") for name in re.split(r"[,\s]+", typed.lower()) if name}
+    if names == {"none"}:
+        return "none"
+    if not names:
+        _refuse("parts", typed, "it names no part", _offered("parts"))
+    offered = [name for name in PARTS if _is_possible(name, answers)]
+    if "all" in names:
+        names = (names - {"all"}) | set(offered)
+    for name in sorted(names - set(offered)):
+        if name == "none":
+            _refuse("parts", typed, "none stands alone", "none, or the names without it")
+        if name not in PARTS:
+            import difflib
+
+            near = difflib.get_close_matches(name, PARTS, n=1)
+            reason = f"there is no part {name!a}"
+            _refuse("parts", typed, reason, near[0] if near else _offered("parts"))
+        question, answer = NEEDS[name]
+        others = ",".join(sorted(names - {name})) or "none"
+        _refuse("parts", typed, f"{name} needs {question}={answer}", f"parts={others}")
+    return ",".join(sorted(names))
+
+
+def _is_possible(part: str, answers: Mapping[str, object]) -> bool:
+    question, answer = NEEDS.get(part, ("", None))
+    return answers.get(question, answer) == answer
+
+
 def _offered(field: str) -> str:
+    if field == "parts":
+        return f"all, none, or some of {', '.join(PARTS)}"
     return f"one of {', '.join(CHOICES[field])}" if field in CHOICES else ""
 
 

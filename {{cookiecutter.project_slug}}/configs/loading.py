@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -18,6 +18,7 @@ from utils.errors import UserError
 
 DEFAULT_CONFIG = storage.resolve("configs/default.yaml")
 _BUILT_IN = Origin("built-in default")
+Settings = TypeVar("Settings", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,26 @@ def load_complete(path: str, overrides: Sequence[str] = ()) -> CFG:
     return _checked(lay_over(_read(path), parse_overrides(overrides))).cfg
 
 
+def load_section(path: str, schema: type[Settings], overrides: Sequence[str] = ()) -> Settings:
+    """Load a file of its own that a part of the project is set with.
+
+    Args:
+        path: The YAML file.
+        schema: What it may hold.
+        overrides: `key.path=value` words, which win over the file.
+
+    Raises:
+        UserError: Naming everything that is wrong, each with file, line and key.
+    """
+    document = lay_over(_read(path), parse_overrides(overrides))
+    problems = list(document.problems)
+    for place, text in _type_problems(document.values, schema):
+        problems.append(Problem(_nearest(document.origins, place), place, text))
+    if problems:
+        raise UserError(_message(problems))
+    return schema.model_validate(document.values)
+
+
 def to_yaml(cfg: CFG) -> str:
     """Return a configuration as YAML that `load_complete` reads back to an equal one."""
     return yaml.safe_dump(cfg.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
@@ -77,7 +98,7 @@ def _checked(document: Document) -> Loaded:
     """Check everything before saying anything, so that all problems are told at once."""
     problems = list(document.problems)
     values = document.values
-    invalid = list(_type_problems(values))
+    invalid = list(_type_problems(values, CFG))
     if invalid:
         values = _without(values, [path for path, _ in invalid])
     try:
@@ -97,20 +118,20 @@ def _checked(document: Document) -> Loaded:
     return Loaded(cfg, document.origins)
 
 
-def _type_problems(values: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+def _type_problems(values: dict[str, Any], schema: type[BaseModel]) -> Iterator[tuple[Path, str]]:
     try:
-        CFG.model_validate(values)
+        schema.model_validate(values)
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             path = tuple(detail["loc"])
-            yield path, _explain(detail, path)
+            yield path, _explain(detail, path, schema)
 
 
-def _explain(detail: Mapping[str, Any], path: Path) -> str:
+def _explain(detail: Mapping[str, Any], path: Path, schema: type[BaseModel]) -> str:
     """Say one of pydantic's findings in words that name what was received and expected."""
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        names = _fields_at(path[:-1])
+        names = _fields_at(path[:-1], schema)
         near = difflib.get_close_matches(str(path[-1]), names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(names)}"
         return f"unknown key {path[-1]!r}{hint}"
@@ -143,9 +164,8 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _fields_at(path: Path) -> list[str]:
+def _fields_at(path: Path, model: type[BaseModel]) -> list[str]:
     """Return the keys that the schema knows at a place."""
-    model: type[BaseModel] = CFG
     for part in path:
         field = model.model_fields.get(str(part))
         annotation = field.annotation if field else None

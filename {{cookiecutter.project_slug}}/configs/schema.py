@@ -15,11 +15,6 @@ PositiveInt = Annotated[int, Field(ge=1)]
 NaturalInt = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 Text = Annotated[str, Field(min_length=1)]
-# These go into job scripts; whatever a scheduler could take for something else is refused here.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.,@+-]*$")]
-SbatchOption = Annotated[str, Field(pattern=r"^--[a-z][a-z-]*(=[^\s'\"\\#]+)?$")]
-Image = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/@#+-]*$")]
-KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Triple = Annotated[tuple[float, float, float], Strict(False)]
 
@@ -173,7 +168,7 @@ class Train(Section):
 
 
 class Resources(Section):
-    """What `launch` starts, and what it asks of a scheduler."""
+    """What `launch` starts on each machine."""
 
     nodes: PositiveInt = 1
     """Machines."""
@@ -182,27 +177,11 @@ class Resources(Section):
     gpus_per_process: NaturalInt = 0
     """GPUs of each process."""
     cpus_per_process: PositiveInt | None = None
-    """CPU cores of each process; null: an equal share, of a scheduler what it gives by itself."""
-    memory_gib: PositiveInt | None = None
-    """Memory of each machine in GiB (2^30 bytes); null: what the scheduler gives by itself."""
-    time_limit_minutes: PositiveInt | None = None
-    """Minutes after which the scheduler ends the job; null: the scheduler's own limit."""
+    """CPU cores of each process; null: an equal share of those that this machine gives."""
     grace_seconds: PositiveInt = 120
     """Seconds from the signal to stop to the end by force, in which the run is saved."""
     max_restarts: NaturalInt = 3
     """How often all processes are started again after one of them died."""
-    partition: Name | None = None
-    """Slurm: the partition (queue) to wait in."""
-    account: Name | None = None
-    """Slurm: the account that pays."""
-    sbatch_options: list[SbatchOption] = []
-    """Slurm: further options for sbatch, such as `--qos=high` or `--constraint=a100`."""
-    image: Image | None = None
-    """Container image; Kubernetes needs one, Slurm starts it with the plugin Pyxis."""
-    volume_claim: KubernetesName | None = None
-    """Kubernetes: the PersistentVolumeClaim for `runs/`; several machines need ReadWriteMany."""
-    node_selector: dict[Text, str] = {}
-    """Kubernetes: labels that machines must have."""
     environment: dict[VariableName, str] = {}
     """Further environment variables of each process."""
 
@@ -238,7 +217,7 @@ class Executor(Section):
     threads: PositiveInt | None = None
     """Threads of one operation on the CPU; null: the framework's own choice."""
     resources: Resources = Resources()
-    """Machines, processes and what a scheduler must know (see `main.py launch`)."""
+    """Machines and processes (see `main.py launch`)."""
 
 
 class CFG(Section):

@@ -41,7 +41,7 @@ _OPACITY = (0.7, 1.0)
 
 
 class DigitScenes:
-    """Scenes of one to four handwritten digits with a trimap mask as in Oxford-IIIT Pet.
+    """Scenes of one to four handwritten digits whose mask has the border apart (a trimap).
 
     Each scene is a function of the seed, the split and its number. Training, validation and test
     use digits of different writers and different parts of the photographs.

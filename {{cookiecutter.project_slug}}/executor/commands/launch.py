@@ -1,14 +1,17 @@
-"""python main.py launch: trains in several processes, or writes files for a scheduler."""
+"""python main.py launch: trains in several processes, on one machine or several."""
 
 import argparse
+import importlib
+import importlib.util
 from collections.abc import Sequence
+from typing import Any
 
 from executor.commands import train
 from executor.launch.rank import add_options
 from utils.errors import UserError
 from utils.storage import PROJECT
 
-HELP = "train in several processes, on one machine or several; or write files for a scheduler"
+HELP = "train in several processes, on one machine or several"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,34 +22,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "how often all start again after one died"
     parser.add_argument("--restarts", type=int, metavar="N", help=text)
     add_options(parser)
-    text = "which of the machines this is, from 0; Slurm and Kubernetes say so themselves"
+    text = "which of the machines this is, from 0"
     parser.add_argument("--node-rank", type=int, metavar="N", help=text)
-    text = "start nothing; with --render: write files for this scheduler"
-    parser.add_argument("--on", choices=("slurm", "kubernetes"), help=text)
-    parser.add_argument("--render", metavar="DIR", help="folder to write the files to")
-    text = "write over files that differ"
-    parser.add_argument("--force", action="store_true", help=text)
+    schedulers = _schedulers()
+    if schedulers is not None:
+        schedulers.add_options(parser)
     parser.add_argument("words", nargs="+", metavar="train ...", help="what to start, behind --")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Train in several processes here, or write the files by which a scheduler does."""
+    """Train in several processes here, or write the file by which a scheduler does."""
     words = _train_words(arguments.words)
     from configs.loading import load_config
-    from executor.launch.jobs import launch_of, render
     from executor.launch.launcher import start
+    from executor.launch.local import local_launch
     from executor.launch.processes import conclude
 
     # Checked once, here: otherwise each process would report the same mistake.
     cfg = load_config(words.config, _with_options(words.overrides, arguments))
-    if (arguments.on is None) is not (arguments.render is None):
-        raise UserError("launch: --on and --render belong together; give both or none.")
-    if arguments.on is None:
-        program = (str(PROJECT / "main.py"), *arguments.words)
-        conclude(start(launch_of(cfg, program, arguments.address, arguments.node_rank)))
+    schedulers, node_rank = _schedulers(), arguments.node_rank
+    if schedulers is not None and schedulers.wants_job(arguments):
+        schedulers.write_job(cfg, words, arguments)
         return
-    for path in render(cfg, words, arguments.on, arguments.render, arguments.force):
-        print(path)
+    if schedulers is not None and node_rank is None and cfg.executor.resources.nodes > 1:
+        node_rank = schedulers.node_rank()
+    program = (str(PROJECT / "main.py"), *arguments.words)
+    conclude(start(local_launch(cfg, program, arguments.address, node_rank)))
+
+
+def _schedulers() -> Any:
+    """Return the package that writes jobs for schedulers, or None in a project without it."""
+    name = "executor.launch.schedulers"
+    return None if importlib.util.find_spec(name) is None else importlib.import_module(name)
 
 
 def _train_words(words: Sequence[str]) -> argparse.Namespace:

@@ -17,11 +17,10 @@ from types import FrameType, TracebackType
 from executor.launch.exits import STOPPED
 from utils.errors import DivergedError, FailedError, StoppedError, UserError
 
-# Slurm signals every process of a job step, and whoever started them again: one signal, not two.
+# A scheduler may signal every process, and whoever started them again: one signal, not two.
 _REPEAT_SECONDS = 5.0
 # The terminal that went away asks to stop as well.
 _MEANING = {"SIGTERM": signal.SIGTERM, "SIGINT": signal.SIGINT, "SIGHUP": signal.SIGTERM}
-_NODE_RANK = ("SLURM_NODEID", "JOB_COMPLETION_INDEX")  # of Slurm, of a Kubernetes Indexed Job
 
 
 @dataclass(frozen=True)
@@ -93,22 +92,6 @@ class Signals:
         self._before.callback(signal.signal, number, signal.signal(number, note))
 
 
-def node_rank(given: int | None, nodes: int) -> int | None:
-    """Return which of the machines this is: as given, or as the scheduler says.
-
-    Raises:
-        UserError: If there is no such machine.
-    """
-    said = [os.environ[name] for name in _NODE_RANK if os.environ.get(name, "").isdecimal()]
-    if given is None and nodes > 1 and said:
-        given = int(said[0])
-    if given is not None and not 0 <= given < nodes:
-        raise UserError(
-            f"--node-rank {given}: with --nodes {nodes} it is a number from 0 to {nodes - 1}."
-        )
-    return given
-
-
 def host_and_port(text: str, option: str) -> tuple[str, int]:
     """Split HOST:PORT.
 
@@ -143,7 +126,7 @@ def threads(launch: Launch) -> int:
     return max(1, cores // launch.processes)
 
 
-def with_defaults(launch: Launch, defaults: Mapping[str, str]) -> dict[str, str]:
+def environment_settings(launch: Launch, defaults: Mapping[str, str]) -> dict[str, str]:
     """Return the variables to set: defaults that the environment leaves open, then the launch's."""
     kept = {name: value for name, value in defaults.items() if name not in os.environ}
     return {**kept, **launch.environment}
@@ -155,8 +138,8 @@ def announce(command: Sequence[str], settings: Mapping[str, str]) -> None:
     print(shlex.join(["env", *variables, *command]), file=sys.stderr, flush=True)
 
 
-def told(code: int) -> str:
-    """Say in words how a process ended; `code` is that of `subprocess`."""
+def describe_exit(code: int) -> str:
+    """Return how a process ended, in words; `code` is that of `subprocess`."""
     if code >= 0:
         return f"ended with exit code {code}"
     try:

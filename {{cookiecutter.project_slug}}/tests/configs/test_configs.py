@@ -15,7 +15,12 @@ from configs.yaml_text import read_yaml
 from utils.errors import UserError
 from utils.storage import PROJECT
 
-CONFIGS = sorted((PROJECT / "configs").glob("*.yaml"))
+# Files that are no configuration of a run do not name its schema.
+CONFIGS = [
+    path
+    for path in sorted((PROJECT / "configs").glob("*.yaml"))
+    if "$schema=schema.json" in path.read_text(encoding="utf-8").partition("\n")[0]
+]
 
 
 def refused(path: Path | None, *overrides: str) -> str:

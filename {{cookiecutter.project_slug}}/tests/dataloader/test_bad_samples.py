@@ -25,28 +25,22 @@ COUNT = 12
 
 
 class Layout:
-    """Where a kind of source has the files of a sample, and how it is configured."""
+    """Where a folder of data has the files of a sample, and how it is configured."""
 
-    def __init__(self, root: Path, kind: str) -> None:
-        self.root, self.kind = root, kind
-        pets = kind == "pets"
+    def __init__(self, root: Path) -> None:
+        self.root = root
         self.images = root / "images"
-        self.masks = root / ("annotations/trimaps" if pets else "masks")
-        self.first = 1 if pets else 0  # the value of the first class
+        self.masks = root / "masks"
         for folder in (self.images, self.masks):
             folder.mkdir(parents=True)
-        if pets:
-            lines = "".join(f"{name} 1 1 1\n" for name in map(self.name, range(COUNT)))
-            for file in ("trainval.txt", "test.txt"):
-                (root / "annotations" / file).write_text(lines)
         for index in range(COUNT):
             noise = np.random.default_rng(index).integers(0, 256, (20, 30, 3), dtype=np.uint8)
             Image.fromarray(noise).save(self.image(index))
-            labels = np.full((20, 30), self.first + index % 3, dtype=np.uint8)
+            labels = np.full((20, 30), index % 3, dtype=np.uint8)
             Image.fromarray(labels).save(self.mask(index))
 
     def name(self, index: int) -> str:
-        return f"pet_{index:02d}"
+        return f"sample_{index:02d}"
 
     def image(self, index: int) -> Path:
         return self.images / f"{self.name(index)}.jpg"
@@ -56,9 +50,6 @@ class Layout:
 
     @property
     def source(self) -> dict[str, Any]:
-        if self.kind == "pets":
-            target = "dataloader.sources.oxford_pets:OxfordPets"
-            return {"target": target, "root": str(self.root), "download": False}
         return {
             "target": "dataloader.sources.folder:Folder",
             "root": str(self.root),
@@ -72,14 +63,9 @@ class Layout:
         return load_split(cfg, open_source(cfg), split)
 
 
-@pytest.fixture(params=["folder", "pets"])
-def layout(tmp_path: Path, request: pytest.FixtureRequest) -> Layout:
-    return Layout(tmp_path / "data", request.param)
-
-
 @pytest.fixture
-def folder(tmp_path: Path) -> Layout:
-    return Layout(tmp_path / "data", "folder")
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path / "data")
 
 
 @pytest.fixture
@@ -121,7 +107,7 @@ def empty_mask(layout: Layout, index: int) -> str:
 
 
 def other_size(layout: Layout, index: int) -> str:
-    Image.new("L", (31, 20), layout.first).save(layout.mask(index))
+    Image.new("L", (31, 20)).save(layout.mask(index))
     name = layout.name(index)
     return rf"{name}\.png: .*31 x 20 .*{name}\.jpg is 30 x 20.*must be the same"
 
@@ -172,19 +158,10 @@ def test_a_bad_sample_is_left_out_with_a_warning(layout: Layout, fault: Any, war
         raise UserError(warning)
 
 
-def test_an_image_that_is_missing_from_a_list_is_named(tmp_path: Path, warnings: Any) -> None:
-    pets = Layout(tmp_path / "data", "pets")
-    pets.image(3).unlink()
-    with pytest.raises(UserError, match=r"pet_03\.jpg: .*No such file.*mask .*pet_03\.png"):
-        pets.load()
-    assert len(pets.load(on_bad_sample="skip")) == COUNT - 1
-    assert len(warnings()) == 1
-
-
-def test_masks_without_an_image_are_named_and_not_used(folder: Layout, warnings: Any) -> None:
-    folder.image(3).unlink()
-    assert len(folder.load()) == COUNT - 1
-    assert "1 masks have no image and are not used: pet_03.png" in warnings()[0]
+def test_masks_without_an_image_are_named_and_not_used(layout: Layout, warnings: Any) -> None:
+    layout.image(3).unlink()
+    assert len(layout.load()) == COUNT - 1
+    assert "1 masks have no image and are not used: sample_03.png" in warnings()[0]
 
 
 def test_too_many_bad_samples_are_an_error_that_lists_the_first(layout: Layout) -> None:
@@ -197,7 +174,7 @@ def test_too_many_bad_samples_are_an_error_that_lists_the_first(layout: Layout) 
     assert "The split 'train' has 7 bad samples among its first 12 of 12" in lines[0]
     assert "data.bad_sample_limit=6" in lines[0]
     for index, line in zip((2, 3, 5, 7, 8), lines[1:6], strict=True):
-        assert f"pet_{index:02d}.png: " in line
+        assert f"sample_{index:02d}.png: " in line
     assert lines[6] == "  and 2 more"
 
 
@@ -215,12 +192,9 @@ def test_an_empty_split_is_always_an_error(layout: Layout) -> None:
 
     with pytest.raises(UserError, match="is empty"):
         decode(Nothing(), DecodeOptions(SIZE, may_skip=5))  # type: ignore[arg-type]
-    if layout.kind == "pets":
-        (layout.root / "annotations" / "trainval.txt").write_text("")
-    else:
-        for index in range(COUNT):
-            layout.image(index).unlink()
-    with pytest.raises(UserError, match=r"images: there are no images|no images for the split"):
+    for index in range(COUNT):
+        layout.image(index).unlink()
+    with pytest.raises(UserError, match="images: there are no images"):
         layout.load(on_bad_sample="skip")
 
 
@@ -286,7 +260,7 @@ def test_the_cache_on_disk_works_with_files_that_are_missing(
     settings = {"cache": "disk", "cache_dir": str(tmp_path / "cache"), "on_bad_sample": "skip"}
     names = {layout.load(**settings).names for _ in range(2)}
     assert {len(name) for name in names} == {COUNT - 1}
-    with pytest.raises(UserError, match="pet_05"):
+    with pytest.raises(UserError, match="sample_05"):
         layout.load(**{**settings, "on_bad_sample": "raise"})
 
 
@@ -318,10 +292,10 @@ def test_a_label_of_a_source_of_ones_own_that_is_out_of_range(warnings: Any) -> 
     assert len(warnings()) == 1
 
 
-def test_a_run_counts_the_samples_that_are_left(folder: Layout, tmp_path: Path) -> None:
-    source = {**folder.source, "validation": 0.4}
-    whole = folder.load(source=source).names
-    unknown_label(folder, int(whole[0][-2:]))
+def test_a_run_counts_the_samples_that_are_left(layout: Layout, tmp_path: Path) -> None:
+    source = {**layout.source, "validation": 0.4}
+    whole = layout.load(source=source).names
+    unknown_label(layout, int(whole[0][-2:]))
     words = [f"data.source={json.dumps(source)}", "data.on_bad_sample=skip"]
     words += ["train.batch_size=1", "train.max_steps=null", f"run.dir={tmp_path / 'run'}"]
     main(["train", "--config", DEBUG, "run.tensorboard=false", *words])

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,16 +23,14 @@ from executor.launch.processes import (
     Launch,
     Signals,
     announce,
+    environment_settings,
     host_and_port,
     threads,
-    with_defaults,
 )
 from executor.launch.rank import NOTES, RUNS, SEEN
 from utils.errors import UserError
 
 GPUS_PER_PROCESS: int | None = 1  # at most
-# What `between` returns, in a bash script with an array `addresses`.
-BETWEEN_IN_BASH = '--rendezvous "${addresses[0]}"'
 _TOGETHER_SECONDS = 20.0  # in which processes that end by intent do so together
 _SLOW_SECONDS = 20.0  # after which torchrun is not waited for: processes elsewhere go on
 # A lost machine is noticed in 10 seconds; machines may arrive minutes after each other.
@@ -42,15 +40,6 @@ _RENDEZVOUS = {
     "keep_alive_interval": 2,
     "keep_alive_max_attempt": 5,
 }
-
-
-def between(addresses: Sequence[str]) -> list[str]:
-    """Return the words that tell `launch` on each of several machines where the others are.
-
-    Args:
-        addresses: HOST:PORT of each machine.
-    """
-    return ["--rendezvous", addresses[0]]
 
 
 def start(launch: Launch) -> int:
@@ -198,11 +187,11 @@ def _settings(launch: Launch) -> dict[str, str]:
     """Return the environment variables that torchrun and the processes need."""
     defaults = {
         "OMP_NUM_THREADS": str(threads(launch)),
-        "TORCH_CPP_LOG_LEVEL": "ERROR",  # a lost connection is told in one line, not in forty
+        "TORCH_CPP_LOG_LEVEL": "ERROR",  # a lost connection takes one line, not forty
     }
     if launch.nodes > 1:  # otherwise a machine that comes in place of a lost one cannot join
         defaults["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
-    return with_defaults(launch, defaults)
+    return environment_settings(launch, defaults)
 
 
 def _result(code: int, notes: Collection[int], received: int | None) -> int:

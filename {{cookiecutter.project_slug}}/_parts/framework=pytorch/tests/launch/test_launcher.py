@@ -1,6 +1,5 @@
 """torchrun gets what several machines need, and notes end a launch only where they may."""
 
-import argparse
 import os
 import subprocess
 import sys
@@ -38,13 +37,6 @@ def test_several_machines_meet() -> None:
     assert ranks._settings(several)["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] == "1"
     with pytest.raises(UserError, match="needs --rendezvous HOST:PORT"):
         ranks._torchrun(launch(nodes=2))
-
-
-def test_what_is_between_machines_reads_back() -> None:
-    parser = argparse.ArgumentParser()
-    rank.add_options(parser)
-    words = ranks.between(["a:1", "b:1"])
-    assert parser.parse_args(words).address == "a:1"
 
 
 def test_the_environment_wins_over_defaults(monkeypatch: pytest.MonkeyPatch) -> None:

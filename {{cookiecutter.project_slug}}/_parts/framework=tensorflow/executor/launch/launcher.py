@@ -18,32 +18,21 @@ from executor.launch.processes import (
     Launch,
     Signals,
     announce,
+    describe_exit,
+    environment_settings,
     free_ports,
     host_and_port,
     threads,
-    told,
-    with_defaults,
 )
 from utils.errors import UserError
 from utils.logs import log
 
 GPUS_PER_PROCESS: int | None = None  # as many as one likes
-# What `between` returns, in a bash script with an array `addresses`.
-BETWEEN_IN_BASH = '--hosts "$(IFS=,; echo "${addresses[*]}")"'
 _TOGETHER_SECONDS = 10.0  # in which processes that end by intent do so together
 _NOTICED_SECONDS = 2.0  # between the end of a process's connections and its own
 _FORCE_SECONDS = 10.0  # from the signal to stop to the end by force, once another one died
 
 _Process = subprocess.Popen[bytes]
-
-
-def between(addresses: Sequence[str]) -> list[str]:
-    """Return the words that tell `launch` on each of several machines where the others are.
-
-    Args:
-        addresses: HOST:PORT of each machine.
-    """
-    return ["--hosts", ",".join(addresses)]
 
 
 def start(launch: Launch) -> int:
@@ -125,7 +114,7 @@ def _after_failure(failed: int, launch: Launch, processes: Sequence[_Process]) -
     if not is_meant:
         rank = (launch.node_rank or 0) * launch.processes + failed
         where = f"{socket.gethostname()} (process {processes[failed].pid})"
-        log.warning("rank %d on %s %s; the others are stopped", rank, where, told(code))
+        log.warning("rank %d on %s %s; the others are stopped", rank, where, describe_exit(code))
     patience = launch.grace_seconds if code in STOPPED else _TOGETHER_SECONDS if is_meant else 0.0
     deadline = time.monotonic() + patience
     while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
@@ -174,7 +163,7 @@ def _settings(launch: Launch) -> list[dict[str, str]]:
     result = []
     for index in range(launch.processes):
         defaults = {"OMP_NUM_THREADS": count, "TF_NUM_INTRAOP_THREADS": count}
-        settings = with_defaults(launch, defaults)
+        settings = environment_settings(launch, defaults)
         task = {"type": "worker", "index": first + index}
         settings["TF_CONFIG"] = json.dumps({"cluster": {"worker": workers}, "task": task})
         if launch.gpus and launch.processes > 1:

@@ -1,13 +1,11 @@
 """TF_CONFIG names all processes and which one this is; GPUs are shared out."""
 
-import argparse
 import json
 from typing import Any
 
 import pytest
 
 from executor.launch import launcher as ranks
-from executor.launch import rank
 from executor.launch.processes import Launch
 from utils.errors import UserError
 
@@ -48,13 +46,6 @@ def test_several_machines_name_all_processes() -> None:
         ranks._settings(launch(nodes=2, address="a:1", node_rank=0))
     with pytest.raises(UserError, match="needs --node-rank"):
         ranks._settings(launch(nodes=2, address="a:1,b:1"))
-
-
-def test_what_is_between_machines_reads_back() -> None:
-    parser = argparse.ArgumentParser()
-    rank.add_options(parser)
-    words = ranks.between(["a:1", "b:1"])
-    assert parser.parse_args(words).address == "a:1,b:1"
 
 
 def test_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:

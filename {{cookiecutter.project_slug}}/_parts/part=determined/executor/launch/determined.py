@@ -184,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     set_up()
     try:
-        import determined
+        import determined  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
         raise UserError(
             "Determined is not installed here; on its clusters it is. Elsewhere: "

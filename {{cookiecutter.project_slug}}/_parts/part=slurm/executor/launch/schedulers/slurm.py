@@ -2,11 +2,22 @@
 
 import shlex
 import sys
+from typing import Annotated
 
-from executor.launch.jobs import Job
-from executor.launch.launcher import BETWEEN_IN_BASH
+from pydantic import Field
+
+from configs.schema import PositiveInt, Section
+from executor.launch import rendezvous
+from executor.launch.job import Image, Job, check_time_limit
 from utils.errors import UserError
 from utils.storage import PROJECT
+
+NODE_RANK = "SLURM_NODEID"
+FILE = "slurm/train.sbatch"
+
+# Whatever Slurm or bash could take for something else is refused.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.,@+-]*$")]
+SbatchOption = Annotated[str, Field(pattern=r"^--[a-z][a-z-]*(=[^\s'\"\\#]+)?$")]
 
 # Between the end of the grace time and the end of the job, for everything but saving.
 _SPARE_SECONDS = 30
@@ -41,27 +52,42 @@ exit "$code"
 """
 
 
-def script(job: Job) -> str:
+class Settings(Section):
+    """What Slurm is asked for, beside `executor.resources`."""
+
+    partition: Name | None = None
+    """The partition (queue) to wait in."""
+    account: Name | None = None
+    """The account that pays."""
+    time_limit_minutes: PositiveInt | None = None
+    """Minutes after which Slurm ends the job; null: the partition's own limit."""
+    memory_gib: PositiveInt | None = None
+    """Memory of each machine in GiB (2^30 bytes); null: what Slurm gives by itself."""
+    image: Image | None = None
+    """Container image, started with the plugin Pyxis; null: no container."""
+    sbatch_options: list[SbatchOption] = Field(default_factory=list)
+    """Further options for sbatch, such as `--qos=high` or `--constraint=a100`."""
+
+
+def render(job: Job, settings: Settings) -> str:
     """Return the text of the script.
 
-    Args:
-        job: What to start.
-
     Raises:
-        UserError: If the project's folder cannot be mounted into a container.
+        UserError: If the time is too short, or the project's folder cannot be mounted.
     """
+    check_time_limit(settings.time_limit_minutes, job)
     several = job.resources.nodes > 1
-    directives = "\n".join(f"#SBATCH {option}" for option in _options(job))
+    directives = "\n".join(f"#SBATCH {option}" for option in _options(job, settings))
     body = [
         f"#!/bin/bash\n{directives}\n\n{_HEAD}\nset -u\ncd {shlex.quote(str(PROJECT))} || exit 1",
         *([_ADDRESSES] if several else []),
         _TRAPS,
-        f"{_step(job)} &\n{_WAIT}",
+        f"{_step(job, settings)} &\n{_WAIT}",
     ]
     return "\n\n".join(body)
 
 
-def _options(job: Job) -> list[str]:
+def _options(job: Job, settings: Settings) -> list[str]:
     """Return the options of sbatch."""
     needs = job.resources
     processes = needs.processes_per_node
@@ -71,18 +97,18 @@ def _options(job: Job) -> list[str]:
         "ntasks-per-node": 1,  # the launcher starts the processes
         "cpus-per-task": needs.cpus_per_process and needs.cpus_per_process * processes,
         "gpus-per-node": needs.gpus_per_process * processes or None,
-        "mem": needs.memory_gib and f"{needs.memory_gib}G",
-        "time": needs.time_limit_minutes,
-        "partition": needs.partition,
-        "account": needs.account,
+        "mem": settings.memory_gib and f"{settings.memory_gib}G",
+        "time": settings.time_limit_minutes,
+        "partition": settings.partition,
+        "account": settings.account,
         "signal": f"B:USR1@{needs.grace_seconds + _SPARE_SECONDS}",
         "open-mode": "append",  # a job that was requeued goes on in its old log
     }
     options = [f"--{name}={value}" for name, value in given.items() if value is not None]
-    return [*options, "--requeue", *needs.sbatch_options]
+    return [*options, "--requeue", *settings.sbatch_options]
 
 
-def _step(job: Job) -> str:
+def _step(job: Job, settings: Settings) -> str:
     """Return the command that starts a launcher on each machine."""
     needs = job.resources
     # One machine that is done sooner must not end the others while they save.
@@ -90,12 +116,12 @@ def _step(job: Job) -> str:
     if needs.cpus_per_process:  # srun does not take this over from sbatch
         srun.append(f"--cpus-per-task={needs.cpus_per_process * needs.processes_per_node}")
     python = sys.executable
-    if needs.image is not None:
+    if settings.image is not None:
         python = "python"
-        srun += [f"--container-image={needs.image}", *_mounts()]
-    words = shlex.join([*srun, python, str(PROJECT / "main.py"), *job.launch()])
-    between = f" {BETWEEN_IN_BASH}" if needs.nodes > 1 else ""
-    return f"{words}{between} {shlex.join(job.train(job.config))}"
+        srun += [f"--container-image={settings.image}", *_mounts()]
+    words = shlex.join([*srun, python, str(PROJECT / "main.py"), *job.launch_words()])
+    where = f" {rendezvous.IN_BASH}" if needs.nodes > 1 else ""
+    return f"{words}{where} {shlex.join(job.train_words(job.config))}"
 
 
 def _mounts() -> list[str]:
@@ -104,6 +130,6 @@ def _mounts() -> list[str]:
     if set(project) & set(",: "):
         raise UserError(
             f"{project!r}: a folder with a comma, colon or space in its name cannot be mounted "
-            "into a container; move the project, or leave out executor.resources.image."
+            "into a container; move the project, or leave out the setting image."
         )
     return [f"--container-mounts={project}:{project}", f"--container-workdir={project}"]

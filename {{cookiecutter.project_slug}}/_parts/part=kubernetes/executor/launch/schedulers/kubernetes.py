@@ -1,16 +1,23 @@
 """Writes a manifest for Kubernetes: a Job, and a Service by which several Pods find each other."""
 
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
+from pydantic import Field
 
+from configs.schema import PositiveInt, Section, Text
 from executor.launch.exits import REFUSED, STOPPED
-from executor.launch.jobs import Job
-from executor.launch.launcher import between
+from executor.launch.job import Image, Job, check_time_limit
+from executor.launch.rendezvous import rendezvous_arguments
 from utils import storage
 from utils.errors import UserError
 from utils.storage import PROJECT
+
+NODE_RANK = "JOB_COMPLETION_INDEX"  # of an Indexed Job
+FILE = "kubernetes/train.yaml"
+
+ClaimName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 
 _APP = PurePosixPath("/app")  # where the Dockerfile puts the project
 _USER = 1000  # as whom it runs there
@@ -23,17 +30,31 @@ _HEAD = """\
 _Mapping = dict[str, Any]
 
 
-def manifest(job: Job) -> str:
+class Settings(Section):
+    """What Kubernetes is asked for, beside `executor.resources`."""
+
+    image: Image | None = None
+    """Container image with this project, made by the Dockerfile; it is needed."""
+    volume_claim: ClaimName | None = None
+    """PersistentVolumeClaim for `runs/`; several machines need ReadWriteMany."""
+    node_selector: dict[Text, str] = Field(default_factory=dict)
+    """Labels that machines must have."""
+    time_limit_minutes: PositiveInt | None = None
+    """Minutes after which Kubernetes ends the job; null: no limit."""
+    memory_gib: PositiveInt | None = None
+    """Memory of each machine in GiB (2^30 bytes); null: what Kubernetes gives by itself."""
+
+
+def render(job: Job, settings: Settings) -> str:
     """Return the text of the manifest.
 
-    Args:
-        job: What to start.
-
     Raises:
-        UserError: If the image is missing, or the run would be lost with its Pod.
+        UserError: If the image is missing, the time is too short, or the run would be lost with its
+            Pod.
     """
+    check_time_limit(settings.time_limit_minutes, job)
     several = job.resources.nodes > 1
-    documents = [*([_service(job)] if several else []), _job(job)]
+    documents = [*([_service(job)] if several else []), _job(job, settings)]
     return _HEAD + yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True)
 
 
@@ -52,7 +73,7 @@ def _service(job: Job) -> _Mapping:
     }
 
 
-def _job(job: Job) -> _Mapping:
+def _job(job: Job, settings: Settings) -> _Mapping:
     """Return the Job: one Pod a machine, each with a number."""
     needs = job.resources
     spec: _Mapping = {
@@ -61,10 +82,10 @@ def _job(job: Job) -> _Mapping:
         "parallelism": needs.nodes,
         "backoffLimit": needs.max_restarts * needs.nodes,
         "podFailurePolicy": {"rules": _rules()},
-        "template": {"spec": _pod(job)},
+        "template": {"spec": _pod(job, settings)},
     }
-    if needs.time_limit_minutes is not None:
-        spec["activeDeadlineSeconds"] = needs.time_limit_minutes * 60
+    if settings.time_limit_minutes is not None:
+        spec["activeDeadlineSeconds"] = settings.time_limit_minutes * 60
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -87,11 +108,11 @@ def _rules() -> list[_Mapping]:
     ]
 
 
-def _pod(job: Job) -> _Mapping:
+def _pod(job: Job, settings: Settings) -> _Mapping:
     needs = job.resources
-    volumes, mounts = _volumes(job)
-    container: _Mapping = {"name": "train", "image": _image(job), "command": _command(job)}
-    limits = _limits(job)
+    volumes, mounts = _volumes(job, settings)
+    container: _Mapping = {"name": "train", "image": _image(settings), "command": _command(job)}
+    limits = _limits(job, settings)
     if limits:
         container["resources"] = {"requests": dict(limits), "limits": limits}
     container["volumeMounts"] = mounts
@@ -106,28 +127,28 @@ def _pod(job: Job) -> _Mapping:
     }
     if needs.nodes > 1:
         pod["subdomain"] = job.name
-    if needs.node_selector:
-        pod["nodeSelector"] = dict(needs.node_selector)
+    if settings.node_selector:
+        pod["nodeSelector"] = dict(settings.node_selector)
     return pod
 
 
-def _image(job: Job) -> str:
-    if job.resources.image is None:
+def _image(settings: Settings) -> str:
+    if settings.image is None:
         raise UserError(
-            "executor.resources.image is missing: Kubernetes starts a container. Build one with "
-            "the Dockerfile, push it where the cluster can pull it, and name it there."
+            "image is missing: Kubernetes starts a container. Build one with the Dockerfile, push "
+            "it where the cluster can pull it, and name it in configs/kubernetes.yaml."
         )
-    return job.resources.image
+    return settings.image
 
 
 def _command(job: Job) -> list[str]:
     """Return the command of the container; Kubernetes would replace $(NAME) in it."""
     needs = job.resources
-    words = ["python", "main.py", *job.launch()]
+    words = ["python", "main.py", *job.launch_words()]
     if needs.nodes > 1:
         hosts = [f"{job.name}-{index}.{job.name}" for index in range(needs.nodes)]
-        words += between([f"{host}:{_PORT}" for host in hosts])
-    return [word.replace("$", "$$") for word in [*words, *job.train(_config_in_image(job))]]
+        words += rendezvous_arguments([f"{host}:{_PORT}" for host in hosts])
+    return [word.replace("$", "$$") for word in [*words, *job.train_words(_config_in_image(job))]]
 
 
 def _config_in_image(job: Job) -> str | None:
@@ -142,19 +163,19 @@ def _config_in_image(job: Job) -> str | None:
     return path.relative_to(PROJECT).as_posix()
 
 
-def _limits(job: Job) -> _Mapping:
+def _limits(job: Job, settings: Settings) -> _Mapping:
     """Return what each Pod gets; requests equal to limits make it the last to be evicted."""
     needs = job.resources
     processes = needs.processes_per_node
     given = {
         "cpu": needs.cpus_per_process and needs.cpus_per_process * processes,
-        "memory": needs.memory_gib and f"{needs.memory_gib}Gi",
+        "memory": settings.memory_gib and f"{settings.memory_gib}Gi",
         "nvidia.com/gpu": needs.gpus_per_process * processes or None,
     }
     return {name: str(value) for name, value in given.items() if value is not None}
 
 
-def _volumes(job: Job) -> tuple[list[_Mapping], list[_Mapping]]:
+def _volumes(job: Job, settings: Settings) -> tuple[list[_Mapping], list[_Mapping]]:
     """Return the volumes and where they are mounted.
 
     Raises:
@@ -163,7 +184,7 @@ def _volumes(job: Job) -> tuple[list[_Mapping], list[_Mapping]]:
     # NCCL passes data between processes there; what a container has by default is too small.
     volumes: list[_Mapping] = [{"name": "shared-memory", "emptyDir": {"medium": "Memory"}}]
     mounts = [{"name": "shared-memory", "mountPath": "/dev/shm"}]  # noqa: S108
-    claim, run = job.resources.volume_claim, job.cfg.run.dir
+    claim, run = settings.volume_claim, job.cfg.run.dir
     if storage.is_remote(run):
         return volumes, mounts
     inside = PurePosixPath(_APP, run)
@@ -171,7 +192,7 @@ def _volumes(job: Job) -> tuple[list[_Mapping], list[_Mapping]]:
         raise UserError(
             f"run.dir={run}: it would be lost when its Pod is replaced. Give a URL such as "
             "s3://bucket/runs/first, or a folder in runs/ and the PersistentVolumeClaim for it "
-            "in executor.resources.volume_claim."
+            "in configs/kubernetes.yaml as volume_claim."
         )
     volumes.append({"name": "runs", "persistentVolumeClaim": {"claimName": claim}})
     return volumes, [*mounts, {"name": "runs", "mountPath": str(_APP / "runs")}]

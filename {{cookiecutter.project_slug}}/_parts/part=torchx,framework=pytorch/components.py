@@ -8,8 +8,8 @@ Nothing here imports the project, nor does the project need TorchX.
 from pathlib import Path
 
 try:
-    from torchx import specs
-    from torchx.components import dist
+    from torchx import specs  # type: ignore[import-not-found, unused-ignore]
+    from torchx.components import dist  # type: ignore[import-not-found, unused-ignore]
 except ImportError as error:
     raise ImportError(
         "components.py is for TorchX, which is not installed here: pip install torchx"
