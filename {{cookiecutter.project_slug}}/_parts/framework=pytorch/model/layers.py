@@ -14,26 +14,6 @@ def convolution(in_channels: int, out_channels: int, kernel_size: int) -> list[n
     ]
 
 
-def doubling(
-    in_channels: int, out_channels: int, kernel_size: int, bias: bool = True
-) -> nn.ConvTranspose2d:
-    """Return a transposed convolution whose output has exactly twice the height and width.
-
-    The kernel's size is 2 or more. A normalisation that follows makes the bias superfluous.
-    """
-    padding = (kernel_size - 1) // 2
-    return nn.ConvTranspose2d(
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=2,
-        padding=padding,
-        # The output has 2 H - 2 - 2 padding + kernel_size + output_padding rows.
-        output_padding=2 + 2 * padding - kernel_size,
-        bias=bias,
-    )
-
-
 def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
     """Repeat the last row and column until height and width are multiples of a number.
 
