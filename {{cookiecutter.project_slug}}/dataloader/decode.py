@@ -120,7 +120,7 @@ def _check_labels(mask: np.ndarray, num_classes: int, name: str) -> None:
         raise _BadSampleError(
             f"{name}: the mask holds {num_classes + int(unknown.argmax())} at {unknown.max()} "
             f"pixels. Known: 0 to {num_classes - 1}, and {IGNORE_INDEX} for pixels that do not "
-            "count. Mend the mask, or give the class a name."
+            "count. Correct the mask, or give the class a name."
         )
 
 
@@ -134,7 +134,7 @@ def _check_left_out(
             f"The {title} has {bad} bad samples among its first {done} of {total}; "
             f"data.bad_sample_limit={may_skip} may be left out, and one at least must remain:\n  "
             + first_few(list(left_out.values()), separator="\n  ")
-            + "\nMend or remove these files, or raise the limit."
+            + "\nCorrect or remove these files, or raise the limit."
         )
 
 

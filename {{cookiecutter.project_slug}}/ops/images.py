@@ -101,7 +101,7 @@ def _decoding(name: str) -> Iterator[None]:
 
 
 def turn_like(mask: Image.Image, picture: Image.Image) -> Image.Image:
-    """Turn a mask that was stored upright the way the EXIF orientation turns its picture."""
+    """Turn a mask that was stored upright as the EXIF orientation turns its picture."""
     carrier = mask.copy()
     carrier.getexif()[_ORIENTATION] = picture.getexif().get(_ORIENTATION, 1)
     return ImageOps.exif_transpose(carrier)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 class UserError(Exception):
-    """A mistake that the user can mend; ends the program with exit code 2 and no traceback.
+    """A mistake that the user can correct; ends the program with exit code 2 and no traceback.
 
     The message says what is wrong, where, what was received, what was expected and what to do.
     """

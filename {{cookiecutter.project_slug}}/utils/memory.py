@@ -65,7 +65,7 @@ def _of_the_container() -> int:
         used = int((group / "memory.current").read_text())
         kept = dict(line.split() for line in (group / "memory.stat").read_text().splitlines()).get(
             "inactive_file", "0"
-        )  # the page cache, which gives way
+        )  # the page cache, which is given up
         return limit - used + int(kept)
     except (OSError, ValueError):
         return 1 << 62

@@ -1,6 +1,6 @@
 """Paths and files, wherever they are: local disk, or any URL that fsspec knows.
 
-Local files take the short way through the standard library, so that nothing is imported for them.
+Local files need the standard library alone: nothing is imported for them.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""A folder of one's own images and masks as a data source."""
+"""A folder of your images and masks as a data source."""
 
 import os
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ class Folder:
             mask_suffix: What a mask's name has more than its image's: "_mask" for cat_mask.png.
             mask_values: For each class its grey level or palette index in the masks, or its colour
                 as [r, g, b] or "#rrggbb"; None: the class index.
-            ignore_value: The level or colour of pixels that shall count nowhere; None: none.
+            ignore_value: The level or colour of pixels that count nowhere; None: none.
             validation: The share of files to validate on, 0 to 1; without "{split}" only.
             test: The share of files to test on, 0 to 1; without "{split}" only.
 

@@ -13,7 +13,7 @@ from utils.errors import UserError, first_few
 Colour = str | Sequence[int]
 _SET_VALUES = (
     "Set mask_values to the value of each class, in the order of class_names, and ignore_value to "
-    "that of pixels that shall not count."
+    "that of pixels that do not count."
 )
 
 

@@ -57,7 +57,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def _over_all_replicas(self, inputs: tf.Tensor) -> tf.Tensor:
         """Normalise by the statistics of all replicas' shares of a batch, equally large.
 
-        Keras' own way, the mean of squares less the square of the mean, loses digits.
+        Keras takes the mean of squares less the square of the mean, which loses digits.
         """
         replicas = tf.distribute.get_replica_context()
 
