@@ -51,54 +51,35 @@ class Share:
         return places[:, self.rank].ravel()
 
 
+@dataclass(frozen=True)
 class TrainingBatches:
     """The endless stream of shuffled and augmented training samples."""
 
-    def __init__(
-        self,
-        decoded: Decoded,
-        transforms: Sequence[Transform],
-        seed: int,
-        buffer: int | None = None,
-        batch_size: int = 1,
-        share: Share | None = None,
-    ) -> None:
-        """Keep the parts.
-
-        Args:
-            decoded: The training split.
-            transforms: Applied in this order; see `ops.augment`.
-            seed: The run's seed.
-            buffer: See `dataloader.order.epoch_order`.
-            batch_size: Samples in a batch of all processes together.
-            share: What this process takes of each batch; None: all of it.
-        """
-        self._decoded = decoded
-        self._transforms = tuple(transforms)
-        self._seed = seed
-        self._buffer = buffer
-        self._batch_size = batch_size
-        self._share = share or Share()
+    decoded: Decoded
+    transforms: Sequence[Transform]
+    """Applied in this order; see `ops.augment`."""
+    seed: int
+    buffer: int | None = None
+    """See `dataloader.order.epoch_order`."""
+    batch_size: int = 1
+    """Samples in a batch of all processes together."""
+    share: Share = Share()
+    """What this process takes of each batch."""
 
     def at(self, position: int, count: int) -> Batch:
         """Return the samples at `count` positions, a function of nothing else.
 
         A sample's draws follow from its position, so it looks the same whichever batch, thread or
-        machine it is made in.
-
-        Args:
-            position: The first position in the stream of samples, 0 or greater.
-            count: How many; where batches are shared, those of whole batches.
+        machine it is made in. Where batches are shared, `count` is that of whole batches.
         """
         positions = range(position, position + count)
-        indices = sample_indices(positions, len(self._decoded), self._seed, self._buffer)
-        mine = self._share.of(count, self._batch_size)
-        images = np.take(self._decoded.images, indices[mine], axis=0)
-        masks = np.take(self._decoded.masks, indices[mine], axis=0)
-        if self._transforms:
-            width = DRAWS_PER_TRANSFORM * len(self._transforms)
-            draws = uniform_draws(self._seed, AUGMENTATION, position, count, width)[mine]
-            for number, transform in enumerate(self._transforms):
+        indices = sample_indices(positions, len(self.decoded), self.seed, self.buffer)
+        mine = self.share.of(count, self.batch_size)
+        images, masks = self.decoded.take(indices[mine])
+        if self.transforms:
+            width = DRAWS_PER_TRANSFORM * len(self.transforms)
+            draws = uniform_draws(self.seed, AUGMENTATION, position, count, width)[mine]
+            for number, transform in enumerate(self.transforms):
                 start = number * DRAWS_PER_TRANSFORM
                 own = draws[:, start : start + DRAWS_PER_TRANSFORM]
                 images, masks = transform(images, masks, own)
@@ -114,31 +95,17 @@ def evaluation_batches(
     a model that lies on all of them is run by all of them: where there is no sample left for one,
     it repeats one, in a batch that does not count.
 
-    Args:
-        decoded: The split.
-        batch_size: Samples in a batch, at least 1.
-        part: (k, n) yields every n-th sample from the k-th on, k from 0: lists are often sorted by
-            class, so a part that lay together would not stand for the whole.
-        share: What this process takes of each batch; None: all of it.
-
-    Raises:
-        ValueError: If there is no such part, or the batch size is less than 1.
+    `part` is (k, n) for every n-th sample from the k-th on, k from 0: lists are often sorted by
+    class, so a part that lay together would not stand for the whole.
     """
     number, parts = part
-    if not 0 <= number < parts or batch_size < 1:
-        raise ValueError(
-            "Arguments `part` must be (k, n) with 0 <= k < n, `batch_size` 1 or greater. "
-            f"Received: {part}, {batch_size}"
-        )
     share = share or Share()
     indices = np.arange(number, len(decoded), parts, dtype=np.int64)
     for start in range(0, len(indices), batch_size):
         batch = indices[start : start + batch_size]
         mine = batch[share.rank :: share.size]
         chosen = mine if len(mine) else batch[:1]
-        images = np.take(decoded.images, chosen, axis=0)
-        masks = np.take(decoded.masks, chosen, axis=0)
-        yield Batch(images, masks, chosen, start, counts=len(mine) > 0)
+        yield Batch(*decoded.take(chosen), chosen, start, counts=len(mine) > 0)
 
 
 def prefetched(
@@ -149,12 +116,9 @@ def prefetched(
     """Yield `fetch(argument)` for each argument, in order, made ahead by threads.
 
     An exception in `fetch` is raised where its result would have come. Closing the iterator, or
-    leaving it to the garbage collector, ends the threads.
-
-    Args:
-        fetch: Called from several threads at once if there is more than one worker.
-        arguments: May be endless; at most `workers` + 1 are taken in advance.
-        workers: The number of threads; 0 calls `fetch` in this thread when a result is asked for.
+    leaving it to the garbage collector, ends the threads. The arguments may be endless: at most
+    `workers` + 1 are taken in advance. 0 workers call `fetch` in this thread when a result is
+    asked for.
     """
     if workers <= 0:
         yield from map(fetch, arguments)

@@ -1,72 +1,45 @@
 """From the `data` section of the configuration to decoded splits and training batches."""
 
 import functools
-import time
 
 import numpy as np
 
 from configs.schema import CFG
 from dataloader.batches import Share, TrainingBatches
 from dataloader.cache import Decoded, decode
-from dataloader.decode import Progress
+from dataloader.decode import DecodeOptions
 from dataloader.sample import Source
 from ops.augment import DRAWS_PER_TRANSFORM, Transform
 from utils import storage
-from utils.logs import log
 from utils.names import build, call, resolve
-
-_SECONDS_BETWEEN_LINES = 5.0
 
 
 def open_source(cfg: CFG) -> Source:
-    """Build the data source.
-
-    Raises:
-        UserError: If it cannot be built or its files are not there.
-    """
+    """Build the data source; a UserError says if it cannot be built or its files are missing."""
     source: Source = build(cfg.data.source.target, cfg.data.source.arguments)
     return source
 
 
 def load_split(cfg: CFG, source: Source, name: str, processes: int = 1) -> Decoded:
-    """Decode a split, or take it from the cache.
+    """Decode "train", "validation" or "test", or take it from the cache.
 
-    Args:
-        cfg: Image size, cache, workers and what is done about bad samples are used.
-        source: What `open_source` returned.
-        name: "train", "validation" or "test".
-        processes: How many of this machine load it. Several have one copy, on disk, unless the
-            configuration says "memory".
+    Several processes of one machine have one copy, on disk, unless data.cache is "memory".
 
     Raises:
         UserError: If the split is empty, or samples are bad and may not be left out; the message
             names their files.
     """
-    return decode(
-        source.split(name),
-        cfg.data.image_size,
-        workers=cfg.data.workers,
-        cache="disk" if processes > 1 and cfg.data.cache == "auto" else cfg.data.cache,
-        directory=storage.resolve(cfg.data.cache_dir),
-        key=lambda: f"{source.fingerprint}-{name}",
-        progress=_logged(name),
+    data = cfg.data
+    options = DecodeOptions(
+        data.image_size,
+        workers=data.workers,
+        cache="disk" if processes > 1 and data.cache == "auto" else data.cache,
+        directory=storage.resolve(data.cache_dir),
         num_classes=len(source.class_names),
-        may_skip=cfg.data.bad_sample_limit if cfg.data.on_bad_sample == "skip" else 0,
-        title=f"split {name!r}",
+        may_skip=data.bad_sample_limit if data.on_bad_sample == "skip" else 0,
     )
-
-
-def _logged(name: str) -> Progress:
-    """Return a progress that says now and then how much of a split is decoded."""
-    next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
-
-    def progress(done: int, total: int) -> None:
-        nonlocal next_line
-        if time.monotonic() >= next_line:
-            next_line += _SECONDS_BETWEEN_LINES
-            log.info("decoding  %d of %d %s samples", done, total, name)
-
-    return progress
+    title = f"split {name!r}"
+    return decode(source.split(name), options, title, key=lambda: f"{source.fingerprint}-{name}")
 
 
 def build_transforms(cfg: CFG) -> list[Transform]:
@@ -89,10 +62,7 @@ def build_transforms(cfg: CFG) -> list[Transform]:
 def training_batches(cfg: CFG, decoded: Decoded, share: Share | None = None) -> TrainingBatches:
     """Return the training samples as batches that depend on seed and position alone.
 
-    Args:
-        cfg: Transforms, shuffle buffer, batch size and seed are used.
-        decoded: The training split.
-        share: What this process takes of each batch; None: all of it.
+    `share` is what this process takes of each batch; None: all of it.
     """
     return TrainingBatches(
         decoded,
@@ -100,5 +70,5 @@ def training_batches(cfg: CFG, decoded: Decoded, share: Share | None = None) -> 
         cfg.run.seed,
         buffer=cfg.data.shuffle_buffer,
         batch_size=cfg.train.batch_size,
-        share=share,
+        share=share or Share(),
     )

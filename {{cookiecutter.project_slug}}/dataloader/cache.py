@@ -6,15 +6,15 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from dataloader.decode import Progress, Reading
+from dataloader.decode import DecodeOptions, read_samples
 from dataloader.sample import Split
 from utils.errors import UserError
 from utils.logs import log
@@ -40,6 +40,10 @@ class Decoded:
         """Return the number of samples."""
         return len(self.images)
 
+    def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return copies of the images and masks of some samples, side by side."""
+        return np.take(self.images, indices, axis=0), np.take(self.masks, indices, axis=0)
+
     @property
     def sample_bytes(self) -> int:
         """Bytes of one sample."""
@@ -52,35 +56,18 @@ class Decoded:
 
 def decode(
     split: Split,
-    size: tuple[int, int],
-    workers: int = 0,
-    cache: Literal["auto", "memory", "disk"] = "auto",
-    directory: str | None = None,
-    key: Callable[[], str] | None = None,
-    progress: Progress | None = None,
-    num_classes: int | None = None,
-    may_skip: int = 0,
+    options: DecodeOptions,
     title: str = "split",
+    key: Callable[[], str] | None = None,
 ) -> Decoded:
-    """Decode a whole split, resized.
-
-    A bad sample is one that the split refuses with a UserError, or whose mask holds a label out of
-    range. Whatever else a source does wrong is a mistake in its code and always an error.
+    """Decode a whole split, resized; arrays on disk are checked and used again by later runs.
 
     Args:
         split: The samples.
-        size: (height, width) in pixels.
-        workers: Threads that decode; 0 decodes in this thread.
-        cache: Where the arrays go. "auto": into memory if they fit in half of what is available.
-        directory: A local folder for arrays on disk. The next run finds them there, checks them
-            and reuses them; made when needed. None: a new temporary folder.
+        options: Size, workers, cache and what is done about bad samples.
+        title: What to call the split in messages.
         key: Returns what the content depends on besides the size: the source's fingerprint and the
             split. Called only for arrays on disk, since it may look at every file.
-        progress: Called now and then, from this thread.
-        num_classes: Checks that each mask holds nothing but 0 to num_classes - 1 and IGNORE_INDEX.
-        may_skip: How many bad samples are left out, with a warning for each; 0: none, the first
-            one is an error.
-        title: What to call the split in messages.
 
     Returns:
         The arrays, in the split's order, without what was left out.
@@ -90,19 +77,22 @@ def decode(
     """
     if not len(split):
         raise UserError(f"The {title} is empty. Expected: at least one sample.")
-    reading = Reading(split, size, num_classes, may_skip, title)
-    images_shape = (len(split), *size, 3)
-    if cache == "memory" or (cache == "auto" and _fits_in_memory(images_shape)):
-        images = np.empty(images_shape, dtype=np.uint8)
-        masks = np.empty(images_shape[:3], dtype=np.uint8)
-        return _without(reading.fill(images, masks, workers, progress), images, masks, reading)
-    content = (_FORMAT, key and key(), images_shape, may_skip)
-    name = hashlib.sha256(repr(content).encode()).hexdigest()[:24]
-    folder = Path(directory or tempfile.mkdtemp(prefix="decoded-")) / name
-    if not _is_valid(folder, images_shape):
-        _write(folder, images_shape, reading, workers, progress)
-    record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-    return _without(dict(record["left_out"]), *_mapped(folder), reading)
+    shape = (len(split), *options.size, 3)
+    if options.cache == "memory" or (options.cache == "auto" and _fits_in_memory(shape)):
+        images, masks = np.empty(shape, np.uint8), np.empty(shape[:3], np.uint8)
+        left_out = read_samples(split, options, title, images, masks)
+    else:
+        content = (_FORMAT, key and key(), shape, options.may_skip)
+        name = hashlib.sha256(repr(content).encode()).hexdigest()[:24]
+        folder = Path(options.directory or tempfile.mkdtemp(prefix="decoded-")) / name
+        if not _is_valid(folder, shape):
+            _write(folder, shape, split, options, title)
+        images, masks, record = _opened(folder)
+        left_out = dict(record["left_out"])
+    for reason in left_out.values():
+        log.warning("left out of the %s: %s", title, reason)
+    names = tuple(split.name(index) for index in range(len(split)) if index not in left_out)
+    return Decoded(images[: len(names)], masks[: len(names)], names)
 
 
 def _fits_in_memory(images_shape: tuple[int, ...]) -> bool:
@@ -110,23 +100,8 @@ def _fits_in_memory(images_shape: tuple[int, ...]) -> bool:
     return needed <= available_memory() // 2
 
 
-def _without(
-    left_out: Mapping[int, str], images: np.ndarray, masks: np.ndarray, reading: "Reading"
-) -> Decoded:
-    """Return the samples that are kept, which come first in the arrays, and name the others."""
-    for reason in left_out.values():
-        log.warning("left out of the %s: %s", reading.title, reason)
-    kept = [index for index in range(len(images)) if index not in left_out]
-    names = tuple(reading.split.name(index) for index in kept)
-    return Decoded(images[: len(kept)], masks[: len(kept)], names)
-
-
 def _write(
-    folder: Path,
-    images_shape: tuple[int, ...],
-    reading: Reading,
-    workers: int,
-    progress: Progress | None,
+    folder: Path, images_shape: tuple[int, ...], split: Split, options: DecodeOptions, title: str
 ) -> None:
     """Decode into a temporary folder and rename it, so that no reader ever sees a part of it."""
     parent = folder.parent
@@ -139,12 +114,11 @@ def _write(
         with _disk_errors(parent):
             part.mkdir()
             arrays = {name: _new_array(part / f"{name}.npy", shapes[name]) for name in shapes}
-        left_out = reading.fill(arrays["images"], arrays["masks"], workers, progress)
+        left_out = read_samples(split, options, title, arrays["images"], arrays["masks"])
         with _disk_errors(parent):
             for name in shapes:
                 arrays.pop(name).flush()  # and let go: Windows renames no mapped file
-            sums = {name: _checksum(part / f"{name}.npy") for name in shapes}
-            record = {"checksums": sums, "left_out": list(left_out.items())}
+            record = {"checksums": _checksums(part), "left_out": list(left_out.items())}
             (part / _RECORD).write_text(json.dumps(record), encoding="utf-8")
             _put_in_place(part, folder, images_shape)
 
@@ -152,7 +126,7 @@ def _write(
 def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
     array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
     if hasattr(os, "posix_fallocate"):
-        # A full disk is told now, as an error; found while writing to the map it kills the process.
+        # A full disk is an error now; found while writing to the map it would kill the process.
         with open(path, "r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return array
@@ -184,12 +158,9 @@ def _is_valid(folder: Path, images_shape: tuple[int, ...]) -> bool:
     if not folder.is_dir():
         return False
     try:
-        images, masks = _mapped(folder)
-        record: dict[str, Any] = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        images, masks, record = _opened(folder)
         valid = (images.shape, masks.shape) == (images_shape, images_shape[:3])
-        valid = valid and record["checksums"] == {
-            name: _checksum(folder / f"{name}.npy") for name in ("images", "masks")
-        }
+        valid = valid and record["checksums"] == _checksums(folder)
         dict(record["left_out"])
     except (OSError, ValueError, KeyError, TypeError):
         valid = False
@@ -198,16 +169,19 @@ def _is_valid(folder: Path, images_shape: tuple[int, ...]) -> bool:
     return valid
 
 
-def _mapped(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+def _opened(folder: Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     images = np.lib.format.open_memmap(folder / "images.npy", "r")
     masks = np.lib.format.open_memmap(folder / "masks.npy", "r")
-    return images, masks
+    return images, masks, json.loads((folder / _RECORD).read_text(encoding="utf-8"))
 
 
-def _checksum(path: Path) -> int:
-    """CRC-32 of a file: found to read 1.5 GB a second or more, so a cache is always checked."""
-    value = 0
-    with open(path, "rb") as file:
-        while block := file.read(_CHECK_BYTES):
-            value = zlib.crc32(block, value)
-    return value
+def _checksums(folder: Path) -> dict[str, int]:
+    """CRC-32 of the arrays: found to read 1.5 GB a second or more, so a cache is always checked."""
+    sums = {}
+    for name in ("images", "masks"):
+        value = 0
+        with open(folder / f"{name}.npy", "rb") as file:
+            while block := file.read(_CHECK_BYTES):
+                value = zlib.crc32(block, value)
+        sums[name] = value
+    return sums

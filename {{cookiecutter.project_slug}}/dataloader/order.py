@@ -15,24 +15,13 @@ from utils.seeding import ORDER, random_words
 def sample_indices(
     positions: range, length: int, seed: int, buffer: int | None = None
 ) -> np.ndarray:
-    """Return the samples at consecutive positions of the endless stream.
+    """Return the samples at consecutive positions of the endless stream, each 0 to length - 1.
 
-    Args:
-        positions: Positions with step 1; the first is 0.
-        length: The number of samples in the split, at least 1.
-        seed: The run's seed.
-        buffer: See `epoch_order`.
+    The positions count up by 1 from 0 or greater. `buffer` is explained at `epoch_order`.
 
     Returns:
-        int64 [len(positions)], each 0 to length - 1.
-
-    Raises:
-        ValueError: If the positions have another step, or one is negative.
+        int64 [len(positions)].
     """
-    if positions.step != 1 or positions.start < 0:
-        raise ValueError(
-            f"Argument `positions` must count up by 1 from 0 or greater. Received: {positions}"
-        )
     parts = []
     position = positions.start
     while position < positions.stop:
@@ -50,24 +39,13 @@ def epoch_order(epoch: int, length: int, seed: int, buffer: int | None = None) -
     It sorts raw words of the generator, whose values NumPy guarantees; it does not for
     `Generator.permutation`.
 
-    Args:
-        epoch: 0 or greater.
-        length: The number of samples, at least 1.
-        seed: The run's seed.
-        buffer: None shuffles all samples. A number shuffles blocks of this many neighbours, each
-            inside itself, and visits the blocks in random order: for caches that do not fit in
-            memory, whose pages are then read block by block.
+    Without a buffer all samples are shuffled. A buffer shuffles blocks of that many neighbours,
+    each inside itself, and visits the blocks in random order: for caches that do not fit in
+    memory, whose pages are then read block by block.
 
     Returns:
         int64 [length], read-only because it is shared.
-
-    Raises:
-        ValueError: If the length or the buffer is less than 1.
     """
-    if length < 1:
-        raise ValueError(f"Argument `length` must be 1 or greater. Received: {length}")
-    if buffer is not None and buffer < 1:
-        raise ValueError(f"Argument `buffer` must be 1 or greater, or None. Received: {buffer}")
     words = random_words(seed, ORDER, epoch, length)
     if buffer is None or buffer >= length:
         order = np.argsort(words, kind="stable")

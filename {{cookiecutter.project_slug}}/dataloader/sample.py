@@ -61,11 +61,7 @@ class Source(Protocol):
 
 
 def checked_class_names(class_names: object) -> tuple[str, ...]:
-    """Return class names as a tuple.
-
-    Raises:
-        UserError: If they are not 1 to 255 different texts.
-    """
+    """Return class names as a tuple; a UserError refuses all but 1 to 255 different texts."""
     if isinstance(class_names, str) or not isinstance(class_names, list | tuple):
         raise UserError(f"class_names must be a list of names. Received: {class_names!r}")
     names = tuple(str(name) for name in class_names)
@@ -77,10 +73,6 @@ def checked_class_names(class_names: object) -> tuple[str, ...]:
 
 
 def check_split_name(name: str) -> None:
-    """Refuse anything but the names of the three splits.
-
-    Raises:
-        UserError: If there is no such split.
-    """
+    """Refuse anything but the names of the three splits, with a UserError."""
     if name not in SPLITS:
         raise UserError(f"There is no split {name!r}. The splits are: {', '.join(SPLITS)}.")

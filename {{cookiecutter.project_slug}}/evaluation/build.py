@@ -14,13 +14,8 @@ def build_evaluators(
 ) -> tuple[ConfusionMatrix, list[Evaluator]]:
     """Return a fresh confusion matrix with the configured metrics, and all evaluators with it.
 
-    Args:
-        cfg: `train.metrics` and `train.evaluators` are used.
-        class_names: One for each class.
-        ignore_index: The mask value that counts nowhere.
-
     Raises:
-        UserError: If one cannot be built.
+        UserError: If one of `train.metrics` or `train.evaluators` cannot be built.
     """
     metrics = [
         functools.partial(resolve(metric.target, "evaluation.metrics"), **metric.arguments)

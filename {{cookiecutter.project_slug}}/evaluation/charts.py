@@ -5,13 +5,12 @@ global state, no window system, and half the time to import.
 """
 
 import io
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluation.colours import LIGHT, Theme, rgb
+from evaluation.colours import INK, LINE, MUTED, PAPER, TRAIN, VALIDATION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,14 +19,12 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 History = Sequence[Row]
 
-WIDTH = 11.0  # inches of a whole page; a report shows 100 pixels to the inch
 DPI = 144
 
 _COMPRESSION = 4  # zlib's default of 6 takes twice as long for a few percent
-_POINTS = 1200  # more points than this cannot be seen apart
 _NUMBERED_CLASSES = 15  # percentages are not readable in a larger confusion matrix
-_LUMINANCE = (0.2126, 0.7152, 0.0722)  # of red, green and blue (ITU-R BT.709)
 _NAMED_CLASSES = 40  # nor names in one larger than this
+_WHITE_TEXT = 0.87  # the share from which white stands out more than black (WCAG's contrast)
 
 
 def png(figure: "Figure") -> bytes:
@@ -57,64 +54,56 @@ def series(history: History, split: str, key: str) -> tuple[np.ndarray, np.ndarr
     return np.array(steps, float), np.array([found[step] for step in steps], float)
 
 
-def curves(
-    history: History, metric: str, best_step: int | None = None, theme: Theme = LIGHT
-) -> "Figure":
+def curves(history: History, metric: str, best_step: int | None = None) -> "Figure":
     """Draw loss, metric and learning rate over the steps.
 
     Args:
         history: The rows of `metrics.jsonl`.
         metric: The metric that decides which weights are best.
         best_step: The step of the best weights, which is marked.
-        theme: The chart's colours.
     """
-    figure = new_figure(WIDTH, 3.1, theme)
+    figure = _new_figure(11.0, 3.1)
     loss, score, rate = figure.subplots(
         1, 3, gridspec_kw={"left": 0.04, "right": 0.98, "top": 0.9, "bottom": 0.15, "wspace": 0.22}
     )
-    _loss(loss, history, theme)
+    _loss(loss, history)
 
     steps, values = series(history, "validation", metric)
     if values.size:
-        score.plot(steps, values, color=theme.validation, linewidth=1.8, marker="o", markersize=3)
+        score.plot(steps, values, color=VALIDATION, linewidth=1.8, marker="o", markersize=3)
     for step, value in zip(steps, values, strict=True):
         if step == best_step:
-            score.axvline(step, color=theme.muted, linewidth=0.8, linestyle=(0, (2, 3)))
-            score.plot(step, value, "o", color=theme.validation, markersize=7)
-            place = {"xy": (step, 0.0), "xycoords": ("data", "axes fraction")}
+            score.axvline(step, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
+            score.plot(step, value, "o", color=VALIDATION, markersize=7)
             score.annotate(
                 f"best {value:.3f} ",
-                **place,
+                (step, 0.0),
+                xycoords=("data", "axes fraction"),
                 xytext=(-3, 5),
                 textcoords="offset points",
                 ha="right",
-                color=theme.ink,
+                color=INK,
                 fontsize=9.5,
             )
-    _style(score, f"{readable(metric)}, validation", theme)
+    _style(score, f"{readable(metric)}, validation")
 
-    steps, values = _thinned(*series(history, "train", "learning_rate"))
+    steps, values = series(history, "train", "learning_rate")
     if values.size:
-        rate.plot(steps, values, color=theme.train, linewidth=1.8)
+        rate.plot(steps, values, color=TRAIN, linewidth=1.8)
         low, high = np.quantile(values, 0.1), values.max()
         if 0 < 100 * low < high:
             rate.set_yscale("log")
         else:
             rate.set_ylim(bottom=0)
             rate.yaxis.set_major_formatter("{x:g}")
-    _style(rate, "Learning rate", theme)
+    _style(rate, "Learning rate")
     return figure
 
 
-def confusion_matrix(
-    confusion: np.ndarray, class_names: Sequence[str], theme: Theme = LIGHT
-) -> "Figure":
+def confusion_matrix(confusion: np.ndarray, class_names: Sequence[str]) -> "Figure":
     """Draw how the pixels of each true class (row) were labelled, in percent of the row.
 
-    Args:
-        confusion: int64 [C truth, C prediction].
-        class_names: The C classes.
-        theme: The chart's colours.
+    The matrix is int64 [C truth, C prediction].
     """
     from matplotlib.colors import LinearSegmentedColormap
 
@@ -122,44 +111,39 @@ def confusion_matrix(
     share = np.full(confusion.shape, np.nan)
     totals = confusion.sum(axis=1, keepdims=True)
     np.divide(confusion, totals, out=share, where=totals > 0)
-    names = [shortened(name, 16) for name in class_names]
+    names = [name if len(name) <= 16 else name[:15] + "…" for name in class_names]
     text_width = 0.075 * max(len(name) for name in names)  # inches, at 9 points
     side = 0.9 * classes if classes <= 4 else min(7.5, max(3.4, 0.5 * classes))
     upright = text_width < 0.9 * side / classes
     left, bottom = text_width + 0.4, 0.5 if upright else text_width + 0.4
     width, height = left + side + 0.1, bottom + side + 0.1
-    figure = new_figure(width, height, theme)
+    figure = _new_figure(width, height)
     axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
-    colours = LinearSegmentedColormap.from_list("shares", [theme.paper, theme.train])
+    colours = LinearSegmentedColormap.from_list("shares", [PAPER, TRAIN])
     axes.imshow(share, cmap=colours, vmin=0, vmax=1)
     axes.set_xticks(np.arange(classes + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(classes + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color=theme.line, linewidth=1)
-    axes.tick_params(which="both", length=0, colors=theme.ink, labelsize=9)
+    axes.grid(which="minor", color=LINE, linewidth=1)
+    axes.tick_params(which="both", length=0, colors=INK, labelsize=9)
     axes.spines[:].set_visible(False)
-    axes.set_xlabel("predicted", color=theme.muted)
-    axes.set_ylabel("true", color=theme.muted)
+    axes.set_xlabel("predicted", color=MUTED)
+    axes.set_ylabel("true", color=MUTED)
     if classes <= _NAMED_CLASSES:
         axes.set_xticks(range(classes), names, rotation=0 if upright else 90)
         axes.set_yticks(range(classes), names)
     if classes <= _NUMBERED_CLASSES:
         for (row, column), value in np.ndenumerate(share):
             text = "-" if np.isnan(value) else f"{100 * value:.1f}"
-            colour = _legible(colours(0.0 if np.isnan(value) else value), theme)
+            colour = PAPER if value > _WHITE_TEXT else INK
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=10)
     return figure
 
 
-def new_figure(width: float, height: float, theme: Theme) -> "Figure":
-    """Return an empty figure of a size in inches, on the theme's paper."""
+def _new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure of a size in inches, on white paper."""
     from matplotlib.figure import Figure
 
-    return Figure((width, height), dpi=DPI, facecolor=theme.paper)
-
-
-def shortened(text: str, length: int) -> str:
-    """Return a text of at most `length` characters."""
-    return text if len(text) <= length else text[: length - 1] + "…"
+    return Figure((width, height), dpi=DPI, facecolor=PAPER)
 
 
 def readable(name: str) -> str:
@@ -168,63 +152,41 @@ def readable(name: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _loss(axes: "Axes", history: History, theme: Theme) -> None:
-    steps, values = _thinned(*series(history, "train", "loss"))
+def _loss(axes: "Axes", history: History) -> None:
+    steps, values = series(history, "train", "loss")
     if values.size:
-        axes.plot(steps, values, color=theme.train, linewidth=0.8, alpha=0.3)
+        axes.plot(steps, values, color=TRAIN, linewidth=0.8, alpha=0.3)
         smooth = _smooth(values)
-        axes.plot(steps, smooth, color=theme.train, linewidth=1.8, label="training, smoothed")
+        axes.plot(steps, smooth, color=TRAIN, linewidth=1.8, label="training, smoothed")
     checked_steps, checked = series(history, "validation", "loss")
     if checked.size:
-        (line,) = axes.plot(checked_steps, checked, color=theme.validation, linewidth=1.8)
+        (line,) = axes.plot(checked_steps, checked, color=VALIDATION, linewidth=1.8)
         line.set(marker="o", markersize=3, label="validation")
     both = np.concatenate([values, checked])
     if both.size and both.min() > 0 and both.max() > 20 * both.min():
         axes.set_yscale("log")
     if both.size:
-        axes.legend(frameon=False, fontsize=9, labelcolor=theme.ink, loc="upper right")
-    _style(axes, "Loss", theme)
+        axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper right")
+    _style(axes, "Loss")
 
 
-def _style(axes: "Axes", title: str, theme: Theme) -> None:
+def _style(axes: "Axes", title: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_title(title, loc="left", fontsize=11, color=theme.ink)
-    axes.set_xlabel("step", color=theme.muted, fontsize=9)
-    axes.set_facecolor(theme.paper)
-    axes.grid(axis="y", color=theme.line, linewidth=0.8)
+    axes.set_title(title, loc="left", fontsize=11, color=INK)
+    axes.set_xlabel("step", color=MUTED, fontsize=9)
+    axes.set_facecolor(PAPER)
+    axes.grid(axis="y", color=LINE, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(theme.line)
-    axes.tick_params(which="both", length=0, colors=theme.muted, labelsize=9)
+    axes.spines["bottom"].set_color(LINE)
+    axes.tick_params(which="both", length=0, colors=MUTED, labelsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     if not axes.has_data():
         axes.set_xticks([])
         axes.set_yticks([])
         middle = axes.transAxes
-        axes.text(0.5, 0.5, "no values yet", color=theme.muted, ha="center", transform=middle)
-
-
-def _legible(paper: Sequence[float], theme: Theme) -> str:
-    """Return whichever of the theme's two text colours stands out more (WCAG's contrast)."""
-
-    def luminance(colour: Sequence[float]) -> float:
-        return 0.05 + sum(w * math.pow(c, 2.2) for w, c in zip(_LUMINANCE, colour, strict=False))
-
-    def contrast(text: str) -> float:
-        ratio = luminance([part / 255 for part in rgb(text)]) / luminance(paper)
-        return max(ratio, 1 / ratio)
-
-    return max(theme.ink, theme.paper, key=contrast)
-
-
-def _thinned(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Average neighbours where there are more points than a chart can show."""
-    if len(steps) <= _POINTS:
-        return steps, values
-    starts = np.linspace(0, len(steps), _POINTS, endpoint=False).astype(np.int64)
-    counts = np.diff([*starts, len(steps)])
-    return np.add.reduceat(steps, starts) / counts, np.add.reduceat(values, starts) / counts
+        axes.text(0.5, 0.5, "no values yet", color=MUTED, ha="center", transform=middle)
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:

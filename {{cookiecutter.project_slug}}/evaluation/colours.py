@@ -1,11 +1,10 @@
-"""The colours of classes and charts, chosen so that colour-blind people can tell them apart.
+"""The colours of classes and charts, which colour-blind people can distinguish.
 
 The palette is that of Okabe and Ito, "Color Universal Design" (2008).
 """
 
 import colorsys
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,21 +14,9 @@ _GOLDEN_RATIO = 0.618034  # spreads any number of hues evenly
 
 ERROR = "#D55E00"
 
-
-@dataclass(frozen=True)
-class Theme:
-    """The colours of a chart on light or dark paper."""
-
-    paper: str
-    ink: str
-    muted: str
-    line: str
-    train: str
-    validation: str
-
-
-LIGHT = Theme("#FFFFFF", "#1F2328", "#5B646D", "#DCE0E4", "#0072B2", "#D55E00")
-DARK = Theme("#15181C", "#E6E8EA", "#9AA4AE", "#33393F", "#56B4E9", "#E69F00")
+# Charts are on white paper, whatever the colour of the page around them.
+PAPER, INK, MUTED, LINE = "#FFFFFF", "#1F2328", "#5B646D", "#DCE0E4"
+TRAIN, VALIDATION = "#0072B2", "#D55E00"
 
 
 def rgb(colour: str) -> tuple[int, int, int]:
@@ -46,8 +33,7 @@ def hexadecimal(colour: Sequence[int]) -> str:
 def class_colours(class_names: Sequence[str]) -> np.ndarray:
     """Return the colour of every mask value: `class_colours(names)[mask]` is a picture.
 
-    Args:
-        class_names: The C classes; one called "background" is light grey.
+    A class called "background" is light grey.
 
     Returns:
         uint8 [256, 3]; black from row C on, so that ignored pixels are black.

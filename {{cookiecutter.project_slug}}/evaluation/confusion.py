@@ -28,14 +28,7 @@ class ConfusionMatrix:
         metrics: Sequence[Metric],
         class_names: Sequence[str],
     ) -> None:
-        """Start from zero.
-
-        Args:
-            num_classes: C, from 1 to 255.
-            ignore_index: The mask value that counts nowhere, 0 to 255.
-            metrics: Functions like those of `evaluation.metrics`.
-            class_names: One name for each class.
-        """
+        """Start from zero; the metrics are functions like those of `evaluation.metrics`."""
         if len(class_names) != num_classes:
             raise ValueError(
                 f"Argument `class_names` must hold {num_classes} names. Received: {class_names}"
@@ -46,15 +39,10 @@ class ConfusionMatrix:
         self._metrics = tuple(metrics)
 
     def update(self, truth: np.ndarray, prediction: np.ndarray) -> None:
-        """Count one batch.
-
-        Args:
-            truth: uint8 [B, H, W], classes or `ignore_index`.
-            prediction: uint8 [B, H, W], classes.
+        """Count one batch; both are uint8 [B, H, W].
 
         Raises:
-            UserError: If `truth` holds a value that is neither a class nor `ignore_index`.
-            ValueError: If the arrays differ in shape, are not uint8, or predict no known class.
+            ValueError: If the arrays differ in shape, are not uint8, or hold what is no class.
         """
         for name, array in (("truth", truth), ("prediction", prediction)):
             if array.dtype != np.uint8 or array.shape != truth.shape:
@@ -69,20 +57,15 @@ class ConfusionMatrix:
         pairs = np.bincount(pair.ravel(), minlength=_VALUES * _VALUES).reshape(_VALUES, _VALUES)
         pairs[self.ignore_index] = 0
         classes = len(self.class_names)
-        if pairs[classes:].any():
-            raise UserError(self._unknown_labels(np.flatnonzero(pairs.any(axis=1))))
-        if pairs[:, classes:].any():
+        if pairs[classes:].any() or pairs[:, classes:].any():
             raise ValueError(
-                f"Argument `prediction` must be below {classes}. Received: {int(prediction.max())}"
+                f"Truth must be below {classes}, or {self.ignore_index}, and predictions below "
+                f"{classes}. Received: up to {truth.max()} and {prediction.max()}"
             )
         self.totals += pairs[:classes, :classes]
 
     def results(self) -> Iterator[tuple[str, float]]:
-        """Yield (name, value) of every metric.
-
-        Raises:
-            UserError: If no pixel has been counted.
-        """
+        """Yield (name, value) of every metric; a UserError if no pixel has been counted."""
         if not self.totals.any():
             raise UserError(
                 "The evaluation counted no pixel: the split is empty, or every mask value is "
@@ -90,14 +73,6 @@ class ConfusionMatrix:
             )
         for metric in self._metrics:
             yield from metric(self.totals, self.class_names)
-
-    def _unknown_labels(self, values: np.ndarray) -> str:
-        unknown = ", ".join(str(value) for value in values if value >= len(self.class_names))
-        return (
-            f"The masks hold values that are no class: {unknown}. Expected: 0 to "
-            f"{len(self.class_names) - 1} ({', '.join(self.class_names)}), or {self.ignore_index} "
-            "for pixels to ignore. Renumber the masks, or name all classes in the data source."
-        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,16 +22,9 @@ class Evaluator(Protocol):
         Args:
             truth: uint8 [B, H, W], the class of every pixel or the value that is ignored.
             prediction: uint8 [B, H, W], the predicted class of every pixel.
-
-        Raises:
-            UserError: If `truth` holds a value that is no class.
         """
         ...
 
     def results(self) -> Iterator[tuple[str, float]]:
-        """Yield (name, value) for everything counted so far.
-
-        Raises:
-            UserError: If nothing has been counted.
-        """
+        """Yield (name, value) for everything counted so far; a UserError if that is nothing."""
         ...

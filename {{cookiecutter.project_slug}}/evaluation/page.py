@@ -3,7 +3,7 @@
 import base64
 import math
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from html import escape
 
 from evaluation.charts import DPI
@@ -56,13 +56,10 @@ def inline(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
-def themed_image(drawn: Sequence[bytes], alt: str) -> str:
-    """Return an image that is the first PNG on light paper and the second on dark paper."""
-    light, dark = (inline(one) for one in drawn)
-    width, height = (
-        size * _PIXELS_PER_INCH // DPI for size in struct.unpack(">II", drawn[0][16:24])
-    )
+def chart(png: bytes, alt: str) -> str:
+    """Return a chart as an image of its own size."""
+    width, height = (size * _PIXELS_PER_INCH // DPI for size in struct.unpack(">II", png[16:24]))
     return (
-        f'<picture><source srcset="{dark}" media="(prefers-color-scheme: dark)">'
-        f'<img src="{light}" alt="{escape(alt)}" width="{width}" height="{height}"></picture>'
+        f'<figure class="chart"><img src="{inline(png)}" alt="{escape(alt)}"'
+        f' width="{width}" height="{height}"></figure>'
     )

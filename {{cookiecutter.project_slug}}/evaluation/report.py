@@ -4,7 +4,6 @@ The page holds everything inside itself and needs neither a network nor a script
 `report.css`, its pictures in `charts.py` and `pictures.py`.
 """
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from evaluation import charts, page, pictures
-from evaluation.colours import DARK, LIGHT, class_colours, hexadecimal
+from evaluation.colours import class_colours, hexadecimal
 from evaluation.confusion import class_scores, mean_over_classes
 from evaluation.samples import Sample
 
@@ -32,7 +31,7 @@ _INTRODUCTIONS = {
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """All that the page tells.
+    """All that the page shows.
 
     Attributes:
         title: The page's name.
@@ -65,11 +64,8 @@ def write_report(directory: Path, report: Report) -> Path:
     """Write report.html with its pictures, and report.json with what they show.
 
     The pictures are curves.png (where there is a history), confusion.png and samples.png (where
-    there are samples).
-
-    Args:
-        directory: An existing or new folder.
-        report: What to tell.
+    there are samples: a strip for each, in the order of report.json). The folder is made where it
+    does not exist.
 
     Returns:
         The path of report.html.
@@ -132,28 +128,15 @@ def _numbers(report: Report) -> str:
 
 
 def _curves(directory: Path, report: Report) -> str:
-    drawn = [
-        charts.png(charts.curves(report.history, report.monitor, report.best_step, theme))
-        for theme in (LIGHT, DARK)
-    ]
-    (directory / "curves.png").write_bytes(drawn[0])
-    parts = []
-    for split, key in (("train", "loss"), ("validation", "loss"), ("validation", report.monitor)):
-        steps, values = charts.series(report.history, split, key)
-        if steps.size:
-            parts.append(
-                f"{split} {key} from {page.number(values[0])} to {page.number(values[-1])}"
-            )
-    alt = f"Charts over the training steps: {'; '.join(parts)}; the learning rate."
-    return f"<h2>Learning curves</h2>\n<figure>{page.themed_image(drawn, alt)}</figure>"
+    png = charts.png(charts.curves(report.history, report.monitor, report.best_step))
+    (directory / "curves.png").write_bytes(png)
+    alt = f"Loss, {charts.readable(report.monitor)} and learning rate over the training steps"
+    return f"<h2>Learning curves</h2>\n{page.chart(png, alt)}"
 
 
 def _classes(directory: Path, report: Report) -> str:
-    drawn = [
-        charts.png(charts.confusion_matrix(report.confusion, report.class_names, theme))
-        for theme in (LIGHT, DARK)
-    ]
-    (directory / "confusion.png").write_bytes(drawn[0])
+    png = charts.png(charts.confusion_matrix(report.confusion, report.class_names))
+    (directory / "confusion.png").write_bytes(png)
     scores = class_scores(report.confusion)
     columns = (scores.iou, scores.dice, scores.precision, scores.recall)
     colours = class_colours(report.class_names)
@@ -168,10 +151,7 @@ def _classes(directory: Path, report: Report) -> str:
     means = "".join(f"<td>{page.number(mean_over_classes(column))}</td>" for column in columns)
     names = ("class", "IoU", "Dice", "precision", "recall", "pixels")
     header = "".join(f'<th scope="col">{name}</th>' for name in names)
-    alt = "Confusion matrix in percent of each true class; right: " + ", ".join(
-        f"{name} {page.percent(recall)}"
-        for name, recall in zip(report.class_names, scores.recall, strict=True)
-    )
+    alt = "Confusion matrix: how the pixels of each true class (row) were labelled, in percent"
     wide = " wide" if len(report.class_names) > _SIDE_BY_SIDE else ""
     return f"""<div class="columns{wide}">
 <section>
@@ -186,49 +166,49 @@ def _classes(directory: Path, report: Report) -> str:
 </section>
 <section>
 <h2>Confusion <span class="quiet">in % of the true class</span></h2>
-<figure>{page.themed_image(drawn, alt)}</figure>
+{page.chart(png, alt)}
 </section>
 </div>"""
 
 
 def _samples(directory: Path, report: Report) -> str:
     names, ignore = report.class_names, report.ignore_index
-    grid = pictures.sample_grid(report.samples, names, ignore)
-    (directory / "samples.png").write_bytes(charts.png(grid))
+    strips = [pictures.strip(sample, names, ignore) for sample in report.samples]
+    rows = np.concatenate([np.pad(strip, ((0, pictures.GAP), (0, 0), (0, 0))) for strip in strips])
+    enlarged = rows.repeat(scale := max(1, _STRIP_PIXELS // rows.shape[1]), 0).repeat(scale, 1)
+    (directory / "samples.png").write_bytes(pictures.png(enlarged))
     entries = "\n".join(
         f"<li>{page.swatch(colour)}{escape(label)}</li>"
         for label, colour in pictures.legend(report.samples, names, ignore)
     )
     tiles = "".join(f"<span>{tile}</span>" for tile in pictures.TILES)
     lines = [f'<h2>Samples</h2>\n<ul class="legend">\n{entries}\n</ul>']
-    for group in pictures.GROUPS:
-        chosen = [sample for sample in report.samples if sample.group == group]
-        if not chosen:
+    for group, introduction in _INTRODUCTIONS.items():
+        figures = [
+            _sample(sample, strip)
+            for sample, strip in zip(report.samples, strips, strict=True)
+            if sample.group == group
+        ]
+        if not figures:
             continue
-        lines.append(
-            f'<h3>{charts.readable(group)} <span class="quiet">{_INTRODUCTIONS[group]}</span></h3>'
-        )
-        lines.append('<div class="strips">')
-        for text in (tiles, tiles if len(chosen) > 1 else ""):
-            lines.append(f'<div class="tiles" aria-hidden="true">{text}</div>')
-        lines += [_sample(sample, report) for sample in chosen]
-        lines.append("</div>")
+        heads = [tiles, tiles if len(figures) > 1 else ""]
+        lines += [
+            f'<h3>{charts.readable(group)} <span class="quiet">{introduction}</span></h3>',
+            '<div class="strips">',
+            *(f'<div class="tiles" aria-hidden="true">{head}</div>' for head in heads),
+            *figures,
+            "</div>",
+        ]
     return "\n".join(lines)
 
 
-def _sample(sample: Sample, report: Report) -> str:
-    from PIL import Image
-
-    strip = Image.fromarray(pictures.strip(sample, report.class_names, report.ignore_index))
-    small = strip.width < _STRIP_PIXELS / 2
-    strip.thumbnail((_STRIP_PIXELS, _STRIP_PIXELS))
-    buffer = io.BytesIO()
-    strip.save(buffer, "PNG")
+def _sample(sample: Sample, strip: np.ndarray) -> str:
     name, score = escape(sample.name), page.number(sample.score)
     alt = f"{name}: image, true mask, predicted mask and wrong pixels; mean IoU {score}"
+    small = ' class="small"' if strip.shape[1] < _STRIP_PIXELS / 2 else ""
+    source = page.inline(pictures.png(strip, _STRIP_PIXELS))
     return (
-        f'<figure><img src="{page.inline(buffer.getvalue())}" alt="{alt}"'
-        f' width="{strip.width}" height="{strip.height}"{" class=small" * small}>'
+        f'<figure><img src="{source}" alt="{alt}"{small}>'
         f'<figcaption><span>{name}</span><span class="quiet">IoU {score}</span></figcaption>'
         "</figure>"
     )

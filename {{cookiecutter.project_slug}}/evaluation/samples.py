@@ -1,8 +1,10 @@
-"""Keeps the most telling samples of an evaluation: the best, the worst and some at random."""
+"""Keeps some samples of an evaluation: the best, the worst and some at random."""
 
 import io
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from itertools import repeat
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +26,8 @@ class Sample:
         image: uint8 [H, W, 3].
         truth: uint8 [H, W].
         prediction: uint8 [H, W].
+        index: Its place in the split.
+        draw: Its random number, 0 to 1: the random ones are those with the lowest.
     """
 
     name: str
@@ -32,6 +36,16 @@ class Sample:
     image: np.ndarray
     truth: np.ndarray
     prediction: np.ndarray
+    index: int = 0
+    draw: float = 0.0
+
+    def copied(self) -> "Sample":
+        """Return the sample with arrays of its own."""
+        arrays = {name: getattr(self, name).copy() for name in ("image", "truth", "prediction")}
+        return replace(self, **arrays)
+
+
+_FIELDS = tuple(field.name for field in fields(Sample))
 
 
 class SamplePicker:
@@ -41,17 +55,11 @@ class SamplePicker:
     """
 
     def __init__(self, count: int = 4, seed: int = 0, ignore_index: int = 255) -> None:
-        """Start with nothing.
-
-        Args:
-            count: Samples for each of the three groups, 0 or more.
-            seed: Chooses the random ones.
-            ignore_index: Pixels with this true value do not count.
-        """
+        """Start with nothing; `count` samples are kept for each of the three groups."""
         self._count = count
         self._seed = seed
         self._ignore_index = ignore_index
-        self._kept: list[_Candidate] = []
+        self._kept: list[Sample] = []
 
     def update(
         self,
@@ -63,12 +71,8 @@ class SamplePicker:
     ) -> None:
         """Look at one batch and copy what is worth keeping.
 
-        Args:
-            images: uint8 [B, H, W, 3].
-            truth: uint8 [B, H, W].
-            prediction: uint8 [B, H, W].
-            names: B names.
-            indices: int64 [B], the samples' places in their split; each is seen once.
+        Images are uint8 [B, H, W, 3], truth and prediction [B, H, W]; the indices, int64 [B], are
+        the samples' places in their split. Each sample is seen once.
         """
         scores = image_iou(truth, prediction, self._ignore_index)
         # A draw belongs to its sample's index, so neither batches nor machines change the choice.
@@ -76,86 +80,57 @@ class SamplePicker:
         draws = seeding.uniform_draws(
             self._seed, seeding.REPORT, first, int(indices.max()) - first + 1, 4
         )[indices - first, 0]
-        kept = self._kept
-        chosen = self._choose(
-            np.concatenate([[candidate.score for candidate in kept], scores]),
-            np.concatenate([[candidate.draw for candidate in kept], draws]),
-            np.concatenate([[candidate.index for candidate in kept], indices]),
-        )
+        numbers = (scores.tolist(), images, truth, prediction, indices.tolist(), draws.tolist())
+        seen = [Sample(*facts) for facts in zip(names, repeat("random"), *numbers, strict=False)]
         self._kept = [
-            kept[place]
-            if place < len(kept)
-            else _Candidate(
-                index=int(indices[row := place - len(kept)]),
-                score=float(scores[row]),
-                draw=float(draws[row]),
-                name=names[row],
-                image=images[row].copy(),
-                truth=truth[row].copy(),
-                prediction=prediction[row].copy(),
-            )
-            for place in chosen
+            one if one in self._kept else one.copied() for one in self._choose(self._kept + seen)
         ]
 
     def packed(self) -> bytes:
         """Return what is kept, for `join`."""
         file = io.BytesIO()
-        kept = self._kept
-        np.savez(
-            file,
-            **{f"{i}/{name}": getattr(one, name) for i, one in enumerate(kept) for name in _FIELDS},
-        )
+        kept = enumerate(self._kept)
+        np.savez(file, **{f"{i}/{name}": getattr(one, name) for i, one in kept for name in _FIELDS})
         return file.getvalue()
 
     def join(self, parts: Iterable[bytes]) -> None:
-        """Keep the most telling of what pickers of disjoint parts have kept.
-
-        Args:
-            parts: What `packed` returned in each.
-        """
-        self._kept = [candidate for part in parts for candidate in _unpacked(part)]
-        scores, draws, indices = (
-            np.array([getattr(one, name) for one in self._kept])
-            for name in ("score", "draw", "index")
-        )
-        self._kept = [self._kept[place] for place in self._choose(scores, draws, indices)]
+        """Keep the best, worst and random ones of what pickers of disjoint parts have `packed`."""
+        self._kept = self._choose([one for part in parts for one in _unpacked(part)])
 
     def samples(self) -> list[Sample]:
         """Return the best (best first), the worst (worst first) and the random ones.
 
         No sample is in two groups; where there are too few, groups are smaller.
         """
-        ranked = sorted(self._kept, key=lambda candidate: (candidate.score, candidate.index))
+        ranked = sorted(self._kept, key=_by_score)
         best_count = min(self._count, (len(ranked) + 1) // 2)
         worst_count = min(self._count, len(ranked) // 2)
         middle = ranked[worst_count : len(ranked) - best_count]
-        groups: tuple[tuple[Group, list[_Candidate]], ...] = (
-            ("best", ranked[::-1][:best_count]),
-            ("worst", ranked[:worst_count]),
-            ("random", sorted(middle, key=lambda candidate: candidate.draw)[: self._count]),
-        )
-        return [
-            Sample(one.name, group, one.score, one.image, one.truth, one.prediction)
-            for group, candidates in groups
-            for one in candidates
-        ]
+        groups: dict[Group, list[Sample]] = {
+            "best": ranked[::-1][:best_count],
+            "worst": ranked[:worst_count],
+            "random": sorted(middle, key=_by_draw)[: self._count],
+        }
+        return [replace(one, group=group) for group, chosen in groups.items() for one in chosen]
 
-    def _choose(self, scores: np.ndarray, draws: np.ndarray, indices: np.ndarray) -> list[int]:
-        scored = np.flatnonzero(~np.isnan(scores))
-        by_score = scored[np.lexsort((indices[scored], scores[scored]))]
+    def _choose(self, candidates: Iterable[Sample]) -> list[Sample]:
+        scored = sorted((one for one in candidates if not math.isnan(one.score)), key=_by_score)
+        extremes = scored[: self._count] + scored[max(0, len(scored) - self._count) :]
         # The random ones must not repeat the best and the worst, which are known at the end only.
-        by_draw = scored[np.argsort(draws[scored])][: 3 * self._count]
-        extremes = (by_score[: self._count], by_score[max(0, len(by_score) - self._count) :])
-        return [int(place) for place in np.unique(np.concatenate([*extremes, by_draw]))]
+        random = sorted(scored, key=_by_draw)[: 3 * self._count]
+        return list(dict.fromkeys(extremes + random))
+
+
+def _by_score(sample: Sample) -> tuple[float, int]:
+    return sample.score, sample.index
+
+
+def _by_draw(sample: Sample) -> float:
+    return sample.draw
 
 
 def image_iou(truth: np.ndarray, prediction: np.ndarray, ignore_index: int) -> np.ndarray:
-    """Return the mean IoU of each image over the classes that occur in it.
-
-    Args:
-        truth: uint8 [B, H, W].
-        prediction: uint8 [B, H, W].
-        ignore_index: Pixels with this true value do not count.
+    """Return the mean IoU of each image, uint8 [B, H, W], over the classes that occur in it.
 
     Returns:
         float64 [B] in 0 to 1; NaN for an image in which nothing counts.
@@ -171,26 +146,10 @@ def image_iou(truth: np.ndarray, prediction: np.ndarray, ignore_index: int) -> n
     return scores
 
 
-@dataclass(frozen=True, eq=False)
-class _Candidate:
-    index: int
-    score: float
-    draw: float
-    name: str
-    image: np.ndarray
-    truth: np.ndarray
-    prediction: np.ndarray
+def _unpacked(content: bytes) -> list[Sample]:
+    def value(array: np.ndarray) -> Any:
+        return array if array.ndim else array.item()  # numbers and texts as such
 
-
-_FIELDS = tuple(field.name for field in fields(_Candidate))
-
-
-def _unpacked(content: bytes) -> list[_Candidate]:
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         count = len(file.files) // len(_FIELDS)
-        return [_Candidate(**{n: _plain(file[f"{i}/{n}"]) for n in _FIELDS}) for i in range(count)]
-
-
-def _plain(array: np.ndarray) -> Any:
-    """Return a number or a text as such, and an image as it is."""
-    return array if array.ndim else array.item()
+        return [Sample(**{n: value(file[f"{i}/{n}"]) for n in _FIELDS}) for i in range(count)]

@@ -3,7 +3,8 @@
 Each transform takes images uint8 [B, h, w, 3], masks uint8 [B, h, w] and draws float64 [B, 4] in
 [0, 1), of which it may use up to four for each sample, and returns images and masks of the same
 shapes. It owns what it is given and may change it in place. What is drawn for one sample never
-depends on the others. `data.transforms` names these functions; settings are keyword arguments.
+depends on the others. `data.transforms` names these functions; settings are keyword arguments,
+and a ValueError refuses those out of range.
 """
 
 from collections.abc import Callable
@@ -25,17 +26,11 @@ def flip(
     probability: float = 0.5,
     axis: str = "horizontal",
 ) -> Arrays:
-    """Mirror samples.
+    """Mirror samples; the first draw decides.
 
-    Args:
-        images: uint8 [B, h, w, 3].
-        masks: uint8 [B, h, w].
-        draws: float64 [B, 4]; the first decides.
+    Settings:
         probability: The share of samples that are mirrored, 0 to 1.
         axis: "horizontal" swaps left and right, "vertical" top and bottom.
-
-    Raises:
-        ValueError: If the probability or the axis is none of these.
     """
     _check_share("probability", probability)
     if axis not in ("horizontal", "vertical"):
@@ -60,16 +55,12 @@ def shift(
 ) -> Arrays:
     """Move samples by whole pixels; what comes in at the edge repeats the edge.
 
-    Args:
-        images: uint8 [B, h, w, 3].
-        masks: uint8 [B, h, w].
-        draws: float64 [B, 4]; the first two decide how far down and right.
+    The first two draws decide how far down and right.
+
+    Settings:
         fraction: The furthest move over the height and over the width, 0 to 0.5.
         fill: What the mask gets where the image was extended: None repeats the mask's edge too,
             255 makes these pixels count nowhere.
-
-    Raises:
-        ValueError: If the fraction or the fill is out of range.
     """
     if not 0 <= fraction <= 0.5:
         raise ValueError(f"Argument `fraction` must be 0 to 0.5. Received: {fraction}")
@@ -95,17 +86,11 @@ def brightness_contrast(
     """Make images brighter or darker and their contrast higher or lower; masks stay.
 
     A value v becomes (v - 128) * c + 128 + b, cut off at 0 and 255, with c within 1 +- contrast and
-    b within +- 255 * brightness.
+    b within +- 255 * brightness; the first two draws decide.
 
-    Args:
-        images: uint8 [B, h, w, 3].
-        masks: uint8 [B, h, w].
-        draws: float64 [B, 4]; the first two decide c and b.
+    Settings:
         brightness: The greatest change over the full range, 0 to 1.
         contrast: The greatest change of the factor, 0 to below 1.
-
-    Raises:
-        ValueError: If a setting is out of range.
     """
     _check_share("brightness", brightness)
     if not 0 <= contrast < 1:
@@ -132,17 +117,12 @@ def zoom(
 ) -> Arrays:
     """Enlarge a random part of a sample to its full size, the image bilinearly.
 
-    The slowest transform here: about 0.2 ms for a sample of 128 x 128 pixels.
+    The draws decide whether, how large, and where. The slowest transform here: about 0.2 ms for a
+    sample of 128 x 128 pixels.
 
-    Args:
-        images: uint8 [B, h, w, 3].
-        masks: uint8 [B, h, w].
-        draws: float64 [B, 4]: whether, how large, and where.
+    Settings:
         probability: The share of samples that are enlarged, 0 to 1.
         smallest: The smallest part over the whole in height and in width, above 0 to 1.
-
-    Raises:
-        ValueError: If a setting is out of range.
     """
     _check_share("probability", probability)
     if not 0 < smallest <= 1:

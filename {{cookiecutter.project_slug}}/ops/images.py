@@ -15,30 +15,14 @@ _DAMAGED = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # w
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize an image bilinearly, averaging when it gets smaller.
-
-    Args:
-        image: uint8 [h, w, 3].
-        size: (height, width) in pixels.
-
-    Returns:
-        uint8 [height, width, 3]; the same array where nothing changes.
-    """
+    """Resize uint8 [h, w, 3] bilinearly to (height, width), averaging when it gets smaller."""
     if image.shape[:2] == tuple(size):
         return image
     return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize a mask by nearest neighbour: any other way invents labels.
-
-    Args:
-        mask: uint8 [h, w].
-        size: (height, width) in pixels.
-
-    Returns:
-        uint8 [height, width]; the same array where nothing changes.
-    """
+    """Resize uint8 [h, w] to (height, width) by nearest neighbour: all else invents labels."""
     if mask.shape == tuple(size):
         return mask
     return np.asarray(Image.fromarray(mask).resize(size[::-1], Image.Resampling.NEAREST))
@@ -70,12 +54,8 @@ def overlay(
 def open_picture(content: bytes, name: str) -> Image.Image:
     """Read the head of an image file; the pixels are decoded later.
 
-    Args:
-        content: The file's bytes.
-        name: The file's name, for the message.
-
     Raises:
-        UserError: If this is not an image that Pillow knows.
+        UserError: If this is not an image that Pillow knows; the message names the file.
     """
     try:
         return Image.open(io.BytesIO(content))
@@ -90,15 +70,7 @@ def open_picture(content: bytes, name: str) -> Image.Image:
 
 
 def load_picture(picture: Image.Image, name: str) -> Image.Image:
-    """Decode the pixels of an opened picture, and return it.
-
-    Args:
-        picture: From `open_picture`.
-        name: The file's name, for the message.
-
-    Raises:
-        UserError: If they cannot be decoded.
-    """
+    """Decode the pixels of an opened picture, and return it; a UserError if that fails."""
     with _decoding(name):
         picture.load()
     return picture
@@ -106,10 +78,6 @@ def load_picture(picture: Image.Image, name: str) -> Image.Image:
 
 def seen_size(picture: Image.Image, name: str) -> tuple[int, int]:
     """Return (height, width) of a picture as people see it, its EXIF orientation applied.
-
-    Args:
-        picture: From `open_picture`.
-        name: The file's name, for the message.
 
     Raises:
         UserError: If the orientation cannot be read; a PNG holds it behind the pixels.
@@ -122,7 +90,7 @@ def seen_size(picture: Image.Image, name: str) -> tuple[int, int]:
 
 @contextmanager
 def _decoding(name: str) -> Iterator[None]:
-    """Tell what Pillow found to be damaged in a file."""
+    """Turn what Pillow says about a damaged file into a UserError."""
     try:
         yield
     except _DAMAGED as error:
@@ -133,7 +101,7 @@ def _decoding(name: str) -> Iterator[None]:
 
 
 def turn_like(mask: Image.Image, picture: Image.Image) -> Image.Image:
-    """Turn a mask that was stored upright the way the EXIF orientation turns its picture."""
+    """Turn a mask that was stored upright as the EXIF orientation turns its picture."""
     carrier = mask.copy()
     carrier.getexif()[_ORIENTATION] = picture.getexif().get(_ORIENTATION, 1)
     return ImageOps.exif_transpose(carrier)
@@ -173,17 +141,5 @@ def picture_to_rgb(
 
 
 def decode_image(content: bytes, name: str, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Decode an image file as `picture_to_rgb` does.
-
-    Args:
-        content: The file's bytes.
-        name: The file's name, for the message.
-        size: (height, width) to resize to; None keeps the image's own.
-
-    Returns:
-        uint8 [height, width, 3].
-
-    Raises:
-        UserError: If the file cannot be decoded.
-    """
+    """Decode an image file as `picture_to_rgb` does: uint8 [height, width, 3]."""
     return picture_to_rgb(open_picture(content, name), name, size)

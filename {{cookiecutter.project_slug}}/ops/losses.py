@@ -5,11 +5,10 @@ the true class of each pixel [B, H, W], any integer type; that returns one numbe
 arithmetic is in `ops.loss_functions`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from ops.loss_functions import Tensor, cross_entropy_loss, dice_loss
+from ops.loss_functions import Loss, Tensor, cross_entropy_loss, dice_loss
 
-Loss = Callable[[Tensor, Tensor], Tensor]
 IGNORE_INDEX = 255
 
 

@@ -1,8 +1,10 @@
 """The errors that a person sees, each with the exit code that it ends the program with."""
 
+from collections.abc import Sequence
+
 
 class UserError(Exception):
-    """A mistake that the user can mend; ends the program with exit code 2 and no traceback.
+    """A mistake that the user can correct; ends the program with exit code 2 and no traceback.
 
     The message says what is wrong, where, what was received, what was expected and what to do.
     """
@@ -40,3 +42,11 @@ class StoppedError(BaseException):
 
 class StoppedAtOnceError(StoppedError):
     """A signal ended the run before or after its steps, where nothing has to be saved."""
+
+
+def first_few(items: Sequence[object], most: int = 5, separator: str = ", ") -> str:
+    """Return the first items of a list for a message: "a, b, c, and 4 more"."""
+    shown = [str(item) for item in items[:most]]
+    if len(items) > most:
+        shown.append(f"and {len(items) - most} more")
+    return separator.join(shown)

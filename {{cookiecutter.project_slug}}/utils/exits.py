@@ -9,15 +9,10 @@ from utils.errors import DivergedError, FailedError, StoppedError, UserError
 
 
 def exit_code(command: Callable[[], object], *, debug: bool = False) -> int:
-    """Run a command and say how it ended.
+    """Run a command and return how it ended; `debug` shows the traceback of every error.
 
-    Args:
-        command: What to run.
-        debug: Show the traceback of errors that are otherwise told in one message.
-
-    Returns:
-        0 when it is done, 1 when processes of a training failed, 2 for a mistake of the user, 3
-        when training diverged, 128 + the signal's number when it was stopped.
+    0: done, 1: processes of a training failed, 2: a mistake of the user, 3: training diverged,
+    128 + the signal's number: stopped.
     """
     try:
         command()

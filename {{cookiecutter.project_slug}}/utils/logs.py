@@ -1,4 +1,4 @@
-"""What the program tells the person who runs it, on standard error."""
+"""Messages for the person who runs the program, on standard error."""
 
 import logging
 import sys
@@ -7,11 +7,7 @@ log = logging.getLogger("project")
 
 
 def set_up(*, debug: bool = False) -> None:
-    """Send messages to standard error, as plain lines.
-
-    Args:
-        debug: Show debugging messages too, and where each message comes from.
-    """
+    """Send messages to standard error as plain lines; `debug`: more, and where each comes from."""
     handler = _StandardError()
     pattern = "%(levelname)s %(filename)s:%(lineno)d %(message)s" if debug else "%(message)s"
     handler.setFormatter(_Labelled(pattern))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 _UNITS = {"bytes": 0, "B": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}  # powers of 1024
-_UNKNOWN = 4 << 30  # assumed where the system does not tell: half of it holds most data sets
+_UNKNOWN = 4 << 30  # assumed where the system does not say: half of it holds most data sets
 
 
 class OutOfMemory(NamedTuple):
@@ -27,7 +27,7 @@ def available_memory() -> int:
 
 
 def peak_of_process() -> int | None:
-    """Return the most bytes that this process had in memory; None where nobody tells (Windows)."""
+    """Return the most bytes that this process had in memory; None if not known (Windows)."""
     try:
         import resource
     except ImportError:
@@ -39,9 +39,7 @@ def peak_of_process() -> int | None:
 def amount(words: str, text: str) -> int | None:
     """Return the bytes that an error message states behind some words; None if it does not.
 
-    Args:
-        words: For example "Tried to allocate".
-        text: The message. "GB", with some, means GiB.
+    "GB", in some messages, means GiB.
     """
     found = re.search(rf"{words} ([\d.]+) (bytes|B|[KMGTPE](?=i?B))", text)
     return None if found is None else int(float(found[1]) * 1024 ** _UNITS[found[2]])
@@ -54,7 +52,7 @@ def _of_the_machine() -> int:
                 return int(line.split()[1]) * 1024
     except (OSError, ValueError):
         pass
-    try:  # macOS tells how much there is, not how much of it is free
+    try:  # macOS says how much there is, not how much of it is free
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     except (AttributeError, OSError, ValueError):
         return _UNKNOWN
@@ -67,7 +65,7 @@ def _of_the_container() -> int:
         used = int((group / "memory.current").read_text())
         kept = dict(line.split() for line in (group / "memory.stat").read_text().splitlines()).get(
             "inactive_file", "0"
-        )  # the page cache, which gives way
+        )  # the page cache, which is given up
         return limit - used + int(kept)
     except (OSError, ValueError):
         return 1 << 62

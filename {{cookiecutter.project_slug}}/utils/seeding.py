@@ -7,7 +7,7 @@ processes, therefore needs the position only.
 
 import numpy as np
 
-# One number for each independent purpose; never reuse or renumber one, or old runs change.
+# The streams, a number for each purpose; never reuse or renumber one, or old runs change.
 ORDER = 1
 AUGMENTATION = 2
 FRAMEWORK = 3
@@ -19,43 +19,19 @@ _WORDS_PER_COUNTER = 4  # Philox4x64 yields four 64-bit words for each value of 
 
 
 def generator(seed: int, stream: int, position: int = 0) -> np.random.Generator:
-    """Return a NumPy generator that depends on nothing but its three arguments.
-
-    Args:
-        seed: The run's seed, 0 or greater.
-        stream: One of this module's purpose numbers.
-        position: Which of the stream's generators, for example the epoch; 0 or greater.
-    """
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, stream, position])))
+    """Return a NumPy generator that depends on nothing but its three arguments."""
+    return np.random.Generator(_bits(seed, stream, position))
 
 
 def random_words(seed: int, stream: int, position: int, count: int) -> np.ndarray:
-    """Return random 64-bit words, the same with every version of NumPy.
-
-    Args:
-        seed: The run's seed, 0 or greater.
-        stream: One of this module's purpose numbers.
-        position: Which of the stream's sequences, for example the epoch; 0 or greater.
-        count: How many words.
-
-    Returns:
-        uint64 [count].
-    """
-    bits = np.random.Philox(np.random.SeedSequence([seed, stream, position]))
-    return np.asarray(bits.random_raw(count), dtype=np.uint64)
+    """Return random 64-bit words, uint64 [count], the same with every version of NumPy."""
+    return np.asarray(_bits(seed, stream, position).random_raw(count), dtype=np.uint64)
 
 
 def uniform_draws(seed: int, stream: int, position: int, count: int, width: int) -> np.ndarray:
     """Return `width` uniform numbers for each of `count` consecutive positions.
 
     The numbers of a position are the same whether it is asked for alone or among others.
-
-    Args:
-        seed: The run's seed, 0 or greater.
-        stream: One of this module's purpose numbers.
-        position: The first position, 0 or greater.
-        count: How many positions.
-        width: Numbers for each position; a multiple of 4.
 
     Returns:
         float64 [count, width] in [0, 1).
@@ -65,6 +41,10 @@ def uniform_draws(seed: int, stream: int, position: int, count: int, width: int)
     """
     if width % _WORDS_PER_COUNTER:
         raise ValueError(f"Argument `width` must be a multiple of 4. Received: {width}")
-    bits = np.random.Philox(np.random.SeedSequence([seed, stream]))
+    bits = _bits(seed, stream)
     bits.advance(position * width // _WORDS_PER_COUNTER)
     return np.random.Generator(bits).random((count, width))
+
+
+def _bits(*words: int) -> np.random.Philox:
+    return np.random.Philox(np.random.SeedSequence(words))

@@ -4,7 +4,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType, TracebackType
+from types import FrameType
 
 from utils.errors import StoppedAtOnceError
 
@@ -17,9 +17,8 @@ class StopSignals:
     def __init__(self, repeat_seconds: float = 0.0) -> None:
         """Remember nothing yet.
 
-        Args:
-            repeat_seconds: For so long after the first signal another one counts as the same. A
-                scheduler may signal each process itself while a launcher hands its own signal on.
+        For `repeat_seconds` after the first signal another one counts as the same: a scheduler may
+        signal each process itself while a launcher hands its own signal on.
         """
         self.received: int | None = None
         self._repeat_seconds = repeat_seconds
@@ -31,14 +30,9 @@ class StopSignals:
         self._handled.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Give the signals back."""
-        self._handled.__exit__(kind, error, trace)
+        self._handled.__exit__(None, None, None)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         if self.received is None:
@@ -60,13 +54,13 @@ def are_remembered() -> bool:
 def stopping_at_once() -> Iterator[None]:
     """Before and after the steps, let a signal end the run where it is: nothing has to be saved.
 
-    Raises:
-        StoppedAtOnceError: When a signal arrives.
+    It then raises a StoppedAtOnceError.
     """
-    message = "stopped; nothing is lost, the same command goes on from there."
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise StoppedAtOnceError(message, number)
+        raise StoppedAtOnceError(
+            "stopped; nothing is lost, the same command goes on from there.", number
+        )
 
     with _handled_by(stop):
         yield

@@ -1,9 +1,11 @@
 """Paths and files, wherever they are: local disk, or any URL that fsspec knows.
 
-Local files take the short way through the standard library, so that nothing is imported for them.
+Local files need the standard library alone: nothing is imported for them.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,29 +53,18 @@ def exists(path: str) -> bool:
 
 
 def read_bytes(path: str) -> bytes:
-    """Return a file's content.
-
-    Raises:
-        UserError: If there is no such file, or it cannot be read.
-    """
-    try:
+    """Return a file's content; a UserError if there is no such file, or it cannot be read."""
+    with _user_errors(path, "the file cannot be read"):
         if not is_remote(path):
             return Path(path).read_bytes()
         if path.startswith(("http://", "https://")):
             return _read_web(path)
         filesystem, inner = _filesystem(path)
         return bytes(filesystem.cat_file(inner))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"{shown(path)}: the file cannot be read ({reason}).") from error
 
 
 def read_text(path: str) -> str:
-    """Return a UTF-8 file's content.
-
-    Raises:
-        UserError: If the file cannot be read or is not UTF-8.
-    """
+    """Return a UTF-8 file's content; a UserError if it cannot be read or is not UTF-8."""
     try:
         return read_bytes(path).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -86,7 +77,7 @@ def write_bytes(path: str, content: bytes) -> None:
     Raises:
         UserError: If it cannot be written (no space, no permission, a folder that is a file).
     """
-    try:
+    with _user_errors(path, "the file cannot be written"):
         if is_remote(path):
             filesystem, inner = _filesystem(path)
             _make_folder(filesystem, inner)
@@ -96,9 +87,6 @@ def write_bytes(path: str, content: bytes) -> None:
         temporary = f"{path}.{os.getpid()}.tmp"
         write_synced(temporary, content)
         replace(temporary, path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"{shown(path)}: the file cannot be written ({reason}).") from error
 
 
 def write_text(path: str, content: str) -> None:
@@ -107,11 +95,7 @@ def write_text(path: str, content: str) -> None:
 
 
 def write_synced(path: str, content: bytes) -> None:
-    """Write a local file and wait until the disk has it.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
+    """Write a local file and wait until the disk has it; an OSError if it cannot be written."""
     with open(path, "wb") as file:
         file.write(content)
         file.flush()
@@ -130,17 +114,10 @@ def replace(temporary: str, path: str) -> None:
 
 
 def download(url: str, path: str) -> None:
-    """Copy a remote file to a local one.
-
-    Raises:
-        UserError: If it cannot be read, or there is no room for it.
-    """
+    """Copy a remote file to a local one; a UserError if it cannot be read, or there is no room."""
     filesystem, inner = _filesystem(url)
-    try:
+    with _user_errors(url, f"the file cannot be copied to {path}"):
         filesystem.get_file(inner, path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"{url}: the file cannot be copied to {path} ({reason}).") from error
 
 
 def upload(path: str, url: str) -> None:
@@ -150,29 +127,19 @@ def upload(path: str, url: str) -> None:
         UserError: If it cannot be written.
     """
     filesystem, inner = _filesystem(url)
-    try:
+    with _user_errors(url, "the file cannot be written"):
         _make_folder(filesystem, inner)
         filesystem.put_file(path, inner)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"{url}: the file cannot be written ({reason}).") from error
 
 
 def list_files(path: str) -> list[str]:
-    """Return the sorted names (no folders before them) of the files in a folder.
-
-    Raises:
-        UserError: If there is no such folder.
-    """
-    try:
+    """Return the sorted names of the files in a folder; a UserError if there is no such folder."""
+    with _user_errors(path, "the folder cannot be read"):
         if not is_remote(path):
             return sorted(entry.name for entry in os.scandir(path) if entry.is_file())
         filesystem, inner = _filesystem(path)
         filesystem.invalidate_cache()
         entries = filesystem.ls(inner, detail=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"{shown(path)}: the folder cannot be read ({reason}).") from error
     return sorted(os.path.basename(e["name"]) for e in entries if e["type"] == "file")
 
 
@@ -186,12 +153,16 @@ def remove(path: str) -> None:
         filesystem.rm_file(inner)
 
 
-def _read_web(url: str) -> bytes:
-    """Return what a web server has; fsspec would need two further packages for it.
+@contextmanager
+def _user_errors(path: str, problem: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{shown(path)}: {problem} ({error.strerror or error}).") from error
 
-    Raises:
-        OSError: If it cannot be reached, does not have it, or breaks off.
-    """
+
+def _read_web(url: str) -> bytes:
+    """Return what a web server has; fsspec would need two further packages for it."""
     from http.client import HTTPException
     from urllib.request import urlopen
 

@@ -133,15 +133,7 @@ class SceneSplit:
         return f"scene {index}"
 
     def read(self, index: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Draw one scene.
-
-        Args:
-            index: Which scene.
-            size: (height, width) in pixels.
-
-        Returns:
-            uint8 [height, width, 3], and uint8 [height, width] of class indices.
-        """
+        """Draw one scene; see `dataloader.sample.Split`."""
         width = _DRAWS_PER_SCENE + _MOST_DIGITS * _DRAWS_PER_DIGIT
         draws = uniform_draws(
             self._seed, SAMPLE_DATA, self._first_position + index, count=1, width=width

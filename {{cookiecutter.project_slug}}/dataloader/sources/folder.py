@@ -1,4 +1,4 @@
-"""A folder of one's own images and masks as a data source."""
+"""A folder of your images and masks as a data source."""
 
 import os
 from collections.abc import Sequence
@@ -7,14 +7,13 @@ from functools import cached_property
 from dataloader.sample import SPLITS, check_split_name, checked_class_names
 from dataloader.sources.label_map import Colour, LabelMap
 from dataloader.sources.paired_files import Pair, PairedFiles, fraction_of, stamp_of_files
-from utils.errors import UserError
+from utils.errors import UserError, first_few
 from utils.logs import log
 from utils.storage import exists, join, list_files, resolve, shown
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
 # JPEG is not among them: its compression blurs labels.
 MASK_ENDINGS = (".png", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm")
-_MOST_SHOWN = 5
 
 
 class Folder:
@@ -51,7 +50,7 @@ class Folder:
             mask_suffix: What a mask's name has more than its image's: "_mask" for cat_mask.png.
             mask_values: For each class its grey level or palette index in the masks, or its colour
                 as [r, g, b] or "#rrggbb"; None: the class index.
-            ignore_value: The level or colour of pixels that shall count nowhere; None: none.
+            ignore_value: The level or colour of pixels that count nowhere; None: none.
             validation: The share of files to validate on, 0 to 1; without "{split}" only.
             test: The share of files to test on, 0 to 1; without "{split}" only.
 
@@ -87,7 +86,7 @@ class Folder:
         """Return "train", "validation" or "test".
 
         Raises:
-            UserError: If the split is empty. A mask that is missing is told when it is read.
+            UserError: If the split is empty. A missing mask is an error when it is read.
         """
         check_split_name(name)
         pairs = self._pairs[name]
@@ -123,7 +122,10 @@ class Folder:
             )
         wanted = {stem: stem + self._mask_suffix for stem in images}
         missing = [stem for stem, mask in wanted.items() if mask not in masks]
-        _warn_of_unused(sorted(masks.keys() - set(wanted.values())), masks, mask_folder)
+        unused = [masks[stem] for stem in sorted(masks.keys() - set(wanted.values()))]
+        if unused:
+            text = "%s: %d masks have no image and are not used: %s"
+            log.warning(text, shown(mask_folder), len(unused), first_few(unused))
         count = f"{len(missing)} of {len(images)} images here have none"
         pairs = []
         for stem, file in images.items():
@@ -168,16 +170,6 @@ def _no_mask(image: str, mask: str, count: str) -> str:
         f"{shown(image)}: this image has no mask ({count}). Expected: {shown(mask)}; masks may end "
         f"in {' '.join(MASK_ENDINGS)} (JPEG would blur the labels). Add the mask or remove the "
         "image."
-    )
-
-
-def _warn_of_unused(stems: list[str], masks: dict[str, str], folder: str) -> None:
-    if not stems:
-        return
-    listed = ", ".join(masks[stem] for stem in stems[:_MOST_SHOWN])
-    more = f" and {len(stems) - _MOST_SHOWN} more" if len(stems) > _MOST_SHOWN else ""
-    log.warning(
-        "%s: %d masks have no image and are not used: %s%s", shown(folder), len(stems), listed, more
     )
 
 

@@ -1,19 +1,19 @@
 """Mask files to class indices: grey levels, palette indices or colours, nothing guessed."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from dataloader.sample import IGNORE_INDEX
-from utils.errors import UserError
+from utils.errors import UserError, first_few
 
 Colour = str | Sequence[int]
-_MOST_SHOWN = 5  # unknown labels listed in a message
 _SET_VALUES = (
     "Set mask_values to the value of each class, in the order of class_names, and ignore_value to "
-    "that of pixels that shall not count."
+    "that of pixels that do not count."
 )
 
 
@@ -63,14 +63,9 @@ class LabelMap:
         return f"LabelMap({kind}, {self._codes})"
 
     def read(self, picture: Image.Image, name: str, size: tuple[int, int]) -> np.ndarray:
-        """Turn a mask picture into class indices.
+        """Turn a mask picture into class indices, resized by nearest neighbour.
 
         Every pixel of the file is checked, whatever the size that is asked for.
-
-        Args:
-            picture: The mask, of any size.
-            name: The file's name, for the message.
-            size: (height, width) in pixels to resize to, by nearest neighbour.
 
         Returns:
             uint8 [height, width] of class indices and IGNORE_INDEX.
@@ -110,9 +105,7 @@ class LabelMap:
 
     def _unknown_labels(self, counts: dict[int, int], name: str) -> UserError:
         common = sorted(counts, key=lambda value: -counts[value])
-        shown = [f"{self._shown(v)} at {counts[v]} pixels" for v in common[:_MOST_SHOWN]]
-        if len(common) > _MOST_SHOWN:
-            shown.append(f"and {len(common) - _MOST_SHOWN} more")
+        shown = [f"{self._shown(code)} at {counts[code]} pixels" for code in common]
         known = ", ".join(
             f"{self._shown(code)} = "
             + ("ignored" if target == IGNORE_INDEX else self.class_names[target])
@@ -120,7 +113,7 @@ class LabelMap:
         )
         what = "colours" if self.in_colour else "labels"
         return UserError(
-            f"{name}: the mask holds unknown {what}: {'; '.join(shown)}. Known: {known}. "
+            f"{name}: the mask holds unknown {what}: {first_few(shown)}. Known: {known}. "
             f"{self._remedy}"
         )
 
@@ -157,17 +150,14 @@ def _grey_level(value: object) -> int:
     )
 
 
-def _is_byte(value: object) -> bool:
-    return isinstance(value, int) and 0 <= value <= 255
-
-
 def _colour_code(value: object) -> int:
     if isinstance(value, str):
         digits = value.removeprefix("#")
         if len(digits) == 6 and all(c in "0123456789abcdefABCDEF" for c in digits):
             return int(digits, 16)
-    elif isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_byte, value)):
-        return int.from_bytes(bytes(value), "big")
+    elif isinstance(value, list | tuple) and len(value) == 3:
+        with suppress(TypeError, ValueError):  # what is no whole number, or not 0 to 255
+            return int.from_bytes(bytes(value), "big")
     raise UserError(
         "A colour in mask_values or ignore_value must be [red, green, blue], each 0 to 255, or "
         f"'#rrggbb' in quotes, and all must be colours. Received: {value!r}"

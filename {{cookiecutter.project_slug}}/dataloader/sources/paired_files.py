@@ -34,12 +34,7 @@ class PairedFiles:
     """
 
     def __init__(self, pairs: Sequence[Pair], labels: LabelMap) -> None:
-        """Keep the list; no file is opened yet.
-
-        Args:
-            pairs: The samples, in a lasting order.
-            labels: What the values in the masks mean.
-        """
+        """Keep the list, which is in a lasting order; no file is opened yet."""
         self.pairs = tuple(pairs)
         self._labels = labels
 
@@ -53,13 +48,6 @@ class PairedFiles:
 
     def read(self, index: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Decode and resize one pair, the mask by nearest neighbour.
-
-        Args:
-            index: Which pair.
-            size: (height, width) in pixels.
-
-        Returns:
-            uint8 [height, width, 3] and uint8 [height, width].
 
         Raises:
             UserError: If a file is missing or unreadable, the sizes differ, or the mask has unknown
@@ -106,16 +94,15 @@ def stamp_of_files(paths: Sequence[str], *settings: object) -> str:
     digest = hashlib.sha256(repr(settings).encode())
     for path in paths:
         try:
-            stamp = _remote_stamp(path) if is_remote(path) else _local_stamp(path)
+            if is_remote(path):
+                stamp = _remote_stamp(path)
+            else:
+                status = os.stat(path)
+                stamp = f"{status.st_size}|{status.st_mtime_ns}"
         except FileNotFoundError:  # whether a sample may lack a file is decided when it is read
             stamp = "missing"
         digest.update(f"{path}|{stamp}".encode())
     return digest.hexdigest()
-
-
-def _local_stamp(path: str) -> str:
-    status = os.stat(path)
-    return f"{status.st_size}|{status.st_mtime_ns}"
 
 
 def _remote_stamp(path: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image
 from configs.schema import CFG
 from dataloader.build import load_split, open_source
 from dataloader.cache import Decoded, decode
+from dataloader.decode import DecodeOptions
 from main import main
 from utils.errors import UserError
 from utils.logs import log
@@ -67,8 +69,8 @@ def layout(tmp_path: Path) -> Layout:
 
 
 @pytest.fixture
-def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that tells the warnings so far."""
+def warnings(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that lists the warnings so far."""
     monkeypatch.setattr(log, "propagate", True)
     caplog.set_level(logging.WARNING, log.name)
     return lambda: [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
@@ -141,7 +143,7 @@ def test_a_bad_sample_is_an_error_that_names_the_file(layout: Layout, fault: Any
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_bad_sample_is_left_out_with_a_warning(layout: Layout, fault: Any, told: Any) -> None:
+def test_a_bad_sample_is_left_out_with_a_warning(layout: Layout, fault: Any, warnings: Any) -> None:
     whole = layout.load()
     message = fault(layout, 4)
     decoded = layout.load(on_bad_sample="skip")
@@ -149,17 +151,17 @@ def test_a_bad_sample_is_left_out_with_a_warning(layout: Layout, fault: Any, tol
     assert decoded.names == tuple(map(layout.name, kept))
     assert np.array_equal(decoded.images, whole.images[kept])
     assert np.array_equal(decoded.masks, whole.masks[kept])
-    (warning,) = told()
+    (warning,) = warnings()
     assert warning.startswith("left out of the split 'train': ")
     assert "\n" not in warning
     with pytest.raises(UserError, match=message):
         raise UserError(warning)
 
 
-def test_masks_without_an_image_are_named_and_not_used(layout: Layout, told: Any) -> None:
+def test_masks_without_an_image_are_named_and_not_used(layout: Layout, warnings: Any) -> None:
     layout.image(3).unlink()
     assert len(layout.load()) == COUNT - 1
-    assert "1 masks have no image and are not used: sample_03.png" in told()[0]
+    assert "1 masks have no image and are not used: sample_03.png" in warnings()[0]
 
 
 def test_too_many_bad_samples_are_an_error_that_lists_the_first(layout: Layout) -> None:
@@ -189,7 +191,7 @@ def test_an_empty_split_is_always_an_error(layout: Layout) -> None:
             return 0
 
     with pytest.raises(UserError, match="is empty"):
-        decode(Nothing(), SIZE, may_skip=5)  # type: ignore[arg-type]
+        decode(Nothing(), DecodeOptions(SIZE, may_skip=5))  # type: ignore[arg-type]
     for index in range(COUNT):
         layout.image(index).unlink()
     with pytest.raises(UserError, match="images: there are no images"):
@@ -199,17 +201,18 @@ def test_an_empty_split_is_always_an_error(layout: Layout) -> None:
 @pytest.mark.parametrize("cache", ["memory", "disk"])
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_the_number_of_threads_changes_nothing(
-    tmp_path: Path, cache: str, workers: int, told: Any
+    tmp_path: Path, cache: str, workers: int, warnings: Any
 ) -> None:
     split = Numbered(500, bad=range(3, 500, 40))
-    decoded = decode(split, SIZE, workers, cache, str(tmp_path), may_skip=13)  # type: ignore[arg-type]
+    options = DecodeOptions(SIZE, workers, cache, str(tmp_path), may_skip=13)  # type: ignore[arg-type]
+    decoded = decode(split, options)
     kept = [index for index in range(500) if index % 40 != 3]
     assert decoded.images[:, 3, 3, 1].tolist() == [index % 256 for index in kept]
     assert decoded.masks[:, 3, 3].tolist() == [index % 2 for index in kept]
     assert decoded.names == tuple(f"sample {index}" for index in kept)
-    assert told() == [f"left out of the split: sample {i}: bad" for i in range(3, 500, 40)]
+    assert warnings() == [f"left out of the split: sample {i}: bad" for i in range(3, 500, 40)]
     with pytest.raises(UserError) as caught:
-        decode(split, SIZE, workers, cache, str(tmp_path), may_skip=4)  # type: ignore[arg-type]
+        decode(split, replace(options, may_skip=4))
     assert "5 bad samples among its first 176 of 500" in str(caught.value)
 
 
@@ -232,17 +235,18 @@ class Numbered:
         return np.full((*size, 3), index % 256, np.uint8), np.full(size, index % 2, np.uint8)
 
 
-def test_the_cache_on_disk_remembers_what_was_left_out(tmp_path: Path, told: Any) -> None:
+def test_the_cache_on_disk_remembers_what_was_left_out(tmp_path: Path, warnings: Any) -> None:
     def load(may_skip: int) -> tuple[Decoded, int]:
         split = Numbered(40, bad=(0, 17, 39))
-        return decode(split, SIZE, 0, "disk", str(tmp_path), may_skip=may_skip), split.reads
+        options = DecodeOptions(SIZE, 0, "disk", str(tmp_path), may_skip=may_skip)
+        return decode(split, options), split.reads
 
     (first, reads), (again, none) = load(3), load(3)
     assert (reads, none) == (40, 0)
     assert first.names == again.names
     assert len(again) == 37
     assert np.array_equal(first.images, again.images)
-    assert told()[:3] == told()[3:]
+    assert warnings()[:3] == warnings()[3:]
     assert load(4)[1] == 40  # another policy, another cache
     with pytest.raises(UserError, match="sample 0: bad"):
         load(0)
@@ -263,7 +267,7 @@ def test_the_cache_on_disk_works_with_files_that_are_missing(
 @pytest.mark.parametrize("error", [TypeError, OSError, KeyError])
 def test_a_mistake_in_a_source_s_code_is_never_skipped(error: type[Exception]) -> None:
     with pytest.raises(error) as caught:
-        decode(Numbered(9, bad=[5], error=error), SIZE, may_skip=5)
+        decode(Numbered(9, bad=[5], error=error), DecodeOptions(SIZE, may_skip=5))
     assert "sample 5" in caught.value.__notes__[0]
 
 
@@ -273,19 +277,19 @@ def test_a_sample_of_another_form_is_never_skipped() -> None:
             return np.zeros((*size, 4), np.uint8), np.full(size, 9, np.uint8)
 
     with pytest.raises(UserError, match=r"must return the image as uint8 \[16, 16, 3\]"):
-        decode(Wrong(9), SIZE, may_skip=9, num_classes=2)
+        decode(Wrong(9), DecodeOptions(SIZE, may_skip=9, num_classes=2))
 
 
-def test_a_label_of_a_source_of_ones_own_that_is_out_of_range(told: Any) -> None:
+def test_a_label_of_a_source_of_ones_own_that_is_out_of_range(warnings: Any) -> None:
     class Strange(Numbered):
         def read(self, index: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
             image, mask = super().read(index, size)
             return image, mask + np.uint8(7 if index == 2 else 0)
 
     with pytest.raises(UserError, match="sample 2: the mask holds 7 at 256 pixels"):
-        decode(Strange(9), SIZE, num_classes=2)
-    assert len(decode(Strange(9), SIZE, num_classes=2, may_skip=1)) == 8
-    assert len(told()) == 1
+        decode(Strange(9), DecodeOptions(SIZE, num_classes=2))
+    assert len(decode(Strange(9), DecodeOptions(SIZE, num_classes=2, may_skip=1))) == 8
+    assert len(warnings()) == 1
 
 
 def test_a_run_counts_the_samples_that_are_left(layout: Layout, tmp_path: Path) -> None:

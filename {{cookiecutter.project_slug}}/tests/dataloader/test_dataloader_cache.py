@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 from dataloader import cache
+from dataloader import decode as reading
 from dataloader.cache import decode
+from dataloader.decode import DecodeOptions
 from utils.errors import UserError
+from utils.logs import log
 
 
 class Numbers:
@@ -35,17 +38,12 @@ class Numbers:
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
 @pytest.mark.parametrize("where", ["memory", "disk"])
-def test_every_sample_is_read_once_and_in_its_place(tmp_path, workers, where):
-    split, told = Numbers(), []
-    decoded = decode(
-        split,
-        (5, 7),
-        workers=workers,
-        cache=where,
-        directory=str(tmp_path),
-        progress=lambda done, total: told.append((done, total)),
-        num_classes=3,
-    )
+def test_every_sample_is_read_once_and_in_its_place(tmp_path, workers, where, monkeypatch):
+    split, lines = Numbers(), []
+    monkeypatch.setattr(reading, "_SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(log, "info", lambda text, *values: lines.append(text % values))
+    options = DecodeOptions((5, 7), workers, where, str(tmp_path), num_classes=3)
+    decoded = decode(split, options, "split 'train'")
     assert split.reads == len(decoded) == 40
     assert decoded.images.shape == (40, 5, 7, 3)
     assert decoded.images.dtype == decoded.masks.dtype == np.uint8
@@ -53,8 +51,8 @@ def test_every_sample_is_read_once_and_in_its_place(tmp_path, workers, where):
     assert decoded.images[:, 0, 0, 0].tolist() == list(range(40))
     assert decoded.masks[:, 4, 6].tolist() == [n % 3 for n in range(40)]
     assert decoded.names[2] == "file 2.png"
-    assert told[-1] == (40, 40)
-    assert told == sorted(told)
+    count = "decoding  {} of 40 samples of the split 'train'"
+    assert lines == [count.format(done) for done in (16, 32, 40)]
     if workers == 0:
         assert split.threads == {threading.get_ident()}
 
@@ -62,7 +60,7 @@ def test_every_sample_is_read_once_and_in_its_place(tmp_path, workers, where):
 def test_the_disk_cache_is_reused_for_the_same_key_and_size_only(tmp_path):
     def reads(key, size):
         split = Numbers()
-        decode(split, size, cache="disk", directory=str(tmp_path), key=lambda: key)
+        decode(split, DecodeOptions(size, 0, "disk", str(tmp_path)), key=lambda: key)
         return split.reads
 
     assert reads("a", (4, 4)) == 40
@@ -74,7 +72,7 @@ def test_the_disk_cache_is_reused_for_the_same_key_and_size_only(tmp_path):
 
 @pytest.mark.parametrize("damage", ["truncate", "change", "remove", "foreign"])
 def test_a_damaged_cache_is_made_again(tmp_path, damage):
-    decode(Numbers(), (4, 4), cache="disk", directory=str(tmp_path))
+    decode(Numbers(), DecodeOptions((4, 4), 0, "disk", str(tmp_path)))
     (folder,) = tmp_path.iterdir()
     file = folder / "images.npy"
     content = bytearray(file.read_bytes())
@@ -86,17 +84,17 @@ def test_a_damaged_cache_is_made_again(tmp_path, damage):
     else:
         file.write_bytes(content[:-100] if damage == "truncate" else content)
     split = Numbers()
-    decoded = decode(split, (4, 4), cache="disk", directory=str(tmp_path))
+    decoded = decode(split, DecodeOptions((4, 4), 0, "disk", str(tmp_path)))
     assert split.reads == 40
     assert (decoded.images[39] == 39).all()
     again = Numbers()
-    decode(again, (4, 4), cache="disk", directory=str(tmp_path))
+    decode(again, DecodeOptions((4, 4), 0, "disk", str(tmp_path)))
     assert again.reads == 0
 
 
 def test_two_at_once_agree(tmp_path):
     def one(_):
-        return decode(Numbers(), (4, 4), workers=1, cache="disk", directory=str(tmp_path))
+        return decode(Numbers(), DecodeOptions((4, 4), 1, "disk", str(tmp_path)))
 
     with ThreadPoolExecutor(4) as pool:
         for decoded in pool.map(one, range(4)):
@@ -107,10 +105,10 @@ def test_two_at_once_agree(tmp_path):
 def test_auto_takes_the_disk_when_memory_is_short(tmp_path, monkeypatch):
     needed = 40 * 4 * 4 * 4
     monkeypatch.setattr(cache, "available_memory", lambda: 2 * needed)
-    decode(Numbers(), (4, 4), directory=str(tmp_path))
+    decode(Numbers(), DecodeOptions((4, 4), directory=str(tmp_path)))
     assert not list(tmp_path.iterdir())
     monkeypatch.setattr(cache, "available_memory", lambda: 2 * needed - 2)
-    decoded = decode(Numbers(), (4, 4), directory=str(tmp_path))
+    decoded = decode(Numbers(), DecodeOptions((4, 4), directory=str(tmp_path)))
     assert isinstance(decoded.images, np.memmap)
     assert list(tmp_path.iterdir())
 
@@ -120,7 +118,7 @@ def test_auto_takes_the_disk_when_memory_is_short(tmp_path, monkeypatch):
 def test_errors_name_the_file_and_leave_nothing(tmp_path, workers, where):
     split = Numbers(count=2000, broken=(17, 18))
     with pytest.raises(UserError, match=r"file 17\.png: broken"):
-        decode(split, (4, 4), workers=workers, cache=where, directory=str(tmp_path))
+        decode(split, DecodeOptions((4, 4), workers, where, str(tmp_path)))
     assert workers or split.reads == 18
     assert not list(tmp_path.iterdir())
 
@@ -135,15 +133,15 @@ def test_a_source_of_ones_own_is_held_to_its_promise():
             return 1 / 0
 
     with pytest.raises(UserError, match=r"file 0.png.*image.*\[4, 4, 3\].*Received.*\[2, 2, 3\]"):
-        decode(WrongSize(), (4, 4))
+        decode(WrongSize(), DecodeOptions((4, 4)))
     with pytest.raises(UserError, match=r"file 2.png: the mask holds 2 at 16 pixels"):
-        decode(Numbers(), (4, 4), num_classes=2)
+        decode(Numbers(), DecodeOptions((4, 4), num_classes=2))
     with pytest.raises(ZeroDivisionError) as caught:
-        decode(Fails(), (4, 4))
+        decode(Fails(), DecodeOptions((4, 4)))
     assert "file 0.png" in caught.value.__notes__[0]
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file.*data\.cache_dir"):
-        decode(Numbers(), (4, 4), cache="disk", directory=str(tmp_path / "file"))
+        decode(Numbers(), DecodeOptions((4, 4), 0, "disk", str(tmp_path / "file")))

@@ -49,13 +49,6 @@ def test_buffer_keeps_neighbours_together():
     assert not np.array_equal(np.sort(blocks[:, 0]), blocks[:, 0])
 
 
-def test_wrong_positions_are_refused():
-    with pytest.raises(ValueError, match="positions"):
-        sample_indices(range(0, 10, 2), 5, seed=0)
-    with pytest.raises(ValueError, match="buffer"):
-        epoch_order(0, 10, seed=0, buffer=0)
-
-
 def test_batches_do_not_depend_on_how_the_stream_is_cut():
     batches = TrainingBatches(decoded(), [flip, shift, brightness_contrast], seed=5)
     whole = batches.at(0, 60)
@@ -132,8 +125,6 @@ def test_evaluation_is_in_order_and_whole():
     assert [len(part) for part in parts] == [6, 6, 6, 5]
     assert [part[0] for part in parts] == [0, 1, 2, 3]
     assert sorted(np.concatenate(parts).tolist()) == list(range(23))
-    with pytest.raises(ValueError, match="part"):
-        next(evaluation_batches(decoded(), 5, (4, 4)))
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])

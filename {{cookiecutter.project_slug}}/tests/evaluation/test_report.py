@@ -99,9 +99,11 @@ def test_names_are_escaped(written: Path) -> None:
 
 
 def test_pictures_and_facts_are_written(report: Report, written: Path) -> None:
-    for name in ("curves.png", "confusion.png", "samples.png"):
+    for name in ("curves.png", "confusion.png"):
         with Image.open(written.with_name(name)) as picture:
             assert picture.width >= 300
+    with Image.open(written.with_name("samples.png")) as picture:
+        assert picture.size == (15 * (4 * (16 + 3) - 3), 15 * 3 * (12 + 3))  # 15 times as large
     facts = json.loads(written.with_name("report.json").read_text(encoding="utf-8"))
     assert facts["confusion"] == report.confusion.tolist()
     assert [entry["group"] for entry in facts["samples"]] == ["best", "worst", "random"]

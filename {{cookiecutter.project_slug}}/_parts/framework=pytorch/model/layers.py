@@ -1,17 +1,11 @@
-"""Layers and checks that the networks share."""
+"""Layers that the networks share."""
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 
 def convolution(in_channels: int, out_channels: int, kernel_size: int) -> list[nn.Module]:
-    """Return convolution, batch normalisation and ReLU; the size stays.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        kernel_size: Odd.
-    """
+    """Return convolution, batch normalisation and ReLU; the size stays, the kernel's is odd."""
     return [
         # No bias: the normalisation that follows has one.
         nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False),
@@ -20,39 +14,10 @@ def convolution(in_channels: int, out_channels: int, kernel_size: int) -> list[n
     ]
 
 
-def doubling(
-    in_channels: int, out_channels: int, kernel_size: int, bias: bool = True
-) -> nn.ConvTranspose2d:
-    """Return a transposed convolution whose output has exactly twice the height and width.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        kernel_size: 2 or more.
-        bias: False where a normalisation follows.
-    """
-    padding = (kernel_size - 1) // 2
-    return nn.ConvTranspose2d(
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=2,
-        padding=padding,
-        # The output has 2 H - 2 - 2 padding + kernel_size + output_padding rows.
-        output_padding=2 + 2 * padding - kernel_size,
-        bias=bias,
-    )
-
-
 def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
     """Repeat the last row and column until height and width are multiples of a number.
 
-    Args:
-        images: [B, C, H, W].
-        multiple: 1 or more.
-
-    Returns:
-        [B, C, H', W'], the images themselves if there is nothing to add.
+    [B, C, H, W] becomes [B, C, H', W']; the images themselves if there is nothing to add.
     """
     below, right = -images.shape[-2] % multiple, -images.shape[-1] % multiple
     if not below and not right:

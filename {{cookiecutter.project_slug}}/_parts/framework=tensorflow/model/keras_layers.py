@@ -34,10 +34,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     ) -> tf.Tensor:
         """Normalise by the batch's statistics in training; else, or if frozen, by the running ones.
 
-        Args:
-            inputs: [B, H, W, channels], any float type.
-            training: Whether this is a training step.
-            mask: Has no effect; Keras hands it to every layer of this kind.
+        `mask` has no effect; Keras hands it to every layer of this kind.
         """
         learns = bool(training and self.trainable)
         if learns and self.synchronized:
@@ -60,7 +57,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def _over_all_replicas(self, inputs: tf.Tensor) -> tf.Tensor:
         """Normalise by the statistics of all replicas' shares of a batch, equally large.
 
-        Keras' own way, the mean of squares less the square of the mean, loses digits.
+        Keras takes the mean of squares less the square of the mean, which loses digits.
         """
         replicas = tf.distribute.get_replica_context()
 
@@ -84,12 +81,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 class Chain(keras.layers.Layer):
-    """Layers one after another.
-
-    Args:
-        layers: They have their weights, and unlike those of a `keras.Sequential` two may have the
-            same name.
-    """
+    """Layers one after another; unlike in a `keras.Sequential` two may have the same name."""
 
     def __init__(self, layers: Sequence[keras.layers.Layer]) -> None:
         super().__init__()
@@ -106,14 +98,7 @@ class Chain(keras.layers.Layer):
 def plain_convolution(
     in_channels: int, out_channels: int, kernel_size: int, bias: bool = True
 ) -> keras.layers.Conv2D:
-    """Return a convolution; the size stays.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        kernel_size: Odd.
-        bias: False where a normalisation follows.
-    """
+    """Return a convolution; the size stays, the kernel's is odd."""
     layer = keras.layers.Conv2D(
         out_channels,
         kernel_size,

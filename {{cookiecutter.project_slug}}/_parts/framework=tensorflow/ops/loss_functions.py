@@ -19,27 +19,14 @@ def cross_entropy_loss(
     ignore_index: int,
     label_smoothing: float,
 ) -> Tensor:
-    """Average cross-entropy over the pixels that count.
+    """Average cross-entropy over the pixels that count; see `ops.losses.cross_entropy`.
 
-    Args:
-        logits: [B, H, W, C], any float type.
-        target: [B, H, W], the true class of each pixel, any integer type.
-        class_weights: [C] or None.
-        ignore_index: True class of the pixels that do not count.
-        label_smoothing: Share of the target spread evenly over all classes, in [0, 1].
+    Logits are [B, H, W, C] of any float type, targets [B, H, W] of any integer type.
 
     Returns:
         float32 []; 0 with a gradient of 0 if no pixel counts.
-
-    Raises:
-        ValueError: If there is not one weight for each class.
     """
     classes = logits.shape[-1]
-    if class_weights is not None and len(class_weights) != classes:
-        raise ValueError(
-            f"Argument `class_weights` must hold one number for each of the {classes} classes. "
-            f"Received: {len(class_weights)} numbers"
-        )
     planes, truth = _by_class(logits, target, ignore_index)
     shares, weights = truth, truth
     if label_smoothing > 0:
@@ -59,13 +46,8 @@ def dice_loss(logits: Tensor, target: Tensor, ignore_index: int, smooth: float) 
 
     With probabilities p and true masks t the coefficient of a class is
     (2 sum(p t) + smooth) / (sum(p^2) + sum(t^2) + smooth); the sums run over all pixels of the
-    batch that count.
-
-    Args:
-        logits: [B, H, W, C], any float type.
-        target: [B, H, W], the true class of each pixel, any integer type.
-        ignore_index: True class of the pixels that do not count.
-        smooth: Greater than 0.
+    batch that count. Logits and target are those of
+    `cross_entropy_loss`.
 
     Returns:
         float32 [] in [0, 1); 0 with a gradient of 0 if no pixel counts.

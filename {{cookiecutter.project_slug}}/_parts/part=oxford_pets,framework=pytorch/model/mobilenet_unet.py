@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from model.checks import check_at_least, check_widths
-from model.layers import doubling, pad_to_multiple
+from model.layers import pad_to_multiple
 from model.mobilenet_v2 import MobileNetV2
 
 
@@ -80,4 +80,24 @@ def _up_step(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequen
         doubling(in_channels, out_channels, kernel_size, bias=False),
         nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
+    )
+
+
+def doubling(
+    in_channels: int, out_channels: int, kernel_size: int, bias: bool = True
+) -> nn.ConvTranspose2d:
+    """Return a transposed convolution whose output has exactly twice the height and width.
+
+    The kernel's size is 2 or more. A normalisation that follows makes the bias superfluous.
+    """
+    padding = (kernel_size - 1) // 2
+    return nn.ConvTranspose2d(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=2,
+        padding=padding,
+        # The output has 2 H - 2 - 2 padding + kernel_size + output_padding rows.
+        output_padding=2 + 2 * padding - kernel_size,
+        bias=bias,
     )

@@ -14,7 +14,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from model.checks import check_at_least, check_shapes
+from model.checks import check_at_least
+from model.mobilenet_weights import check_shapes
 from utils import storage
 from utils.errors import UserError
 

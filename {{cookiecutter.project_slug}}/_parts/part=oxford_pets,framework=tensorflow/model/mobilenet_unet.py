@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from model.checks import check_at_least, check_widths
-from model.keras_layers import BatchNormalization, Chain
-from model.layers import doubling, pad_to_multiple
+from model.keras_layers import BatchNormalization, Chain, evenly_spread
+from model.layers import pad_to_multiple
 from model.mobilenet_v2 import MobileNetV2
 from utils.framework import keras, tf
 
@@ -76,3 +76,27 @@ def _up_step(in_channels: int, out_channels: int, kernel_size: int) -> Chain:
             keras.layers.ReLU(),
         ]
     )
+
+
+def doubling(
+    in_channels: int, out_channels: int, kernel_size: int, bias: bool = True
+) -> keras.layers.Conv2DTranspose:
+    """Return a transposed convolution whose output has exactly twice the height and width.
+
+    Each pixel spreads over a square of the output. Where the square's side is odd, it reaches one
+    pixel further down and right than up and left, as everything does in the encoders that Keras
+    publishes weights for; in PyTorch it is the other way round.
+    The kernel's size is 2 or more. A normalisation that follows makes the bias superfluous.
+    """
+    layer = keras.layers.Conv2DTranspose(
+        out_channels,
+        kernel_size,
+        strides=2,
+        padding="same",
+        use_bias=bias,
+        kernel_initializer=evenly_spread(out_channels * kernel_size**2),
+        bias_initializer=evenly_spread(out_channels * kernel_size**2),
+        name="conv",
+    )
+    layer.build((None, None, None, in_channels))
+    return layer

@@ -15,8 +15,9 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from model.checks import check_at_least, check_shapes
+from model.checks import check_at_least
 from model.keras_layers import BatchNormalization
+from model.mobilenet_weights import check_shapes
 from utils import storage
 from utils.errors import UserError
 from utils.framework import keras, tf

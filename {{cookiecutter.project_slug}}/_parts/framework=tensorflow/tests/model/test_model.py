@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from model.keras_layers import BatchNormalization
-from model.layers import doubling, pad_to_multiple
+from model.layers import pad_to_multiple
 from model.unet import UNet
 from utils.framework import keras, tf
 
@@ -105,8 +105,6 @@ def test_new_weights_are_spread_as_in_pytorch() -> None:
     assert np.abs(first).max() == pytest.approx(100**-0.5, rel=0.01)
     assert first.std() == pytest.approx(300**-0.5, rel=0.05)
     assert 0 < np.abs(head).max() < 0.25
-    up = doubling(8, 16, kernel_size=4).kernel.numpy()
-    assert np.abs(up).max() == pytest.approx(256**-0.5, rel=0.01)
 
 
 def test_dropout_drops_whole_channels_in_training_only() -> None:
@@ -140,17 +138,6 @@ def test_normalisation_is_that_of_keras() -> None:
     assert ours.moving_variance.numpy() == pytest.approx(expected, rel=1e-5)
     theirs.moving_variance.assign(ours.moving_variance)
     assert ours(images).numpy() == pytest.approx(theirs(images).numpy(), abs=1e-5)
-
-
-@pytest.mark.parametrize(("kernel_size", "reach"), [(2, (4, 5)), (3, (4, 6)), (4, (3, 6))])
-def test_where_a_pixel_goes_when_the_size_is_doubled(
-    kernel_size: int, reach: tuple[int, int]
-) -> None:
-    layer = doubling(1, 1, kernel_size, bias=False)
-    layer.kernel.assign(np.ones((kernel_size, kernel_size, 1, 1)))
-    enlarged = layer(tf.one_hot([[2] * 5], 5)[..., None]).numpy()[0, 5, :, 0]
-    assert enlarged.shape == (10,)
-    assert (enlarged.nonzero()[0][0], enlarged.nonzero()[0][-1]) == reach
 
 
 def test_logits_are_float32_in_any_precision(bfloat16: None) -> None:

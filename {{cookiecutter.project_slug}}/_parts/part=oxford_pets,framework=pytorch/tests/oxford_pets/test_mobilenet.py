@@ -108,7 +108,7 @@ def test_wrong_weights_are_named(encoder: MobileNetV2, tmp_path: Path) -> None:
         MobileNetV2().load_weights(str(tmp_path / "w.safetensors"))
     message = str(caught.value)
     assert "1 missing: features.0.0.weight" in message
-    assert "layer.0.weight, layer.1.weight, layer.2.weight and 6 more" in message
+    assert "layer.0.weight, layer.1.weight, layer.2.weight, and 6 more" in message
     assert "features.1.conv.2.bias [8] instead of [16]" in message
     assert "layer.3" not in message
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from model.mobilenet_unet import MobileNetUNet
+from model.mobilenet_unet import MobileNetUNet, doubling
 from model.mobilenet_v2 import MobileNetV2
 from utils.errors import UserError
 from utils.framework import keras, tf
@@ -143,7 +143,7 @@ def test_wrong_weights_are_named(encoder: MobileNetV2, tmp_path: Path) -> None:
         encoder.load_weights(str(tmp_path / "w.safetensors"))
     message = str(caught.value)
     assert "1 missing: Conv1/kernel" in message
-    assert "layer_0/kernel, layer_1/kernel, layer_2/kernel and 6 more" in message
+    assert "layer_0/kernel, layer_1/kernel, layer_2/kernel, and 6 more" in message
     assert "expanded_conv_project_BN/beta [8] instead of [16]" in message
     assert "layer_3" not in message
 
@@ -240,3 +240,20 @@ def test_logits_are_float32_in_any_precision() -> None:
 def test_impossible_arguments_are_refused(arguments: dict[str, Any], name: str) -> None:
     with pytest.raises(ValueError, match=rf"Argument `{name}` must .* Received: "):
         MobileNetUNet(**{"num_classes": 3, **arguments})
+
+
+def test_new_weights_that_double_are_spread_as_in_pytorch() -> None:
+    keras.utils.set_random_seed(0)
+    kernel = doubling(8, 16, kernel_size=4).kernel.numpy()
+    assert np.abs(kernel).max() == pytest.approx(256**-0.5, rel=0.01)
+
+
+@pytest.mark.parametrize(("kernel_size", "reach"), [(2, (4, 5)), (3, (4, 6)), (4, (3, 6))])
+def test_where_a_pixel_goes_when_the_size_is_doubled(
+    kernel_size: int, reach: tuple[int, int]
+) -> None:
+    layer = doubling(1, 1, kernel_size, bias=False)
+    layer.kernel.assign(np.ones((kernel_size, kernel_size, 1, 1)))
+    enlarged = layer(tf.one_hot([[2] * 5], 5)[..., None]).numpy()[0, 5, :, 0]
+    assert enlarged.shape == (10,)
+    assert (enlarged.nonzero()[0][0], enlarged.nonzero()[0][-1]) == reach
