@@ -21,9 +21,9 @@ KEY = re.compile(r"((?:run|data|train|model|executor)(?:\.\w+)+)(?:(?:=|: )(\S+)
 # By the reader of the pages, or by cruft.
 TO_BE_WRITTEN = set(
     """
-    command.py tracker.py watch.py classes.py my_schedule.py my_optimizer.py .cruft.json
-    cat_mask.png model/tiny.py ops/focal.py ops/channels.py evaluation/agreement.py evaluation/area.py
-    dataloader/sources/squares.py
+    .cruft.json cat_mask.png classes.py command.py dataloader/sources/squares.py
+    evaluation/agreement.py evaluation/area.py model/tiny.py my_optimizer.py my_schedule.py
+    ops/channels.py ops/focal.py tracker.py watch.py
     """.split()
 )
 COMMANDS = {"train", "evaluate", "predict", "runs", "check", "config", "launch"}
