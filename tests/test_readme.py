@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from answers import CHOICES
+from answers import CHOICES, PARTS
 from conftest import FRAMEWORKS, QUESTIONS, QUIET, Ask, Create, Run
 from generate import TEMPLATE_FOLDER
 from readme import anchors, blocks, lines_to_type, links, pages, section, spans
@@ -78,8 +78,8 @@ def test_the_readme_is_a_front_door(page: str, project: Path):
     docs = {path.name for path in (project / "docs").iterdir()}
     assert len(docs) <= MOST_PAGES
     linked = {link.partition("#")[0] for link in links(page)}
-    parts = {*CHOICES.get("parts", ())}  # a part's page comes and goes with it
-    assert {f"docs/{name}" for name in docs if name.removesuffix(".md") not in parts} <= linked
+    pages_of_parts = {f"{part}.md" for part in PARTS}  # they come and go with it
+    assert {f"docs/{name}" for name in docs - pages_of_parts} <= linked
 
 
 def test_blank_lines_part_what_the_pages_hold(project: Path):
@@ -226,7 +226,7 @@ def test_the_front_page_names_every_question_with_its_default(front_page: str, p
         assert table[name][2].strip(" `") == default, name
     for choice in [*FRAMEWORKS, *CHOICES["license"]]:
         assert f"`{choice}`" in front_page
-    for part in CHOICES["parts"]:
+    for part in PARTS:
         assert f"\n| **{part}** |" in front_page
 
 
