@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 COSTS = {
     "Your images and masks": (0, 7),
     "Your own source": (34, 4),
-    "Your own transform": (7, 5),
+    "Your own transform": (8, 5),
     "Your model": (12, 3),
     "Your loss": (13, 2),
     "Your schedule": (10, 4),
