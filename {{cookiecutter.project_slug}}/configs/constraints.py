@@ -29,6 +29,8 @@ def pair_problems(cfg: CFG) -> Iterator[tuple[Path, str]]:
             ("executor", "tf32"),
             f"only CUDA has it, but executor.device is {executor.device}; leave it out",
         )
+    if executor.eager and executor.compile:
+        yield ("executor", "eager"), "a compiled step has a graph; set executor.compile to false"
     if cfg.data.cache == "memory" and cfg.data.shuffle_buffer is not None:
         yield (
             ("data", "shuffle_buffer"),

@@ -79,6 +79,8 @@ class Run(Section):
     """Steps between two rows of `metrics.jsonl` and two points in TensorBoard."""
     tensorboard: bool = True
     """Write TensorBoard event files into the run's folder."""
+    callbacks: list[Named] = []
+    """Further callbacks, such as a tracker of your own (see `executor/runs/callback.py`)."""
 
 
 class Data(Section):
@@ -124,6 +126,8 @@ class Train(Section):
     """Passes over the training split."""
     max_steps: PositiveInt | None = None
     """Stop after this many optimizer steps if the epochs take longer."""
+    overfit_batches: PositiveInt | None = None
+    """Train and evaluate on the same few samples: those of this many batches."""
     batch_size: PositiveInt = 32
     """Samples behind each optimizer step, over all accumulation steps and devices together."""
     accumulate: PositiveInt = 1
@@ -225,8 +229,10 @@ class Executor(Section):
     """Images lie in memory as [batch, height, width, channel]; with TensorFlow they always do."""
     tf32: bool = True
     """On GPUs that can: round fp32 numbers to 10 bits before they are multiplied, for speed."""
-    compile: Literal["auto", True, False] = "auto"
-    """Compile the model (torch.compile, XLA); auto: on GPUs, if the run is shorter by it."""
+    compile: bool = False
+    """Compile the model (torch.compile, XLA); pays on some GPUs, for some models, in long runs."""
+    eager: bool = False
+    """Run TensorFlow's step without a graph, for a debugger; PyTorch always does."""
     profile: bool = False
     """Write a trace of a few steps into the run's folder `profile/`, for ui.perfetto.dev."""
     threads: PositiveInt | None = None

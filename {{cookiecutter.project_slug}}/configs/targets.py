@@ -49,6 +49,8 @@ def places(cfg: CFG) -> Iterator[Place]:
     yield Place(("data", "source"), data.source)
     for index, transform in enumerate(data.transforms):
         yield Place(("data", "transforms", index), transform, "ops.augment", 3)
+    for index, callback in enumerate(cfg.run.callbacks):
+        yield Place(("run", "callbacks", index), callback)
     yield Place(("model",), cfg.model, offered=("num_classes", "in_channels", "image_size"))
     yield Place(("train", "loss"), train.loss, "ops.losses", offered=classes)
     count = positional(train.optimizer.target, OPTIMIZER_POSITIONAL)

@@ -40,6 +40,15 @@ class Decoded:
         """Return the number of samples."""
         return len(self.images)
 
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of one sample."""
+        return (self.images.nbytes + self.masks.nbytes) // len(self)
+
+    def first(self, count: int) -> "Decoded":
+        """Return the first samples, at most all."""
+        return Decoded(self.images[:count], self.masks[:count], self.names[:count])
+
 
 def decode(
     split: Split,

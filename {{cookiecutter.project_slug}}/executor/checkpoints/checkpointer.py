@@ -2,31 +2,30 @@
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
-from configs.schema import CFG
 from executor.checkpoints import checkpoint
 from executor.devices.tensors import Tensor, copy_into
 from executor.runs.run_directory import RunDirectory
-from executor.training.state import TrainState
 
 
 class Checkpointer:
     """Saves a run's state now and then; one checkpoint is written at a time.
 
-    A copy of the state is kept in memory for it. What goes wrong while writing is told at the next
-    call.
+    A copy of the state is kept in memory for it. What goes wrong while writing is raised
+    by the next call.
     """
 
-    def __init__(self, cfg: CFG, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, keep: int, minutes: float | None) -> None:
         """Prepare to write into a run's folder.
 
         Args:
-            cfg: `train.checkpoint_minutes` and `keep_checkpoints` are used.
             run: Where.
+            keep: How many of the newest checkpoints are kept beside the best one.
+            minutes: After which one is due even if the steps are not done; None: never.
         """
         self._run = run
-        self._keep = cfg.train.keep_checkpoints
-        minutes = cfg.train.checkpoint_minutes
+        self._keep = keep
         self._seconds = float("inf") if minutes is None else 60.0 * minutes
         self._next = time.monotonic() + self._seconds
         self._buffers: dict[str, Tensor] = {}
@@ -37,8 +36,13 @@ class Checkpointer:
         """Return whether `train.checkpoint_minutes` have passed since the last checkpoint."""
         return time.monotonic() >= self._next
 
-    def save(self, state: TrainState) -> None:
-        """Copy the state and begin to write it; wait first for the checkpoint before.
+    def save(self, step: int, best_step: int | None, state: dict[str, Any]) -> None:
+        """Copy a state and begin to write it; wait first for the checkpoint before.
+
+        Args:
+            step: Steps done.
+            best_step: That of the best weights, whose checkpoint is kept.
+            state: What `TrainState.state_dict` returned.
 
         Raises:
             UserError: If the checkpoint before could not be written, or this one holds what cannot
@@ -46,13 +50,10 @@ class Checkpointer:
         """
         self.wait()
         self._next = time.monotonic() + self._seconds
-        plain, tensors = checkpoint.take_apart(state.state_dict())
+        plain, tensors = checkpoint.take_apart(state)
         self._buffers = copy_into(tensors, self._buffers)
         parts = checkpoint.Parts(plain, dict(self._buffers))
-        loop_state = state.loop_state
-        self._writing = self._writer.submit(
-            self._write, loop_state.step, loop_state.best_step, parts
-        )
+        self._writing = self._writer.submit(self._write, step, best_step, parts)
 
     def wait(self) -> None:
         """Return when the last checkpoint is on disk and verified, and old ones are removed.
@@ -65,7 +66,7 @@ class Checkpointer:
             writing.result()
 
     def close(self) -> None:
-        """Let the writer come to its end; what went wrong with it is told by `wait`."""
+        """Let the writer come to its end; what went wrong is raised by `wait`."""
         self._writer.shutdown(wait=True)
 
     def _write(self, step: int, best_step: int | None, parts: checkpoint.Parts) -> None:

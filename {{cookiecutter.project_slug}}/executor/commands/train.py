@@ -19,7 +19,7 @@ def run(arguments: argparse.Namespace) -> dict[str, float]:
     from configs.loading import load_config
 
     cfg = load_config(arguments.config, arguments.overrides)
-    from executor.training.trainer import train
+    from executor.training.trainer import Trainer
 
-    values = train(cfg, force=arguments.force)
+    values = Trainer(cfg, force=arguments.force).fit()
     return print_values(values) if values else values  # the first of several processes prints

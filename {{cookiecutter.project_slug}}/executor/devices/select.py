@@ -6,9 +6,6 @@ from typing import Literal
 from utils.errors import UserError
 
 Precision = Literal["fp32", "bf16", "fp16"]
-Way = Literal["plain", "compiled", "graphs"]
-"""How the model runs in training; graphs: compiled, and launched as a whole, without the time
-between kernels that small models spend most of theirs in."""
 
 
 def choose_device(wanted: str, has: Mapping[str, bool], build: str) -> str:

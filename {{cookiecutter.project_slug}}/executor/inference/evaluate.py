@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from dataloader.build import load_split, open_source
-from executor.checkpoints.weights import best_weights, load_strictly
-from executor.devices.device import Device
+from dataloader.build import load_split
 from executor.devices.oom import explain_out_of_memory, training_advice
-from executor.inference.build import build_loss, build_model
+from executor.inference.build import build_loss
+from executor.inference.load import load_run
 from executor.inference.validator import Validator
-from executor.runs.run_directory import RunDirectory, open_existing_run, without_initial_weights
+from executor.runs.run_directory import open_existing_run
 
 
 def evaluate(path: str, split: str = "test", overrides: Sequence[str] = ()) -> dict[str, float]:
@@ -26,20 +25,13 @@ def evaluate(path: str, split: str = "test", overrides: Sequence[str] = ()) -> d
         UserError: If there is no such run or split, or no weights yet.
     """
     with open_existing_run(path) as run:
-        return _evaluate(run, split, overrides)
-
-
-def _evaluate(run: RunDirectory, split: str, overrides: Sequence[str]) -> dict[str, float]:
-    cfg = run.load_config(overrides)
-    weights, step = best_weights(run)
-    device = Device(cfg)
-    source = open_source(cfg)
-    with explain_out_of_memory(lambda: "in the evaluation", training_advice(cfg, device)):
-        model = build_model(without_initial_weights(cfg), source.class_names, device)
-        load_strictly(model, weights, run.address)
-        loss = build_loss(cfg, source.class_names, device)
-        judge = Validator(cfg, loss, load_split(cfg, source, split), source.class_names, device)
-        values, _, _ = judge.evaluate_whole(model)
-    run.write_json(run.path / f"metrics-{split}.json", {"step": step, "split": split, **values})
-    run.publish()
-    return values
+        found = load_run(run, overrides)
+        cfg, names, device = found.cfg, found.class_names, found.device
+        with explain_out_of_memory(lambda: "in the evaluation", training_advice(cfg, device)):
+            loss = build_loss(cfg, names, device)
+            decoded = load_split(cfg, found.source, split)
+            values = Validator(cfg, loss, decoded, names, device).evaluate_whole(found.model).values
+        content = {"step": found.step, "split": split, **values}
+        run.write_json(run.path / f"metrics-{split}.json", content)
+        run.publish()
+        return values

@@ -6,14 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dataloader.build import open_source
 from evaluation.colours import class_colours
-from executor.checkpoints.weights import best_weights, load_strictly
-from executor.devices.device import Device
 from executor.devices.oom import explain_out_of_memory
-from executor.inference.build import build_model
-from executor.inference.forward import predict_classes
-from executor.runs.run_directory import open_existing_run, without_initial_weights
+from executor.inference.load import load
 from ops.images import decode_image, overlay, resize_mask
 from utils import storage
 from utils.errors import UserError
@@ -41,32 +36,29 @@ def predict(
         UserError: If an image cannot be read, two have one name, or there are no weights yet.
     """
     files = _listed(images)
-    with open_existing_run(path) as run:
-        cfg = run.load_config(overrides)
-        weights, _ = best_weights(run)
-    device = Device(cfg)
-    class_names = open_source(cfg).class_names
-    colours = class_colours(class_names)[: len(class_names)]
     folder = Path(output)
     written: list[Path] = []
-    with explain_out_of_memory(
-        lambda: f"after {len(written) // 2} of {len(files)} images", _advice
-    ):
-        model = build_model(without_initial_weights(cfg), class_names, device)
-        load_strictly(model, weights, path)
+
+    def when() -> str:
+        return f"after {len(written) // 2} of {len(files)} images"
+
+    with explain_out_of_memory(when, _advice):
+        predictor = load(path, overrides)
+        names, size = predictor.class_names, predictor.cfg.data.image_size
+        colours = class_colours(names)[: len(names)]
         for file in files:
             content, name = storage.read_bytes(str(file)), storage.shown(str(file))
             image = decode_image(content, name)
-            small = np.array(decode_image(content, name, cfg.data.image_size))  # as in training
-            mask = predict_classes(model, small[None], device)[0]
-            written += _write(folder, file.stem, image, resize_mask(mask, image.shape[:2]), colours)
+            small = np.array(decode_image(content, name, size))  # as in training
+            mask = resize_mask(predictor.predict(small[None])[0], image.shape[:2])
+            written += _write(folder, file.stem, image, mask, colours)
     return written
 
 
-def _advice(shortage: OutOfMemory) -> list[str]:
+def _advice(memory: OutOfMemory) -> list[str]:
     """Say what to do where memory runs out, though one image at a time is predicted."""
     other = ", or predict on the CPU: set CUDA_VISIBLE_DEVICES to nothing"
-    return [f"End other programs that use the memory{other if shortage.device == 'GPU' else ''}."]
+    return [f"End other programs that use the memory{other if memory.device == 'GPU' else ''}."]
 
 
 def _listed(images: Sequence[str]) -> list[Path]:

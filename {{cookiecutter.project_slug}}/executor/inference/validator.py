@@ -1,7 +1,8 @@
-"""Judges models: the one in training on the validation split, any other on any split."""
+"""Evaluates models: the one in training on the validation split, any other on any split."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,18 +11,30 @@ from dataloader.batches import Batch, Share, evaluation_batches
 from dataloader.cache import Decoded
 from dataloader.sample import IGNORE_INDEX
 from evaluation.build import build_evaluators
+from evaluation.evaluator import Evaluator
 from evaluation.samples import SamplePicker
 from executor.devices.device import Device
 from executor.devices.tensors import Model
-from executor.inference.measuring import check_logits, evaluate_batches
-from executor.training.loop_state import LoopState
+from executor.inference.forward import CLASS_AXIS, measuring, shape_of_logits
 from ops.loss_functions import Loss
+from utils.errors import UserError
 
 _TRIAL_BATCHES = 2
 
 
+class Evaluation(NamedTuple):
+    """What the evaluation of a whole split yields."""
+
+    values: dict[str, float]
+    """The mean `loss` over the samples and the values of all evaluators, by name."""
+    confusion: np.ndarray
+    """int64 [classes, classes]: rows are the true classes."""
+    picker: SamplePicker
+    """Samples for the report."""
+
+
 class Validator:
-    """Evaluates models on one decoded split."""
+    """Evaluates models on one decoded split; of several processes each takes a share."""
 
     def __init__(
         self, cfg: CFG, loss: Loss, decoded: Decoded, class_names: tuple[str, ...], device: Device
@@ -29,7 +42,8 @@ class Validator:
         """Remember what is needed for an evaluation.
 
         Args:
-            cfg: The `train` section's metrics, monitor, `batch_size` and `accumulate` are used.
+            cfg: The `train` section's metrics, evaluators, `batch_size`, `accumulate` and
+                `val_subsplits`, and `run.seed` are used.
             loss: As in training.
             decoded: The split.
             class_names: One for each class.
@@ -43,43 +57,74 @@ class Validator:
         self._class_names = class_names
         self._device = device
 
-    def try_out(self, model: Model) -> None:
-        """Run two batches, so that a mistake in a model or metric shows before training starts.
+    def try_out(self, model: Model) -> dict[str, float]:
+        """Evaluate two batches, so that a mistake in a model or metric shows before training.
 
         Raises:
-            UserError: If the logits have another shape than the masks ask for, or the evaluation
-                does not yield what `train.monitor` names.
+            UserError: If the logits have another shape than the masks ask for.
         """
         batches = list(islice(self._batches(1), _TRIAL_BATCHES))
-        check_logits(model, batches[0].images[:1], len(self._class_names), self._device)
-        values = self._evaluate(model, batches)
-        # A class that the two batches lack may be missing from the values without being a mistake.
-        if not self._cfg.train.monitor.startswith("iou_"):
-            LoopState().record_evaluation(values, self._cfg.train)
+        self._check_logits(model, batches[0].images[:1])
+        return self._evaluate(model, batches, self._evaluators()[1])
 
     def evaluate_part(self, model: Model) -> dict[str, float]:
         """Return the values on the part of the split that `train.val_subsplits` leaves."""
-        return self._evaluate(model, self._batches(self._cfg.train.val_subsplits))
+        batches = self._batches(self._cfg.train.val_subsplits)
+        return self._evaluate(model, batches, self._evaluators()[1])
 
-    def evaluate_whole(self, model: Model) -> tuple[dict[str, float], np.ndarray, SamplePicker]:
+    def evaluate_whole(self, model: Model) -> Evaluation:
         """Return the values on the whole split, the confusion matrix and picked samples."""
         picker = SamplePicker(seed=self._cfg.run.seed, ignore_index=IGNORE_INDEX)
-        confusion, evaluators = build_evaluators(self._cfg, self._class_names, IGNORE_INDEX)
-        values = evaluate_batches(
-            model,
-            self._loss,
-            self._batches(1),
-            self._device,
-            evaluators,
-            picker,
-            self._decoded.names,
-        )
-        return values, confusion.totals, picker
+        confusion, evaluators = self._evaluators()
+        values = self._evaluate(model, self._batches(1), evaluators, picker)
+        return Evaluation(values, confusion.totals, picker)
 
-    def _evaluate(self, model: Model, batches: Iterable[Batch]) -> dict[str, float]:
-        _, evaluators = build_evaluators(self._cfg, self._class_names, IGNORE_INDEX)
-        return evaluate_batches(model, self._loss, batches, self._device, evaluators)
+    def _evaluators(self) -> tuple[Evaluator, list[Evaluator]]:
+        return build_evaluators(self._cfg, self._class_names, IGNORE_INDEX)
+
+    def _evaluate(
+        self,
+        model: Model,
+        batches: Iterable[Batch],
+        evaluators: Sequence[Evaluator],
+        picker: SamplePicker | None = None,
+    ) -> dict[str, float]:
+        total, count = 0.0, 0
+        with measuring(model, self._loss, self._device) as measure:
+            for batch in batches:
+                loss, prediction = measure(batch)
+                if not batch.counts:
+                    continue
+                total += loss * len(batch.masks)
+                count += len(batch.masks)
+                for evaluator in evaluators:
+                    evaluator.update(batch.masks, prediction)
+                if picker is not None:
+                    names = [self._decoded.names[index] for index in batch.indices]
+                    picker.update(batch.images, batch.masks, prediction, names, batch.indices)
+        world = self._device.world
+        total, count = world.sum(np.array([total, count])).tolist()
+        values = {"loss": total / count}
+        for evaluator in evaluators:
+            evaluator.totals = world.sum(evaluator.totals)
+            values.update(evaluator.results())
+        if picker is not None and world.size > 1:
+            picker.join(world.gather(picker.packed()))
+        return values
 
     def _batches(self, parts: int) -> Iterator[Batch]:
         share = Share(self._device.world.rank, self._device.world.size)
         return evaluation_batches(self._decoded, self._batch_size, (0, parts), share)
+
+    def _check_logits(self, model: Model, images: np.ndarray) -> None:
+        """Check that a model turns uint8 images [B, H, W, 3] into the logits that are expected."""
+        count, height, width = images.shape[:3]
+        shape = shape_of_logits(model, images, self._device)
+        expected, names = [count, height, width], ["batch", "height", "width"]
+        expected.insert(CLASS_AXIS, len(self._class_names))
+        names.insert(CLASS_AXIS, "classes")
+        if shape != expected:
+            raise UserError(
+                f"the model returned logits of shape {shape} for {count} images of "
+                f"{height}x{width}; expected [{', '.join(names)}], here {expected}."
+            )

@@ -27,7 +27,7 @@ from executor.checkpoints import checkpoint
 from executor.distributed.process_group import launched
 from executor.launch.rank import end
 from executor.runs.run_directory import RunDirectory
-from executor.training.trainer import train
+from executor.training.trainer import Trainer
 from utils import storage
 from utils.errors import StoppedAtOnceError, StoppedError, UserError
 from utils.exits import exit_code
@@ -208,7 +208,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         watch = Watch(core, run, are_remembered if size > 1 else lambda: True)
         try:
             with watch:
-                train(cfg)
+                Trainer(cfg).fit()
         except StoppedError as stopped:
             if not watch.is_preempted:
                 raise
@@ -244,7 +244,7 @@ def _core(determined: Any) -> Any:
 def _train_along(cfg: CFG) -> None:
     """Train in a process that is not the first; that one's exit code tells why all stopped."""
     try:
-        train(cfg)
+        Trainer(cfg).fit()
     except StoppedAtOnceError:
         raise
     except StoppedError as stopped:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,89 +14,107 @@ from dataloader.build import load_split, open_source
 from dataloader.cache import Decoded
 from dataloader.sample import IGNORE_INDEX
 from executor.checkpoints import checkpoint
-from executor.devices.device import Device
+from executor.devices.tensors import count_parameters
+from executor.distributed.world import World
+from executor.preflight import resume_test
 from executor.preflight.checklist import Checks
-from executor.preflight.resume_test import MORE_STEPS, Saved, Trial
+from executor.preflight.resume_test import MORE_STEPS
 from executor.runs.run_directory import RunDirectory, open_run
 from executor.training.loop_state import StepMetrics
+from executor.training.trainer import Trainer
 from utils import storage
 
 _COUNTED_AT_ONCE = 256  # samples
 
 
 def check(cfg: CFG, checks: Checks) -> None:
-    """Return whether a training with this configuration would run, and would survive a stop.
+    """Check whether a training with this configuration would run, and would survive a stop.
 
     The splits are decoded whole, since that is what finds bad files; of the training there is one
     batch, and of the validation another.
 
     Args:
         cfg: The checked configuration.
-        checks: Where what is found is told.
+        checks: Takes what is found.
     """
-    with ExitStack() as stack:
-        run = checks.make("run.dir", lambda: _run_directory(cfg, stack), _standing)
-        _check(cfg, checks, run)
+    trainer = Trainer(cfg)
+    with ExitStack() as stack, TemporaryDirectory(prefix="check-") as folder:
+        run = checks.make("run.dir", lambda: _run_directory(cfg, stack), _progress)
+        if _check_data(trainer, checks):
+            _check_training(trainer, checks, run, Path(folder))
 
 
-def _check(cfg: CFG, checks: Checks, run: RunDirectory | None) -> None:
-    device = checks.make("device", lambda: Device(cfg))
+def _check_data(trainer: Trainer, checks: Checks) -> bool:
+    """Check device and data; return whether there is anything to train with."""
+    cfg = trainer.cfg
+    device = checks.make("device", lambda: _device(trainer))
     source = checks.make("source", lambda: open_source(cfg), lambda s: ", ".join(s.class_names))
     if source is None:
-        return
-    names = source.class_names
-    training, validation = (
-        checks.make(f"{split} data", partial(load_split, cfg, source, split), _counted)
-        for split in ("train", "validation")
-    )
+        return False
+    trainer.class_names = source.class_names
+    splits = [
+        checks.make(f"{name} data", partial(load_split, cfg, source, name), _counted)
+        for name in ("train", "validation")
+    ]
+    training, validation = splits
     if training is None or validation is None:
-        return
-    _tell_shares(checks, training, names)
-    if device is None:
-        return
-    trial = checks.make(
-        "loss and transforms",
-        lambda: Trial(cfg, run, names, (training, validation), device),
-        lambda _: _targets(cfg),
-    )
-    if trial is None:
-        return
-    with TemporaryDirectory(prefix="check-") as folder:
-        saved = _until_saved(trial, checks, Path(folder))
-        # Nothing here holds the first state any more: a large model may fit only once.
-        if saved is not None:
-            _once_loaded(trial, checks, Path(folder), *saved)
+        return False
+    _check_shares(checks, training, source.class_names)
+    trainer.use_data(training, validation.first(cfg.train.batch_size))
+    # Schedules may refuse to go further than a plan.
+    steps = max(trainer.plan.total_steps, 1 + MORE_STEPS)
+    trainer.plan = replace(trainer.plan, total_steps=steps)
+    return device is not None
 
 
-def _until_saved(
-    trial: Trial, checks: Checks, folder: Path
-) -> tuple[Saved, list[StepMetrics]] | None:
-    """Begin a training, save it and let it go on; return what was saved and what came next."""
-    state = checks.make("model", trial.new_state, trial.described)
-    if state is None:
-        return None
-    begun = checks.make("training batch", lambda: trial.begin(state), lambda b: _measured(b[1]))
-    checks.make("validation batch", lambda: trial.judge(state), _listed)
-    if begun is None:
-        return None
-    step, _ = begun
-    saved = checks.make("saved state", lambda: trial.save(state, folder))
-    if saved is None:
-        return None
-    if trial.run is not None:
-        checks.make("free disk space", partial(trial.room_for, saved, trial.run))
-    after = checks.make("next steps", lambda: trial.take(state, step, MORE_STEPS), _losses)
-    return None if after is None else (saved, after)
-
-
-def _once_loaded(
-    trial: Trial, checks: Checks, folder: Path, saved: Saved, after: list[StepMetrics]
+def _check_training(
+    trainer: Trainer, checks: Checks, run: RunDirectory | None, folder: Path
 ) -> None:
-    """Load what was saved into a new state, compare both and let that one go on as well."""
-    fresh = checks.make("loaded state", lambda: trial.load(saved, folder), trial.described)
-    if fresh is not None:
-        checks.make("equal bits", lambda: trial.compare(saved, fresh, folder))
-        checks.make("continuation", lambda: trial.goes_on(fresh, after))
+    """Begin a training, save it, let it go on; and let what was saved go on as well."""
+    if checks.make("loss and transforms", lambda: _set_up_loss(trainer)) is None:
+        return
+    if checks.make("model", lambda: _begin(trainer, run)) is None:
+        return
+    first = checks.make("training batch", lambda: resume_test.take_steps(trainer, 1), _measured)
+    checks.make("validation batch", lambda: _evaluate(trainer), _listed)
+    if first is None:
+        return
+    saved = checks.make("saved state", lambda: resume_test.save(trainer, folder))
+    if saved is None:
+        return
+    if run is not None:
+        keep = trainer.cfg.train.keep_checkpoints
+        checks.make("free disk space", lambda: resume_test.free_space(saved, keep, run))
+    after = checks.make("next steps", lambda: resume_test.take_steps(trainer, MORE_STEPS), _losses)
+    if after is None:
+        return
+    del trainer.state, trainer.step  # a large model may fit only once
+    if checks.make("loaded state", lambda: resume_test.load(trainer, saved, folder), _described):
+        checks.make("equal bits", lambda: resume_test.compare(trainer, saved, folder))
+        checks.make("continuation", lambda: resume_test.continue_alike(trainer, after))
+
+
+def _device(trainer: Trainer) -> str:
+    trainer.setup_device(World())
+    return str(trainer.device)
+
+
+def _begin(trainer: Trainer, run: RunDirectory | None) -> str:
+    """Build what the training begins with; a run that is continued reads no initial weights."""
+    is_begun = run is not None and checkpoint.steps(run.checkpoints)
+    trainer.setup_model(checkpoint.load_newest(run.checkpoints) if run and is_begun else None)
+    return _described(trainer)
+
+
+def _evaluate(trainer: Trainer) -> dict[str, float]:
+    """Evaluate a batch and let the state take note of that, as training does."""
+    state, train = trainer.state, trainer.cfg.train
+    trainer.try_out()
+    values = trainer.validator.evaluate_whole(state.eval_model).values
+    if train.monitor in values:  # a class that the batch lacks may not be
+        state.loop_state.record_evaluation(values, train)
+        state.after_evaluation(values[train.monitor])
+    return values
 
 
 def _run_directory(cfg: CFG, stack: ExitStack) -> RunDirectory:
@@ -104,7 +123,7 @@ def _run_directory(cfg: CFG, stack: ExitStack) -> RunDirectory:
     return run
 
 
-def _standing(run: RunDirectory) -> str:
+def _progress(run: RunDirectory) -> str:
     steps = checkpoint.steps(run.checkpoints)
     return f"{run.address}, {f'to be continued after step {steps[-1]}' if steps else 'a new run'}"
 
@@ -113,7 +132,7 @@ def _counted(decoded: Decoded) -> str:
     return f"{len(decoded)} samples, all decoded"
 
 
-def _tell_shares(checks: Checks, decoded: Decoded, names: Sequence[str]) -> None:
+def _check_shares(checks: Checks, decoded: Decoded, names: Sequence[str]) -> None:
     """Say which share of the training split's pixels each class has."""
     counts = np.zeros(IGNORE_INDEX + 1, dtype=np.int64)
     for start in range(0, len(decoded), _COUNTED_AT_ONCE):
@@ -129,17 +148,24 @@ def _tell_shares(checks: Checks, decoded: Decoded, names: Sequence[str]) -> None
         checks.warn("class shares", f"no training sample shows {', '.join(absent)}")
 
 
-def _targets(cfg: CFG) -> str:
+def _set_up_loss(trainer: Trainer) -> str:
+    trainer.setup_loss()
+    cfg = trainer.cfg
     transforms = ", ".join(transform.target for transform in cfg.data.transforms)
     return f"{cfg.train.loss.target}; {transforms or 'no transforms'}"
 
 
-def _measured(values: Sequence[StepMetrics]) -> str:
-    return f"loss {values[0].loss:.4f}, gradient norm {values[0].grad_norm:.4f}"
+def _described(trainer: Trainer) -> str:
+    total, trained = count_parameters(trainer.state.model)
+    return f"{trainer.cfg.model.target}, {total:,} parameters, {trained:,} trained"
 
 
-def _losses(values: Sequence[StepMetrics]) -> str:
-    return "losses " + ", ".join(f"{value.loss:.4f}" for value in values)
+def _measured(metrics: Sequence[StepMetrics]) -> str:
+    return f"loss {metrics[0].loss:.4f}, gradient norm {metrics[0].grad_norm:.4f}"
+
+
+def _losses(metrics: Sequence[StepMetrics]) -> str:
+    return "losses " + ", ".join(f"{one.loss:.4f}" for one in metrics)
 
 
 def _listed(values: dict[str, float]) -> str:

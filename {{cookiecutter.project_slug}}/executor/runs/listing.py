@@ -5,10 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from configs.yaml_text import read_yaml
-from executor.runs import status as status_file
+from executor.runs import status
 from utils.errors import UserError
 from utils.storage import shown
 
@@ -40,7 +38,7 @@ class Run:
     """The absolute path of its folder."""
     note: str | None = None
     """What to know or do about it."""
-    images_per_second: float | None = None
+    samples_per_second: float | None = None
     """How fast its process trains, or has trained."""
 
 
@@ -96,10 +94,12 @@ def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
 
 def _described(folder: Path, root: Path) -> Run:
     name = folder.relative_to(root).as_posix() if folder != root else folder.name
-    said = status_file.read(folder / status_file.FILE_NAME)
-    if said is None:
-        return _derived(folder, name)
-    is_killed = said.status == "running" and not status_file.is_alive(said)
+    said = status.read(folder / "status.json")
+    if said is None:  # it has not begun to train
+        changed = datetime.fromtimestamp((folder / "config.yaml").stat().st_mtime, UTC)
+        unknown = (None, None, None, None)
+        return Run(name, "stopped", *unknown, _in_utc(changed), str(folder), _CONTINUES)
+    is_killed = said.status == "running" and not status.is_alive(said)
     state = "stopped" if is_killed else said.status
     note = f"it was killed; {_CONTINUES}" if is_killed else None
     return Run(
@@ -112,63 +112,8 @@ def _described(folder: Path, root: Path) -> Run:
         _in_utc(said.time),
         str(folder),
         _CONTINUES if said.status == "stopped" else note,
-        said.images_per_second,
+        said.samples_per_second,
     )
-
-
-def _derived(folder: Path, name: str) -> Run:
-    """Describe a run that says nothing itself, since an older version made it."""
-    names = ("config.yaml", "metrics.jsonl", "metrics.json")
-    changed = max(path.stat().st_mtime for n in names if (path := folder / n).is_file())
-    monitor, mode = _monitored(folder / "config.yaml")
-    step, values = _history(folder / "metrics.jsonl", monitor)
-    final = _object(_text(folder / "metrics.json"))
-    if final and isinstance(final.get(monitor), int | float):
-        values = [float(final[monitor])]
-    best = min(values, default=None) if mode == "min" else max(values, default=None)
-    return Run(
-        name,
-        "finished" if final else "stopped",
-        step,
-        None,
-        monitor or None,
-        best,
-        _in_utc(datetime.fromtimestamp(changed, UTC)),
-        str(folder),
-        None if final else _CONTINUES,
-    )
-
-
-def _monitored(path: Path) -> tuple[str, str]:
-    """Return the `monitor` and `monitor_mode` of a run's configuration; "" where it has none."""
-    train = read_yaml(_text(path), path.name).values.get("train")
-    train = train if isinstance(train, dict) else {}
-    return str(train.get("monitor") or ""), str(train.get("monitor_mode") or "")
-
-
-def _history(path: Path, monitor: str) -> tuple[int | None, list[float]]:
-    """Return the last step of a history, and all values of the monitored metric."""
-    lines = [line for line in _text(path).splitlines(keepends=True) if line.endswith("\n")]
-    judged = (_object(line) for line in lines if '"validation"' in line)
-    values = [float(row[monitor]) for row in judged if isinstance(row.get(monitor), int | float)]
-    step = _object(lines[-1]).get("step") if lines else None
-    return step, values
-
-
-def _text(path: Path) -> str:
-    """Return a file's text, or none where it cannot be read: a list must not fail for one run."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _in_utc(time: datetime) -> str:

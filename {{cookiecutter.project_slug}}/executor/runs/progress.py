@@ -2,126 +2,91 @@
 
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
+from executor.runs.callback import Callback, RunInfo, Values
+from executor.runs.throughput import Throughput
 from utils.logs import log
 
 _BAR_SECONDS = 0.2  # between two drawings; drawing every step would cost more than small steps
 _LINE_SECONDS = 10.0
 
 
-class Progress(Protocol):
-    """What the training loop tells the person who waits."""
+class Progress(Callback):
+    """A line now and then; on a terminal a bar besides."""
 
-    def step(self, step: int, loss: float) -> None:
-        """Take note of a finished step; `loss` is that of this step."""
-
-    def evaluation(self, step: int, values: Mapping[str, float]) -> None:
-        """Take note of an evaluation."""
-
-    def close(self) -> None:
-        """Clear up."""
-
-
-def open_progress(total: int, done: int, batch_size: int, monitor: str) -> Progress:
-    """Return the bar where there is a terminal to draw it on, else the lines."""
-    kind = _Bar if sys.stderr.isatty() else _Lines
-    return kind(_Clock(total, done, batch_size), monitor)
-
-
-class _Clock:
-    """Speed and remaining time of a run."""
-
-    def __init__(self, total: int, done: int, batch_size: int) -> None:
-        self.total = total
-        self.first = done
-        self._batch_size = batch_size
-        self._start = time.monotonic()
-
-    def summary(self, step: int) -> str:
-        """Return images/s since the start and the time left."""
-        seconds = max(time.monotonic() - self._start, 1e-9)
-        rate = max(step - self.first, 1) / seconds
-        left = round((self.total - step) / rate)
-        return f"{rate * self._batch_size:.0f} images/s, {left // 60}:{left % 60:02d} left"
-
-
-class _Lines:
-    """A line now and then, for log files and pipes."""
-
-    def __init__(self, clock: _Clock, monitor: str) -> None:
-        self._clock = clock
+    def __init__(self, monitor: str, throughput: Throughput) -> None:
+        """Prepare; `monitor` is the value of an evaluation that is shown beside its loss."""
         self._monitor = monitor
+        self._throughput = throughput
+        self._total = 0
+        self._metric = ""
+        self._next = 0.0
+        self._bar: _Bar | None = None
+
+    def start(self, run: RunInfo) -> None:
+        """Draw the bar where there is a terminal to draw it on."""
+        self.end("")
+        self._total = run.total_steps
         self._next = time.monotonic() + _LINE_SECONDS
+        if sys.stderr.isatty():
+            self._next = 0.0
+            self._bar = _Bar(run.step, run.total_steps)
 
-    def step(self, step: int, loss: float) -> None:
+    def step(self, step: int, values: Values) -> None:
+        """Show a step, if the last one that was shown is some time ago."""
         now = time.monotonic()
-        if now >= self._next:
+        if now < self._next:
+            return
+        text = f"loss {values['loss']:.4f}  {self._metric}{self._rate(step)}"
+        if self._bar is None:
             self._next = now + _LINE_SECONDS
-            place = f"step {step}/{self._clock.total}"
-            log.info("%s  loss %.4f  %s", place, loss, self._clock.summary(step))
+            log.info("step %d/%d  %s", step, self._total, text)
+        else:
+            self._next = now + _BAR_SECONDS
+            self._bar.draw(step, text)
 
-    def evaluation(self, step: int, values: Mapping[str, float]) -> None:
-        place = f"step {step}/{self._clock.total}"
-        log.info(
-            "%s  validation %s  %s",
-            place,
-            _chosen(values, self._monitor),
-            self._clock.summary(step),
-        )
+    def evaluation(self, step: int, values: Values) -> None:
+        """Show the two numbers that say most."""
+        names = [name for name in dict.fromkeys(("loss", self._monitor)) if name in values]
+        chosen = "  ".join(f"{name} {values[name]:.4f}" for name in names)
+        log.info("step %d/%d  validation %s  %s", step, self._total, chosen, self._rate(step))
+        if self._bar is not None:
+            self._metric = f"{self._monitor} {values[self._monitor]:.4f}  "
+            self._next = 0.0
 
-    def close(self) -> None:
-        pass
+    def end(self, status: str) -> None:
+        """Leave the bar as it is and give the terminal back."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _rate(self, step: int) -> str:
+        """Return samples a second and the time left, nothing while they are not known."""
+        clock = self._throughput
+        rate = clock.samples_per_second
+        if rate is None:
+            return ""
+        left = round((self._total - step) * clock.seconds / clock.steps)
+        return f"{rate:.0f} samples/s, {left // 60}:{left % 60:02d} left"
 
 
 class _Bar:
     """One line that is drawn over and over."""
 
-    def __init__(self, clock: _Clock, monitor: str) -> None:
+    def __init__(self, done: int, total: int) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-        from rich.progress import Progress as RichProgress
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-        self._clock = clock
-        self._monitor = monitor
-        self._metric = ""
-        self._last = (clock.first, float("nan"))
-        self._next = 0.0
-        columns = (
-            TextColumn("step"),
-            MofNCompleteColumn(),
-            BarColumn(),
-            TextColumn("{task.fields[text]}"),
-        )
-        self._bar: Any = RichProgress(*columns, console=Console(stderr=True), auto_refresh=False)
-        self._task = self._bar.add_task("", total=clock.total, completed=clock.first, text="")
+        text = TextColumn("{task.fields[text]}")
+        columns = (TextColumn("step"), MofNCompleteColumn(), BarColumn(), text)
+        self._bar: Any = Progress(*columns, console=Console(stderr=True), auto_refresh=False)
+        self._task = self._bar.add_task("", total=total, completed=done, text="")
         self._bar.start()
 
-    def step(self, step: int, loss: float) -> None:
-        self._last = (step, loss)
-        now = time.monotonic()
-        if now >= self._next:
-            self._next = now + _BAR_SECONDS
-            self._draw()
-
-    def evaluation(self, step: int, values: Mapping[str, float]) -> None:
-        self._metric = f"{self._monitor} {values[self._monitor]:.4f}  "
-        self._next = 0.0
-        log.info("step %d  validation %s", step, _chosen(values, self._monitor))
-
-    def close(self) -> None:
-        self._draw()
-        self._bar.stop()
-
-    def _draw(self) -> None:
-        step, loss = self._last
-        text = f"loss {loss:.4f}  {self._metric}{self._clock.summary(step)}"
+    def draw(self, step: int, text: str) -> None:
         self._bar.update(self._task, completed=step, text=text)
         self._bar.refresh()
 
-
-def _chosen(values: Mapping[str, float], monitor: str) -> str:
-    """Return the two numbers that tell most."""
-    names = [name for name in dict.fromkeys(("loss", monitor)) if name in values]
-    return "  ".join(f"{name} {values[name]:.4f}" for name in names)
+    def close(self) -> None:
+        self._bar.stop()

@@ -4,13 +4,14 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from configs.loading import load_complete, to_yaml
 from configs.schema import CFG
+from executor.runs.lock import local_lock, remote_lock
 from executor.runs.mirror import Mirror
 from utils import storage
 from utils.errors import UserError
@@ -22,6 +23,7 @@ _MAY_CHANGE = (
     "data.cache_dir",
     "data.workers",
     "executor",
+    "run.callbacks",
     "run.dir",
     "run.log_every",
     "run.tensorboard",
@@ -55,6 +57,7 @@ class RunDirectory:
         self.config = self.path / "config.yaml"
         self.history = self.path / "metrics.jsonl"
         self.metrics = self.path / "metrics.json"
+        self.status = self.path / "status.json"
         self.environment = self.path / "environment.json"
         self.speed = self.path / "speed.json"
         self.profile = self.path / "profile"
@@ -92,21 +95,6 @@ class RunDirectory:
             UserError: If the words do not fit, or the file was edited and no longer does.
         """
         return load_complete(str(self.config), overrides)
-
-    def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Add rows to `metrics.jsonl`.
-
-        Raises:
-            UserError: If they cannot be written.
-        """
-        try:
-            with self.history.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(_finite(row)) + "\n" for row in rows)
-        except OSError as error:
-            raise UserError(
-                f"{storage.shown(str(self.history))} cannot be written ({error.strerror}). "
-                "The checkpoints are whole; make room and start the same command again."
-            ) from error
 
     def sync_history(self) -> None:
         """Wait until the disk has the rows of `metrics.jsonl`, which a checkpoint relies on."""
@@ -170,6 +158,23 @@ def open_run(address: str) -> Iterator[RunDirectory]:
 
 
 @contextmanager
+def run_to_write(cfg: CFG, force: bool = False) -> Iterator[RunDirectory]:
+    """Open the folder of `run.dir` and keep other processes from writing to it.
+
+    Args:
+        cfg: The configuration.
+        force: Continue a run with another configuration, with a warning.
+
+    Raises:
+        UserError: If another process holds it, or `RunDirectory.check` refuses it.
+    """
+    address = storage.resolve(cfg.run.dir)
+    with remote_lock(address), open_run(address) as run, local_lock(run.path):
+        run.check(cfg, force)
+        yield run
+
+
+@contextmanager
 def open_existing_run(address: str) -> Iterator[RunDirectory]:
     """Open the folder of a run that has been started; see `opened`.
 
@@ -183,6 +188,11 @@ def open_existing_run(address: str) -> Iterator[RunDirectory]:
                 "Give the folder that training wrote to (run.dir)."
             )
         yield run
+
+
+def json_line(row: Mapping[str, Any]) -> str:
+    """Return a row as a line of JSON, with null for NaN and infinity."""
+    return json.dumps(_finite(row)) + "\n"
 
 
 def _finite(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,23 +1,22 @@
-"""What a run is doing: a small file in its folder, written by training, read by whoever asks.
-
-It names no framework and lies outside of `executor`, whose import may load one: a hundred runs are
-looked at in the time that a framework takes to start.
-"""
+"""What a run is doing: a small file in its folder, written by training, read by whoever asks."""
 
 import json
 import math
 import os
 import platform
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from executor.runs.callback import Callback, RunInfo, Values
+from executor.runs.run_directory import RunDirectory
+from executor.runs.throughput import Throughput
 from utils import storage
 
 State = Literal["running", "finished", "stopped", "diverged", "failed"]
 
-FILE_NAME = "status.json"
 _SILENT_SECONDS = 600.0  # after which a run on another machine counts as dead
 
 
@@ -40,8 +39,8 @@ class Status:
     """The process that trains."""
     host: str
     """The machine that it runs on."""
-    images_per_second: float | None = None
-    """How fast it trains; None: that is not known yet, or an older version wrote the file."""
+    samples_per_second: float | None
+    """How fast it trains; None: that is not known yet."""
 
     @property
     def time(self) -> datetime:
@@ -49,52 +48,67 @@ class Status:
         return datetime.fromisoformat(self.updated)
 
 
-def write(
-    path: Path,
-    status: State,
-    *,
-    step: int,
-    total_steps: int,
-    best: float | None,
-    monitor: str,
-    images_per_second: float | None = None,
-) -> None:
-    """Say what this process does with a run; a reader sees the old text or the new one.
+class StatusFile(Callback):
+    """Keeps the file up to date while a run trains."""
 
-    Args:
-        path: The file, `FILE_NAME` in the run's folder.
-        status: What the run is doing from now on.
-        step: Updates done.
-        total_steps: The last step of the run.
-        best: The best value of `monitor` so far; None and what is no finite number: there is none.
-        monitor: The value that decides which weights are best.
-        images_per_second: How fast this process trains; None: too few steps to tell.
+    def __init__(
+        self,
+        run: RunDirectory,
+        monitor: str,
+        throughput: Throughput,
+        best: Callable[[], float | None],
+    ) -> None:
+        """Prepare; `best` returns the best value of `monitor` so far."""
+        self._run = run
+        self._monitor = monitor
+        self._throughput = throughput
+        self._best = best
+        self._step = self._total_steps = 0
 
-    Raises:
-        UserError: If the file cannot be written.
-    """
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    best = best if best is not None and math.isfinite(best) else None
-    who = (now, os.getpid(), platform.node())
-    content = Status(status, step, total_steps, best, monitor, *who, images_per_second)
-    storage.write_text(str(path), json.dumps(asdict(content), indent=2) + "\n")
+    def start(self, run: RunInfo) -> None:
+        """Say that the run is running."""
+        self._step, self._total_steps = run.step, run.total_steps
+        self._write("running")
+
+    def step(self, step: int, values: Values) -> None:
+        """Remember how far the run is."""
+        self._step = step
+
+    def checkpoint(self, step: int, folder: str) -> None:
+        """Say how far the run is."""
+        self._write("running")
+
+    def end(self, status: str) -> None:
+        """Say how the run ended."""
+        self._write(status)
+
+    def _write(self, status: str) -> None:
+        best = self._best()
+        best = best if best is not None and math.isfinite(best) else None
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        content = {
+            "status": status,
+            "step": self._step,
+            "total_steps": self._total_steps,
+            "best": best,
+            "monitor": self._monitor,
+            "updated": now,
+            "pid": os.getpid(),
+            "host": platform.node(),
+            "samples_per_second": self._throughput.samples_per_second,
+        }
+        storage.write_text(str(self._run.status), json.dumps(content, indent=2) + "\n")
 
 
 def read(path: Path) -> Status | None:
     """Return what the file says, or None if it is not there or says something else."""
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        content = Status(**{name: values[name] for name in _fields(values)})
+        content = Status(**{name: values[name] for name in Status.__dataclass_fields__})
         is_known = content.status in get_args(State) and content.time.tzinfo is not None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return content if is_known else None
-
-
-def _fields(values: dict[str, Any]) -> list[str]:
-    """Return the fields that a file must have, and the one that older versions did not write."""
-    optional = "images_per_second"
-    return [n for n in Status.__dataclass_fields__ if n != optional or n in values]
 
 
 def is_alive(status: Status) -> bool:

@@ -5,47 +5,54 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from executor.runs.callback import Callback, RunInfo, Values
+from executor.runs.throughput import Throughput
 
-class TensorBoardWriter:
-    """Writes scalars for TensorBoard; opened by the first one, since importing costs time."""
 
-    def __init__(self, folder: Path, step: int) -> None:
-        """Prepare a file in `folder`; points after `step` of an earlier process are superseded."""
+class TensorBoard(Callback):
+    """Writes metrics for TensorBoard, which is imported by the first one: that costs time."""
+
+    def __init__(self, folder: Path, throughput: Throughput) -> None:
+        """Prepare a file in `folder`."""
         self._folder = folder
-        self._step = step
+        self._throughput = throughput
+        self._first = 0
         self._writer: Any = None
 
-    def scalars(self, step: int, when: float, values: Mapping[str, float]) -> None:
-        """Add one point for each value, measured so many seconds after 1970."""
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
+    def start(self, run: RunInfo) -> None:
+        """Begin a file; points after the run's step are superseded."""
+        self.end("")
+        self._first = run.step + 1
 
-        if self._writer is None:
-            self._open()
-        points = [Summary.Value(tag=tag, simple_value=v) for tag, v in values.items()]
-        event = Event(step=step, wall_time=when, summary=Summary(value=points))
-        self._writer.add_event(event)
+    def log(self, step: int, values: Values) -> None:
+        """Write training values, and how fast the training goes."""
+        rate = self._throughput.samples_per_second
+        more = {} if rate is None else {"samples_per_second": rate}
+        self._write(step, "train", {**values, **more})
 
-    def close(self) -> None:
+    def evaluation(self, step: int, values: Values) -> None:
+        """Write the values of an evaluation."""
+        self._write(step, "validation", values)
+
+    def end(self, status: str) -> None:
         """Write what is still waiting."""
         if self._writer is not None:
             self._writer.close()
+            self._writer = None
 
-    def _open(self) -> None:
+    def _write(self, step: int, split: str, values: Mapping[str, float]) -> None:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-        self._writer = EventFileWriter(str(self._folder))
-        start = SessionLog(status=SessionLog.START)
-        event = Event(step=self._step + 1, wall_time=time.time(), session_log=start)
+        now = time.time()
+        if self._writer is None:
+            self._writer = EventFileWriter(str(self._folder))
+            start = SessionLog(status=SessionLog.START)
+            self._writer.add_event(Event(step=self._first, wall_time=now, session_log=start))
+        points = [
+            Summary.Value(tag=f"{split}/{name}", simple_value=value)
+            for name, value in values.items()
+        ]
+        event = Event(step=step, wall_time=now, summary=Summary(value=points))
         self._writer.add_event(event)
-
-
-class NoEvents:
-    """Stands in where TensorBoard is not wanted."""
-
-    def scalars(self, step: int, when: float, values: Mapping[str, float]) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""

@@ -1,4 +1,4 @@
-"""How fast a training goes and how much memory it takes: what is said, and put into a file."""
+"""How fast a training goes: the one clock behind every number of samples a second."""
 
 import time
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ WARM_UP_STEPS = 10
 """The first steps of a process do not count: they trace, compile and try out kernels."""
 
 
-class StepTimer:
+class Throughput:
     """Times the steps of this process, but for what goes on between them."""
 
     def __init__(self, batch_size: int) -> None:
@@ -21,14 +21,14 @@ class StepTimer:
         self._batch_size = batch_size
         self._warm_up = WARM_UP_STEPS
         self._since = 0.0
-        self._is_left_out = False
+        self._is_excluded = False
         self.steps = 0
         """Steps that count."""
         self.seconds = 0.0
         """What they took."""
 
     @property
-    def images_per_second(self) -> float | None:
+    def samples_per_second(self) -> float | None:
         """Samples a second of all processes together; None before the first step that counts."""
         return self.steps * self._batch_size / self.seconds if self.steps else None
 
@@ -36,20 +36,21 @@ class StepTimer:
         """Begin a lap."""
         self._since = time.perf_counter()
 
-    def lap(self, steps: int) -> None:
-        """End a lap in which so many steps were taken, and begin the next one."""
+    def lap(self, steps: int) -> float:
+        """End a lap in which so many steps were taken, begin the next one; return its seconds."""
         now = time.perf_counter()
+        seconds, self._since = now - self._since, now
         if self._warm_up > 0:
             self._warm_up -= steps
-        elif not self._is_left_out:
+        elif not self._is_excluded:
             self.steps += steps
-            self.seconds += now - self._since
-        self._since = now
-        self._is_left_out = False
+            self.seconds += seconds
+        self._is_excluded = False
+        return seconds
 
-    def leave_out(self) -> None:
+    def exclude_lap(self) -> None:
         """Let the lap that goes on not count."""
-        self._is_left_out = True
+        self._is_excluded = True
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -63,10 +64,10 @@ class StepTimer:
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a process, with those that it works with, has trained; the content of a file."""
+    """How fast a process, with those that it works with, has trained: `speed.json`."""
 
-    images_per_second: float
-    """Samples a second of all processes together."""
+    samples_per_second: float
+    """Of all processes together."""
     seconds_per_step: float
     steps: int
     """Steps that were timed."""
@@ -81,8 +82,8 @@ class Speed:
     """Share of what the cards compute at most (model FLOPs utilisation); None if not known."""
 
     def __str__(self) -> str:
-        """Return the line that is said."""
-        parts = [f"{self.images_per_second:,.1f} images/s"]
+        """Return the line that is announced."""
+        parts = [f"{self.samples_per_second:,.1f} samples/s"]
         parts.append(f"{1e3 * self.seconds_per_step:,.1f} ms a step over {self.steps:,} steps")
         if self.peak_memory is not None:
             most = f", the most of {self.processes} processes" if self.processes > 1 else ""

@@ -1,16 +1,11 @@
 """What becomes of a run when loss or gradient is NaN or infinite: `train.on_divergence`."""
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from itertools import chain
+from collections.abc import Callable
 from typing import Any
 
-from configs.schema import CFG
-from dataloader.batches import Batch
-from executor.training.loop_state import LoopState, SkippedBatch, StepMetrics
-from executor.training.outputs import Saves
+from configs.schema import Train
+from executor.training.loop_state import SkippedBatch, StepMetrics
 from executor.training.state import TrainState
-from executor.training.step import TrainStep
 from utils.errors import DivergedError
 from utils.logs import log
 
@@ -22,118 +17,68 @@ _ADVICE = (
 
 
 class DivergenceGuard:
-    """Takes steps, and does as `train.on_divergence` says about those without an update."""
+    """Does as `train.on_divergence` says about a step without an update."""
 
     def __init__(
-        self,
-        cfg: CFG,
-        state: TrainState,
-        train_step: TrainStep,
-        saver: Saves,
-        newest: Callable[[], dict[str, Any] | None],
+        self, train: Train, state: TrainState, newest: Callable[[], dict[str, Any] | None]
     ) -> None:
-        """Prepare; with `rewind` there is a checkpoint from now on.
+        """Remember what is needed.
 
         Args:
-            cfg: `train.on_divergence` and `divergence_limit` are used.
+            train: `on_divergence` and `divergence_limit` are used.
             state: That of the run.
-            train_step: Changes it.
-            saver: Writes the checkpoints.
             newest: Returns the newest state that was saved, if there is one.
         """
-        policy, most = cfg.train.on_divergence, cfg.train.divergence_limit
-        remedies: dict[str, Callable[[StepMetrics, SkippedBatch], bool]] = {
-            "stop": _stop,
-            "skip": partial(_skip, state, most),
-            "rewind": partial(_go_back, state, most, saver, newest),
-        }
-        self._goes_on_after = remedies[policy]
-        self._train_step = train_step
-        if policy == "rewind" and state.loop_state.step == 0:
-            saver.save(state)
+        self._policy = train.on_divergence
+        self._limit = train.divergence_limit
+        self._state = state
+        self._newest = newest
 
-    def __call__(self, groups: Iterable[Batch]) -> Iterator[list[StepMetrics]]:
-        """Take the steps of groups of batches.
+    def __call__(self, metrics: StepMetrics) -> bool:
+        """Return whether the run goes on from where it is; otherwise it went back to a checkpoint.
 
-        Yields:
-            What `train_step` yields. It ends early where the state has gone back to a checkpoint.
+        Args:
+            metrics: Those of a step that was skipped.
 
         Raises:
             DivergedError: If the run shall not go on.
         """
-        for taken in chain.from_iterable(map(self._train_step, groups)):
-            batch = taken[0].left_out
-            if batch is not None and not self._goes_on_after(taken[0], batch):
-                return
-            yield taken
+        batch = metrics.skipped
+        if batch is None:
+            return True
+        if self._policy == "stop":
+            raise diverged(metrics, batch)
+        state, what = self._state, _described(metrics, batch)
+        if len(state.loop_state.skipped) >= self._limit:
+            raise DivergedError(
+                f"{what} As many batches as train.divergence_limit={self._limit} allows "
+                f"were left out before. {_ADVICE}"
+            )
+        skipped = [*state.loop_state.skipped, batch.offset]
+        count = f"They are left out ({len(skipped)} of at most {self._limit})"
+        if self._policy == "skip":
+            state.loop_state.skipped = skipped
+            log.warning("%s %s.", what, count)
+            return True
+        saved = self._newest()
+        if saved is None:
+            raise DivergedError(f"{what} There is no checkpoint any more. {_ADVICE}")
+        state.load_state_dict(saved)
+        state.loop_state.skipped = skipped
+        log.warning("%s %s; training goes back to step %d.", what, count, state.loop_state.step)
+        return False
 
 
-def diverged(values: StepMetrics, batch: SkippedBatch) -> DivergedError:
+def diverged(metrics: StepMetrics, batch: SkippedBatch) -> DivergedError:
     """Return the error for a step without an update: what happened, and what to do."""
-    return DivergedError(f"{_told(values, batch)} {_ADVICE}")
+    return DivergedError(f"{_described(metrics, batch)} {_ADVICE}")
 
 
-def _stop(values: StepMetrics, batch: SkippedBatch) -> bool:
-    """End the run."""
-    raise diverged(values, batch)
-
-
-def _skip(state: TrainState, most: int, values: StepMetrics, batch: SkippedBatch) -> bool:
-    """Take note of the batch; return that the steps go on."""
-    loop_state = state.loop_state
-    loop_state.left_out = _with_another(loop_state, most, values, batch)
-    count = len(loop_state.left_out)
-    log.warning("%s They are left out (%d of at most %d).", _told(values, batch), count, most)
-    return True
-
-
-def _go_back(
-    state: TrainState,
-    most: int,
-    saver: Saves,
-    newest: Callable[[], dict[str, Any] | None],
-    values: StepMetrics,
-    batch: SkippedBatch,
-) -> bool:
-    """Go back to the newest checkpoint, to go on without the batch; return that steps end here."""
-    left_out = _with_another(state.loop_state, most, values, batch)
-    saver.wait()  # for one that is being written
-    saved = newest()
-    if saved is None:
-        raise DivergedError(f"{_told(values, batch)} There is no checkpoint any more. {_ADVICE}")
-    state.load_state_dict(saved)
-    state.loop_state.left_out = left_out
-    log.warning(
-        "%s They are left out (%d of at most %d); training goes back to step %d.",
-        _told(values, batch),
-        len(left_out),
-        most,
-        state.loop_state.step,
-    )
-    return False
-
-
-def _with_another(
-    loop_state: LoopState, most: int, values: StepMetrics, batch: SkippedBatch
-) -> list[int]:
-    """Return where the batches begin that are left out, this one among them.
-
-    Raises:
-        DivergedError: If these are more than `most`.
-    """
-    if len(loop_state.left_out) >= most:
-        raise DivergedError(
-            f"{_told(values, batch)} As many batches as train.divergence_limit={most} allows "
-            f"were left out before. {_ADVICE}"
-        )
-    return [*loop_state.left_out, batch.position]
-
-
-def _told(values: StepMetrics, batch: SkippedBatch) -> str:
+def _described(metrics: StepMetrics, batch: SkippedBatch) -> str:
     """Return what happened, as two sentences."""
     listed = ", ".join(str(index) for index in batch.indices[:_SHOWN])
     more = ", ..." if len(batch.indices) > _SHOWN else ""
     return (
-        f"step {values.step} gave loss {values.loss} and gradient norm {values.grad_norm}; the "
+        f"step {metrics.step} gave loss {metrics.loss} and gradient norm {metrics.grad_norm}; the "
         f"weights are unchanged. Training samples of the step: {listed}{more}."
     )

@@ -9,66 +9,10 @@ from configs.schema import Train
 from utils.errors import UserError
 
 
-@dataclass
-class LoopState:
-    """What a run has done and reached so far."""
-
-    step: int = 0
-    """Steps done, those without an update among them."""
-    position: int = 0
-    """Where the next batch begins in the stream of samples, unless it is left out."""
-    best_value: float | None = None
-    """The best value of `train.monitor` so far."""
-    best_step: int | None = None
-    waited: int = 0
-    """Evaluations since the best value."""
-    loss_sum: float = 0.0
-    """Sum of the losses since the last row of training metrics."""
-    loss_count: int = 0
-    left_out: list[int] = field(default_factory=list)
-    """Where the batches begin that nothing is learned from (`train.on_divergence`)."""
-    way: str | None = None
-    """How the model runs, if that was measured: it rounds differently."""
-
-    def record_evaluation(self, values: Mapping[str, float], train: Train) -> None:
-        """Take note of an evaluation: whether it is the best, and how long that is ago.
-
-        Args:
-            values: By name; `train.monitor` must be among them. NaN is never the best.
-            train: `monitor`, `monitor_mode` and `early_stopping` are used.
-
-        Raises:
-            UserError: If the value to monitor is not there.
-        """
-        if train.monitor not in values:
-            raise UserError(
-                f"train.monitor={train.monitor!r} is not among the values of an evaluation: "
-                f"{', '.join(values)}. Choose one of them, or add a metric that yields it."
-            )
-        value = values[train.monitor]
-        margin = 0.0 if train.early_stopping is None else train.early_stopping.min_delta
-        sign = 1.0 if train.monitor_mode == "max" else -1.0
-        is_first = self.best_value is None and not math.isnan(value)
-        if is_first or (self.best_value is not None and sign * (value - self.best_value) > margin):
-            self.best_value, self.best_step, self.waited = value, self.step, 0
-        else:
-            self.waited += 1
-
-    def gives_up(self, train: Train) -> bool:
-        """Return whether early stopping ends the run."""
-        return train.early_stopping is not None and self.waited >= train.early_stopping.patience
-
-    def take_mean_loss(self) -> float:
-        """Return the mean loss since the last call, NaN without any, and begin the next mean."""
-        mean = self.loss_sum / self.loss_count if self.loss_count else math.nan
-        self.loss_sum, self.loss_count = 0.0, 0
-        return mean
-
-
 class SkippedBatch(NamedTuple):
     """The samples of a step without an update, since its loss or gradient was not finite."""
 
-    position: int
+    offset: int
     """Where they begin in the stream of samples."""
     indices: tuple[int, ...]
     """Which samples of the split they are."""
@@ -85,5 +29,68 @@ class StepMetrics(NamedTuple):
     """L2 norm of the whole gradient, before clipping."""
     learning_rate: float
     """The rate of the update, that of the first parameter group."""
-    left_out: SkippedBatch | None = None
+    skipped: SkippedBatch | None = None
     """None where there was an update."""
+
+
+@dataclass
+class LoopState:
+    """What a run has done and reached so far."""
+
+    step: int = 0
+    """Steps done, those without an update among them."""
+    sample_offset: int = 0
+    """Where the next batch begins in the stream of samples, unless it is skipped."""
+    best_value: float | None = None
+    """The best value of `train.monitor` so far."""
+    best_step: int | None = None
+    bad_evals: int = 0
+    """Evaluations since the best value."""
+    loss_sum: float = 0.0
+    """Sum of the losses since the last row of training metrics."""
+    loss_count: int = 0
+    skipped: list[int] = field(default_factory=list)
+    """Where the batches begin that nothing is learned from (`train.on_divergence`)."""
+
+    def record_evaluation(self, values: Mapping[str, float], train: Train) -> None:
+        """Take note of an evaluation: whether it is the best, and how long that is ago.
+
+        Args:
+            values: By name; `train.monitor` must be among them. NaN is never the best.
+            train: `monitor`, `monitor_mode` and `early_stopping` are used.
+
+        Raises:
+            UserError: If the value to monitor is not there.
+        """
+        value = monitored(values, train.monitor)
+        margin = 0.0 if train.early_stopping is None else train.early_stopping.min_delta
+        sign = 1.0 if train.monitor_mode == "max" else -1.0
+        is_first = self.best_value is None and not math.isnan(value)
+        if is_first or (self.best_value is not None and sign * (value - self.best_value) > margin):
+            self.best_value, self.best_step, self.bad_evals = value, self.step, 0
+        else:
+            self.bad_evals += 1
+
+    def stops_early(self, train: Train) -> bool:
+        """Return whether early stopping ends the run."""
+        return train.early_stopping is not None and self.bad_evals >= train.early_stopping.patience
+
+    def take_mean_loss(self) -> float:
+        """Return the mean loss since the last call, NaN without any, and begin the next mean."""
+        mean = self.loss_sum / self.loss_count if self.loss_count else math.nan
+        self.loss_sum, self.loss_count = 0.0, 0
+        return mean
+
+
+def monitored(values: Mapping[str, float], monitor: str) -> float:
+    """Return the value of an evaluation that decides which weights are best.
+
+    Raises:
+        UserError: If the evaluation does not yield it.
+    """
+    if monitor not in values:
+        raise UserError(
+            f"train.monitor={monitor!r} is not among the values of an evaluation: "
+            f"{', '.join(values)}. Choose one of them, or add a metric that yields it."
+        )
+    return values[monitor]

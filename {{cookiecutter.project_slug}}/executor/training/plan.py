@@ -1,9 +1,9 @@
 """Turns epochs into steps and answers "is it time?", in one place."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from configs.schema import CFG
+from configs.schema import Run, Train
 from executor.training.loop_state import LoopState
 
 
@@ -28,43 +28,45 @@ class Plan:
     """Epochs."""
 
     @classmethod
-    def of(cls, cfg: CFG, samples: int) -> "Plan":
+    def of(cls, train: Train, run: Run, samples: int) -> "Plan":
         """Return the plan that a configuration makes for so many training samples."""
-        train = cfg.train
         steps = -(-train.epochs * samples // train.batch_size)
         return cls(
             samples=samples,
             batch_size=train.batch_size,
             total_steps=min(steps, train.max_steps or steps),
-            log_every=cfg.run.log_every,
+            log_every=run.log_every,
             checkpoint_every=train.checkpoint_every,
             evaluate_every=train.evaluate_every,
         )
 
-    def groups(self, loop_state: LoopState, most: int) -> Iterator[range]:
-        """Yield the steps that are still to do in groups: the positions of each group's samples.
+    def chunks(self, state: LoopState, most: Callable[[], int]) -> Iterator[range]:
+        """Yield the steps that are still to do in chunks: the positions of each chunk's samples.
 
-        A group ends where the state is needed, at every evaluation and checkpoint, and before a
-        batch that is left out. The next one begins behind that.
+        A chunk ends where the state is needed, at every evaluation and checkpoint, and before a
+        batch that is skipped. The next one begins behind that.
 
         Args:
-            loop_state: Where the run is, and what it leaves out.
-            most: Steps in a group, at least 1.
+            state: Where the run is, and what it skips.
+            most: Returns the most steps for the next chunk, at least 1.
         """
-        step, position, left_out = loop_state.step, loop_state.position, set(loop_state.left_out)
+        step, offset, skipped = state.step, state.sample_offset, set(state.skipped)
         while step < self.total_steps:
-            while position in left_out:
-                position += self.batch_size
-            start = position
-            is_whole = False
-            while not is_whole:
-                step, position = step + 1, position + self.batch_size
-                is_whole = (
-                    position - start == most * self.batch_size
-                    or self.checkpoints_at(step)
-                    or position in left_out
-                )
-            yield range(start, position)
+            while offset in skipped:
+                offset += self.batch_size
+            count = min(most(), self.next_boundary(step) - step)
+            ends = (offset + self.batch_size * number for number in range(1, count))
+            end = next((e for e in ends if e in skipped), offset + self.batch_size * count)
+            yield range(offset, end)
+            step, offset = step + (end - offset) // self.batch_size, end
+
+    def next_boundary(self, step: int) -> int:
+        """Return the first step after this one with a checkpoint or evaluation, or the last."""
+        span = self.samples * self.evaluate_every
+        epochs = step * self.batch_size // span + 1
+        evaluation = -(-epochs * span // self.batch_size)
+        checkpoint = (step // self.checkpoint_every + 1) * self.checkpoint_every
+        return min(evaluation, checkpoint, self.total_steps)
 
     def epoch(self, step: int) -> float:
         """Return how many times the training split has been seen after a step."""

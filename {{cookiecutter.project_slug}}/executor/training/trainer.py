@@ -1,208 +1,315 @@
 """Trains: from a configuration to a run directory that holds everything."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Generator
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 from configs.schema import CFG
-from dataloader.batches import Share
+from dataloader.batches import Batch, Share, prefetched
 from dataloader.build import load_split, open_source, training_batches
 from executor.checkpoints import checkpoint
 from executor.checkpoints.broadcast import broadcast_state
-from executor.checkpoints.weights import start_from
-from executor.devices.compile import choose_way
+from executor.checkpoints.weights import best_weights, load_strictly, start_from
 from executor.devices.device import Device
 from executor.devices.oom import explain_out_of_memory, training_advice
-from executor.devices.tensors import count_parameters
 from executor.distributed.barriers import exit_barrier, first_rank_first
 from executor.distributed.process_group import process_group, report_lost_peers
-from executor.distributed.sync_batch_norm import batch_norms
 from executor.distributed.world import World
 from executor.inference.build import build_loss
 from executor.inference.validator import Validator
-from executor.runs.environment import system_facts
-from executor.runs.lock import local_lock, remote_lock
-from executor.runs.run_directory import RunDirectory, open_run, without_initial_weights
-from executor.runs.throughput import StepTimer
+from executor.runs.run_directory import RunDirectory, run_to_write, without_initial_weights
+from executor.runs.throughput import Throughput
+from executor.training.announce import announce
 from executor.training.build import build_state
+from executor.training.callbacks import Outputs
 from executor.training.divergence import DivergenceGuard
-from executor.training.finish import finish, measured
-from executor.training.fitting import Fitting
-from executor.training.outputs import outputs
+from executor.training.finish import measure_speed, write_results
+from executor.training.loop_state import StepMetrics, monitored
 from executor.training.plan import Plan
-from executor.training.profiler import profiling
 from executor.training.state import TrainState
 from executor.training.step import TrainStep
 from utils import storage
-from utils.errors import UserError
+from utils.errors import StoppedError, UserError
 from utils.logs import log
-from utils.signals import stopping_at_once
+from utils.signals import StopSignals, stopping_at_once
 
-_SPLITS = ("train", "validation")
+_REPEAT_SECONDS = 5.0  # as in `executor.launch.processes`
+# Small steps are taken several at once, since handing over a batch takes longer than making it: as
+# many as fit into these bytes and seconds. Signals are looked at between two chunks.
+_CHUNK_STEPS, _CHUNK_BYTES, _CHUNK_SECONDS = 32, 1 << 20, 0.25
 
 
-def train(cfg: CFG, force: bool = False) -> dict[str, float]:
-    """Train, evaluate and report; continue where an earlier process of the same run stopped.
+class Trainer:
+    """Trains one model: `Trainer(cfg).fit()`.
 
-    Args:
-        cfg: The checked configuration.
-        force: Continue a run even with settings that make it another experiment.
-
-    Returns:
-        The values of the best weights on the validation split, as in `metrics.json`; nothing in a
-        process that is not the first of several.
-
-    Raises:
-        UserError: If data, model or run directory are not what the configuration says.
-        DivergedError: If loss or gradient became NaN or infinite, and `train.on_divergence` or
-            `divergence_limit` lets the run end there.
-        StoppedError: If a signal asked to stop; what was trained is in a checkpoint.
+    The setup is a row of named steps, each of which `python main.py check` tries by itself.
     """
-    address = storage.resolve(cfg.run.dir)
-    with stopping_at_once(), process_group(cfg) as world:
-        if not world.is_first:
-            log.setLevel(logging.WARNING)
-            _train(cfg, world, None)
-            return {}
-        with remote_lock(address), open_run(address) as run, local_lock(run.path):
-            run.check(cfg, force)
-            return _train(cfg, world, run)
 
+    device: Device
+    plan: Plan
+    state: TrainState
+    step: TrainStep
+    outputs: Outputs
 
-def _train(cfg: CFG, world: World, run: RunDirectory | None) -> dict[str, float]:
-    """Train in one process; only the first has a folder."""
-    device = Device(cfg, world)
-    source = open_source(cfg)
-    classes = source.class_names
-    load = partial(load_split, cfg, source, processes=world.local_size)
-    training, validation = first_rank_first(world, lambda: [load(name) for name in _SPLITS])
-    plan = Plan.of(cfg, len(training.images))
-    newest = partial(_newest, world, run)
-    advice = training_advice(cfg, device)
-    with explain_out_of_memory(lambda: "before the first step", advice):
-        state, origin = _begun(cfg, classes, plan, device, newest())
-        batches = training_batches(cfg, training, Share(world.rank, world.size))
-        loss = build_loss(cfg, classes, device)
-        judge = Validator(cfg, loss, validation, classes, device)
-        if state.loop_state.step == 0:
-            judge.try_out(state.eval_model)
-        _announce(cfg, plan, state, device, (len(training.images), len(validation.images)), origin)
-        train_step = TrainStep(cfg, state, loss, device)
-        passes = (plan.total_steps - state.loop_state.step) * cfg.train.accumulate
-        first = partial(batches.at, state.loop_state.position, cfg.train.batch_size)
-        choose_way(cfg, state.loop_state, passes, device, lambda: train_step.time(first()))
-    if run is not None:
-        run.begin(
-            cfg,
-            {**device.facts(), "parameters": count_parameters(state.model)[0], **system_facts()},
-        )
-    watch = StepTimer(plan.batch_size)
-    with (
-        outputs(cfg, run, plan, state, watch) as opened_outputs,
-        profiling(cfg, run, plan, state, watch) as profiled,
-        report_lost_peers(world, lambda: state.loop_state.step),
-        explain_out_of_memory(lambda: f"after step {state.loop_state.step}", advice),
-    ):
-        steps = DivergenceGuard(cfg, state, train_step, opened_outputs.saver, newest)
-        fitting = Fitting(
-            cfg, plan, state, judge, steps, batches, opened_outputs, world, device, watch, profiled
-        )
-        if fitting.is_over():
+    def __init__(self, cfg: CFG, force: bool = False) -> None:
+        """Remember what to train; nothing is read or written yet.
+
+        Args:
+            cfg: The checked configuration.
+            force: Continue a run even with settings that make it another experiment.
+        """
+        self.cfg = cfg
+        self.force = force
+        self.run: RunDirectory | None = None  # in the processes that write nothing
+        self._chunk_steps = 1
+
+    def fit(self) -> dict[str, float]:
+        """Train, evaluate and report; continue where an earlier process of the run stopped.
+
+        Returns:
+            The values of the best weights on the validation split, as in `metrics.json`; nothing in
+            a process that is not the first of several.
+
+        Raises:
+            UserError: If data, model or run directory are not what the configuration says.
+            DivergedError: If loss or gradient became NaN or infinite, and `train.on_divergence` or
+                `divergence_limit` lets the run end there.
+            StoppedError: If a signal asked to stop; what was trained is in a checkpoint.
+        """
+        with ExitStack() as stack:
+            stack.enter_context(stopping_at_once())
+            world = stack.enter_context(process_group(self.cfg))
+            if world.is_first:
+                self.run = stack.enter_context(run_to_write(self.cfg, self.force))
+            else:
+                log.setLevel(logging.WARNING)
+            self.setup(world)
+            outputs = Outputs(
+                self.run, self.cfg, self.plan, self.state, self.throughput, self.device
+            )
+            self.outputs = stack.enter_context(outputs)
+            stack.enter_context(report_lost_peers(world, lambda: self.state.loop_state.step))
+            when = "after step {}".format
+            advice = training_advice(self.cfg, self.device)
+            with explain_out_of_memory(lambda: when(self.state.loop_state.step), advice):
+                self.train()
+                values = self.finish()
+            return values if world.is_first else {}
+
+    def setup(self, world: World) -> None:
+        """Set up everything, and try the model out before the first step."""
+        self.setup_device(world)
+        self.setup_data()
+        with explain_out_of_memory(
+            lambda: "before the first step", training_advice(self.cfg, self.device)
+        ):
+            self.setup_loss()
+            self.setup_model(self._newest_checkpoint())
+            if self.state.loop_state.step == 0:
+                self.try_out()
+        announce(self.cfg, self.plan, self.state, self.device, len(self.validation), self.origin)
+
+    def setup_device(self, world: World) -> None:
+        """Choose the device."""
+        self.device = Device(self.cfg, world)
+
+    def setup_data(self) -> None:
+        """Read the training and the validation split, and plan the steps."""
+        source = open_source(self.cfg)
+        self.class_names = source.class_names
+        load = partial(load_split, self.cfg, source, processes=self.device.world.local_size)
+        splits = ("train", "validation")
+        loaded = first_rank_first(self.device.world, lambda: [load(name) for name in splits])
+        self.use_data(*loaded)
+
+    def use_data(self, training: Any, validation: Any) -> None:
+        """Take decoded splits, and plan the steps."""
+        train = self.cfg.train
+        if train.overfit_batches is not None:
+            training = validation = training.first(train.overfit_batches * train.batch_size)
+        self.training, self.validation = training, validation
+        self.plan = Plan.of(train, self.cfg.run, len(training))
+        self.throughput = Throughput(train.batch_size)
+
+    def setup_loss(self) -> None:
+        """Build the loss, the batches to learn from and what evaluates the model."""
+        cfg, device = self.cfg, self.device
+        self.loss = build_loss(cfg, self.class_names, device)
+        share = Share(device.world.rank, device.world.size)
+        self.batches = training_batches(cfg, self.training, share)
+        self.validator = Validator(cfg, self.loss, self.validation, self.class_names, device)
+
+    def setup_model(self, saved: dict[str, Any] | None) -> None:
+        """Build model, optimizer, schedule and step, and bring them to where the run begins.
+
+        1. A run that has checkpoints continues from the newest that is whole.
+        2. `train.init_from` gives the weights of another run.
+        3. Otherwise the model starts as it was built: from its `weights` argument, or from scratch.
+
+        Args:
+            saved: The newest checkpoint; None: there is none.
+        """
+        built = self.cfg if saved is None else without_initial_weights(self.cfg)
+        self.state = build_state(built, self.class_names, self.plan.total_steps, self.device)
+        init_from = self.cfg.train.init_from
+        if saved is not None:
+            self._load(saved)
+            self.origin = f"continues after step {self.state.loop_state.step}"
+        elif init_from is not None:
+            start_from(self.state.model, storage.resolve(init_from))
+            self.state.restart_average()
+            self.origin = f"weights of {init_from}"
+        else:
+            self.origin = "new weights"
+        self.step = TrainStep(self.cfg, self.state, self.loss, self.device)
+
+    def try_out(self) -> None:
+        """Evaluate two batches, so that a mistake in a model or metric shows before training."""
+        values, monitor = self.validator.try_out(self.state.eval_model), self.cfg.train.monitor
+        # A class that the two batches lack may be missing from the values without being a mistake.
+        if not monitor.startswith("iou_"):
+            monitored(values, monitor)
+
+    def train(self) -> None:
+        """Take steps until the plan is fulfilled, early stopping ends it or a signal arrives."""
+        guard = DivergenceGuard(self.cfg.train, self.state, self._last_saved)
+        if self._is_finished():
             log.info("complete  nothing is left to train; raise train.epochs to go on")
-        fitting.fit()
-        speed = measured(cfg, watch, state.eval_model, device)
+        self.outputs.start()
+        if self.cfg.train.on_divergence == "rewind" and self.state.loop_state.step == 0:
+            self.outputs.save()
+        repeats = _REPEAT_SECONDS if self.device.world.size > 1 else 0.0
+        with StopSignals(repeats) as signals:
+            while not self._is_finished():  # again after a batch was skipped
+                self._take_steps(guard, signals)
+        self.outputs.wait()
+
+    def _take_steps(self, guard: DivergenceGuard, signals: StopSignals) -> None:
+        """Take steps to the end, or until a batch is skipped."""
+        loop_state = self.state.loop_state
+        with closing(self._chunks()) as chunks:
+            self.throughput.start()
+            for chunk in chunks:
+                taken = self.step(chunk)
+                for metrics in taken:
+                    if metrics.skipped is not None and not guard(metrics):
+                        self.outputs.start()  # the state went back
+                        return
+                    self._record(metrics)
+                if self.plan.evaluates_at(loop_state.step):
+                    self._evaluate()
+                seconds = self.throughput.lap(len(taken)) / len(taken)
+                self._save_where_due(signals, seconds)
+                if taken[-1].skipped is not None or loop_state.stops_early(self.cfg.train):
+                    return
+
+    def finish(self) -> dict[str, float]:
+        """Evaluate the best weights on the whole validation split, and write what remains of a run.
+
+        Returns:
+            The values, which also stand in `metrics.json`.
+        """
+        world, model, run = self.device.world, self.state.eval_model, self.run
+        speed = measure_speed(
+            self.throughput, self.plan.batch_size, self.cfg.data.image_size, model, self.device
+        )
         if run is not None and speed is not None:
             run.write_json(run.speed, asdict(speed))
-        values = finish(cfg, run, state, judge, classes, world)
+        weights, step = broadcast_state(world, run and best_weights(run))
+        load_strictly(model, weights, f"step {step}")
+        evaluation = self.validator.evaluate_whole(model)
+        if run is not None:
+            write_results(run, self.cfg, weights, step, evaluation, self.class_names)
         exit_barrier(world)  # when all have written
-        return values
+        return evaluation.values
 
+    def _is_finished(self) -> bool:
+        loop_state = self.state.loop_state
+        return loop_state.step >= self.plan.total_steps or loop_state.stops_early(self.cfg.train)
 
-def _newest(world: World, run: RunDirectory | None) -> dict[str, Any] | None:
-    """Return the newest checkpoint of a run that is whole, read by the first process."""
-    saved = checkpoint.load_newest(run.checkpoints) if run is not None else None
-    state: dict[str, Any] | None = broadcast_state(world, saved)
-    return state
+    def _chunks(self) -> Generator[Batch]:
+        """Yield the samples of one or more steps at a time, made ahead by threads."""
+        positions = self.plan.chunks(self.state.loop_state, lambda: self._chunk_steps)
+        make = lambda some: self.batches.at(some.start, len(some))  # noqa: E731
+        return prefetched(make, positions, self.cfg.data.workers)
 
+    def _record(self, metrics: StepMetrics) -> None:
+        """Give one step to the callbacks, and a row of the mean since the last one if it is due."""
+        loop_state = self.state.loop_state
+        values = {
+            "loss": metrics.loss,
+            "grad_norm": metrics.grad_norm,
+            "learning_rate": metrics.learning_rate,
+        }
+        if metrics.skipped is None:
+            loop_state.loss_sum += metrics.loss
+            loop_state.loss_count += 1
+        for callback in self.outputs.callbacks:
+            callback.step(metrics.step, values)
+        if self.plan.logs_at(metrics.step):
+            values["loss"] = loop_state.take_mean_loss()
+            for callback in self.outputs.callbacks:
+                callback.log(metrics.step, values)
 
-def _begun(
-    cfg: CFG,
-    classes: Sequence[str],
-    plan: Plan,
-    device: Device,
-    saved: dict[str, Any] | None,
-) -> tuple[TrainState, str]:
-    """Return the state where the run begins, and say where that is.
+    def _evaluate(self) -> None:
+        train, loop_state = self.cfg.train, self.state.loop_state
+        with self.throughput.paused():
+            values = self.validator.evaluate_part(self.state.eval_model)
+            for callback in self.outputs.callbacks:
+                callback.evaluation(loop_state.step, values)
+            loop_state.record_evaluation(values, train)
+            self.state.after_evaluation(values[train.monitor])
+            if loop_state.stops_early(train):
+                log.info("stopped early: %s has not improved", train.monitor)
 
-    1. A run that has checkpoints continues from the newest that is whole.
-    2. `train.init_from` gives the weights of another run.
-    3. Otherwise the model starts as it was built: from its `weights` argument, or from scratch.
-    """
-    built = cfg if saved is None else without_initial_weights(cfg)
-    state = build_state(built, classes, plan.total_steps, device)
-    if saved is not None:
+    def _save_where_due(self, signals: StopSignals, seconds: float) -> None:
+        """Save if it is time to, or a signal asked to stop.
+
+        Args:
+            signals: Those that this process received.
+            seconds: How long a step took lately.
+        """
+        step = self.state.loop_state.step
+        fitting = int(_CHUNK_SECONDS / max(seconds, 1e-9))
+        most = _CHUNK_BYTES // (self.plan.batch_size * self.training.sample_bytes)
+        # A signal reaches some processes a step before the others; they stop together.
+        received, is_due, self._chunk_steps = self.device.world.largest(
+            signals.received or 0,
+            self.outputs.is_checkpoint_due(),
+            1 if self.cfg.executor.profile else max(1, min(_CHUNK_STEPS, most, fitting)),
+        )
+        if self.plan.checkpoints_at(step) or is_due or received:
+            with self.throughput.paused():
+                self.outputs.save()
+        if received:
+            self.outputs.wait()
+            exit_barrier(self.device.world)  # the others wait for the checkpoint
+            raise StoppedError(
+                f"stopped at step {step} of {self.plan.total_steps} with a checkpoint; "
+                "the same command continues from there.",
+                received,
+            )
+
+    def _newest_checkpoint(self) -> dict[str, Any] | None:
+        """Return the newest checkpoint that is whole, read by the first process."""
+        saved = None if self.run is None else checkpoint.load_newest(self.run.checkpoints)
+        state: dict[str, Any] | None = broadcast_state(self.device.world, saved)
+        return state
+
+    def _last_saved(self) -> dict[str, Any] | None:
+        """Return the newest checkpoint, also one that is still being written."""
+        self.outputs.wait()
+        return self._newest_checkpoint()
+
+    def _load(self, saved: dict[str, Any]) -> None:
         try:
-            state.load_state_dict(saved)
+            self.state.load_state_dict(saved)
         except ValueError as error:
             raise UserError(
-                f"the checkpoint in {storage.shown(storage.resolve(cfg.run.dir))} does not fit the "
-                "model or the optimizer; has the code changed? Choose another run.dir to start "
-                f"anew.\n{error}"
+                f"the checkpoint in {storage.shown(storage.resolve(self.cfg.run.dir))} does not "
+                "fit the model or the optimizer; has the code changed? Choose another run.dir to "
+                f"start anew.\n{error}"
             ) from error
-        return state, f"continues after step {state.loop_state.step}"
-    if cfg.train.init_from is not None:
-        start_from(state.model, storage.resolve(cfg.train.init_from))
-        state.restart_average()
-        return state, f"weights of {cfg.train.init_from}"
-    return state, "new weights"
-
-
-def _announce(
-    cfg: CFG,
-    plan: Plan,
-    state: TrainState,
-    device: Device,
-    counts: tuple[int, int],
-    origin: str,
-) -> None:
-    """Say what was decided."""
-    height, width = cfg.data.image_size
-    total, trained = count_parameters(state.model)
-    replicas = device.world.replicas
-    micro = cfg.train.batch_size // cfg.train.accumulate // replicas
-    one, several = ("process", "processes") if device.world.size == replicas else ("", "devices")
-    log.info("device    %s", device)
-    log.info("spread    %s", device.world)
-    log.info(
-        "data      %s: %d training, %d validation samples at %dx%d",
-        cfg.data.source.target,
-        *counts,
-        height,
-        width,
-    )
-    log.info(
-        "model     %s: %s parameters, %s trained", cfg.model.target, f"{total:,}", f"{trained:,}"
-    )
-    log.info(
-        "batch     %d = %d samples x %d accumulated x %d %s; %d steps",
-        cfg.train.batch_size,
-        micro,
-        cfg.train.accumulate,
-        replicas,
-        several if replicas > 1 else one,
-        plan.total_steps,
-    )
-    if cfg.executor.sync_batch_norm:
-        log.info("norm      %s", _normalised(len(batch_norms(state.model)), replicas))
-    log.info("start     %s, seed %d", origin, cfg.run.seed)
-    log.info("writes    %s", storage.shown(storage.resolve(cfg.run.dir)))
-
-
-def _normalised(layers: int, replicas: int) -> str:
-    """Say what `executor.sync_batch_norm` does."""
-    if layers and replicas > 1:
-        return f"{layers} batch batch_norms see the batches of all {replicas}"
-    why = "the whole batch is in one place" if layers else "the model has no batch normalisation"
-    return f"executor.sync_batch_norm has nothing to do: {why}"

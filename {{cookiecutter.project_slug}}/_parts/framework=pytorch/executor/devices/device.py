@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import os
 import platform
-from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -13,17 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from configs.schema import CFG
-from dataloader.batches import Batch
-from executor.devices.prefetch import Transfers, pinned
-from executor.devices.select import Precision, Way, choose_device, choose_precision
+from executor.devices.select import Precision, choose_device, choose_precision
 from executor.distributed.world import World
 from utils.errors import UserError
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
-# Bytes of samples that are handed over at once. A GPU's steps are waited for together, so there are
-# more of them.
-_GROUP_BYTES, _GROUP_BYTES_CUDA = 1 << 20, 1 << 24
 # What makes cuBLAS repeat its results (see PyTorch's notes on reproducibility).
 _CUBLAS_WORKSPACE = ":4096:8"
 
@@ -50,17 +44,8 @@ class Device:
         """`cuda` (ROCm has that name too), `mps` or `cpu`."""
         self.precision, self.reason = _precision(cfg.executor.precision, self.kind)
         self._channels_last = cfg.executor.channels_last
-        self.way: Way = "compiled" if cfg.executor.compile is True else "plain"
-        """How the model runs in training; see `executor.devices.compile`."""
-        self.ways = _ways(self.world, cfg.train.accumulate)
-        """What can be measured, `plain` first."""
-        is_cuda = self.kind == "cuda"
-        self.group_bytes = _GROUP_BYTES_CUDA if is_cuda else _GROUP_BYTES
-        """How many bytes of small batches are handed over together."""
-        self.runs_behind = is_cuda
-        """Whether the host may go on while the device computes; then it should not wait."""
-        self._transfers = Transfers(self.torch_device) if is_cuda else None
-        self._tf32 = is_cuda and cfg.executor.tf32
+        self._compile = cfg.executor.compile
+        self._tf32 = self.kind == "cuda" and cfg.executor.tf32
         self._shift = torch.tensor(cfg.data.mean, device=self.torch_device).mul_(255)
         self._scale = torch.tensor(cfg.data.std, device=self.torch_device).mul_(255)
         self._rows: dict[int, tuple[Tensor, Tensor]] = {}
@@ -79,10 +64,8 @@ class Device:
         return model.to(self.torch_device)
 
     def compiled(self, model: nn.Module) -> Any:
-        """Return what to call for a forward pass in training: the model, in the way chosen."""
-        if self.way == "plain":
-            return model
-        return torch.compile(model, mode="reduce-overhead" if self.way == "graphs" else None)
+        """Return what to call for a forward pass in training: the model, compiled if configured."""
+        return torch.compile(model) if self._compile else model
 
     def building(self) -> AbstractContextManager[Any]:
         """Return the context in which a model is made; PyTorch needs none."""
@@ -94,20 +77,7 @@ class Device:
             return contextlib.nullcontext()
         return torch.autocast(self.torch_device.type, _DTYPES[self.precision])
 
-    def pinned(self, batch: Batch) -> Batch:
-        """Return a batch in memory that a GPU can read by itself; for the threads that make it."""
-        return batch if self._transfers is None else pinned(batch, self.torch_device)
-
-    def ahead(
-        self, pairs: Iterable[tuple[np.ndarray, np.ndarray]]
-    ) -> Iterator[tuple[np.ndarray, np.ndarray] | tuple[Tensor, Tensor]]:
-        """Yield images and masks, each on its way to a GPU while those before are learned from.
-
-        They hold until the next ones are asked for.
-        """
-        return iter(pairs) if self._transfers is None else self._transfers.ahead(pairs)
-
-    def images(self, images: np.ndarray | Tensor) -> Tensor:
+    def images(self, images: np.ndarray) -> Tensor:
         """Return uint8 [B, H, W, 3] as normalised float32 [B, 3, H, W] on the device.
 
         The bytes travel to the device as they are; scaling there is faster than moving floats.
@@ -121,7 +91,7 @@ class Device:
         # Permuted is what channels_last means: nothing was copied.
         return planes if self._channels_last else planes.contiguous()
 
-    def masks(self, masks: np.ndarray | Tensor) -> Tensor:
+    def masks(self, masks: np.ndarray) -> Tensor:
         """Return uint8 [B, H, W] as int64 on the device."""
         return self._moved(masks).long()
 
@@ -142,12 +112,11 @@ class Device:
             "cuda": torch.version.cuda,
             "hip": torch.version.hip,
             "tf32": self._has_tf32(),
-            "compile": self.way,
+            "compile": self._compile,
         }
 
-    def _moved(self, values: np.ndarray | Tensor) -> Tensor:
-        tensor = values if isinstance(values, Tensor) else torch.from_numpy(values)
-        return tensor.to(self.torch_device, non_blocking=True)
+    def _moved(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self.torch_device, non_blocking=True)
 
     def _has_tf32(self) -> bool:
         return self._tf32 and torch.cuda.is_tf32_supported()
@@ -191,18 +160,6 @@ def _available(wanted: str) -> str:
         "cpu": True,
     }
     return choose_device(wanted, has, f"PyTorch ({torch.__version__})")
-
-
-def _ways(world: World, accumulate: int) -> tuple[Way, ...]:
-    """Return in which ways a model can be measured.
-
-    A captured graph writes its gradients where it wrote those of the last pass, so these cannot be
-    added up; and it does not exchange them. FSDP2's hooks are hardly ever compiled by anyone.
-    """
-    if world.strategy == "fsdp":
-        return ("plain",)
-    is_alone = world.strategy == "single" and accumulate == 1
-    return ("plain", "compiled", "graphs") if is_alone else ("plain", "compiled")
 
 
 def _precision(wanted: str, device: str) -> tuple[Precision, str]:

@@ -40,6 +40,20 @@ def predict_classes(model: Model, images: np.ndarray, device: Device) -> np.ndar
         return _classes(_logits(model, images, device))
 
 
+def predict_probabilities(model: Model, images: np.ndarray, device: Device) -> np.ndarray:
+    """Return the probability of each class at each pixel, float32 [B, C, H, W].
+
+    Args:
+        model: Any; evaluated in evaluation mode.
+        images: uint8 [B, H, W, 3].
+        device: Where the model is.
+    """
+    with _evaluating(model):
+        logits = _logits(model, images, device)
+        probabilities: np.ndarray = logits.float().softmax(CLASS_AXIS).cpu().numpy()
+    return probabilities
+
+
 def forward_flops(model: Model, image_size: tuple[int, int], device: Device) -> int:
     """Count the operations of one sample's forward pass; a product with a sum is two.
 

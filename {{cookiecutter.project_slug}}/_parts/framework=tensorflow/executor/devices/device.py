@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from configs.schema import CFG
-from dataloader.batches import Batch
-from executor.devices.select import Precision, Way, choose_device, choose_precision
+from executor.devices.select import Precision, choose_device, choose_precision
 from executor.distributed.world import World
 from utils.errors import UserError
 from utils.framework import keras, tf
@@ -19,7 +18,6 @@ from utils.logs import log
 
 _POLICIES = {"fp32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float16"}
 _FIRST_WITH_BF16 = (8, 0)  # CUDA's compute capability of Ampere; also the first with TF32
-_GROUP_BYTES = 1 << 20
 
 
 class Device:
@@ -49,13 +47,8 @@ class Device:
         self.kind = _available(cfg.executor.device)
         """`cuda` (ROCm has that name too), `mps` or `cpu`."""
         self.precision, self.reason = _precision(cfg.executor.precision, self.kind)
-        self.way: Way = "compiled" if cfg.executor.compile is True else "plain"
-        """How the model runs in training; see `executor.devices.compile`."""
-        self.ways = _ways(cfg, self.world)
-        """What can be measured, `plain` first."""
-        self.group_bytes = _GROUP_BYTES
-        """How many bytes of small batches are handed over together."""
-        self._compile = cfg.executor.compile is True
+        self._compile = cfg.executor.compile
+        self._eager = cfg.executor.eager
         self._has_tf32 = self.kind == "cuda" and cfg.executor.tf32 and _gpu_computes_in_tf32()
         self._size = cfg.data.image_size
         self._shift = np.array(cfg.data.mean, np.float32) * np.float32(255)
@@ -85,6 +78,8 @@ class Device:
             def forward(images: tf.Tensor) -> tf.Tensor:
                 return tf.cast(model(self.images(images), training=False), tf.float32)
 
+            if self._eager:
+                return forward
             self._forward[id(model)] = tf.function(
                 lambda images: self.world.apart(forward, images),
                 input_signature=[tf.TensorSpec([None, *self._size, 3], tf.uint8)],
@@ -102,10 +97,6 @@ class Device:
             yield
         finally:
             keras.config.set_dtype_policy(before)
-
-    def pinned(self, batch: Batch) -> Batch:
-        """Return a batch as it is; TensorFlow has memory of its own for what goes to a GPU."""
-        return batch
 
     def images(self, images: np.ndarray | tf.Tensor) -> tf.Tensor:
         """Return uint8 [B, H, W, 3] as normalised float32 on the device.
@@ -137,7 +128,7 @@ class Device:
             "cuda": tf.sysconfig.get_build_info().get("cuda_version"),
             "hip": tf.sysconfig.get_build_info().get("rocm_version"),
             "tf32": self._has_tf32,
-            "compile": self.way,
+            "compile": self._compile,
         }
 
     def _name(self) -> str:
@@ -146,12 +137,6 @@ class Device:
         if self.kind == "cuda":
             return f"cuda ({_gpu_details().get('device_name', 'GPU')})"
         return self.kind
-
-
-def _ways(cfg: CFG, world: World) -> tuple[Way, ...]:
-    """Return in which ways a model can be measured; XLA compiles no exchange in its middle."""
-    exchanges = world.replicas > 1 and cfg.executor.sync_batch_norm
-    return ("plain",) if exchanges or world.strategy == "mirrored" else ("plain", "compiled")
 
 
 def _available(wanted: str) -> str:

@@ -68,7 +68,7 @@ def _devices(cfg: CFG) -> int:
 
 
 def _check_compiled(cfg: CFG, why: str) -> None:
-    if cfg.executor.compile is True:
+    if cfg.executor.compile:
         raise UserError(
             f"executor.compile=true: XLA compiles for one device alone, and {why}. Turn one of "
             "them off."

@@ -38,6 +38,18 @@ def predict_classes(model: Model, images: np.ndarray, device: Device) -> np.ndar
     return _classes(device.compiled(model)(images))
 
 
+def predict_probabilities(model: Model, images: np.ndarray, device: Device) -> np.ndarray:
+    """Return the probability of each class at each pixel, float32 [B, C, H, W].
+
+    Args:
+        model: Any; evaluated in evaluation mode.
+        images: uint8 [B, H, W, 3].
+        device: Where the model is.
+    """
+    probabilities = tf.nn.softmax(device.compiled(model)(images), axis=CLASS_AXIS).numpy()
+    return np.ascontiguousarray(np.moveaxis(probabilities, CLASS_AXIS, 1))
+
+
 def forward_flops(model: Model, image_size: tuple[int, int], device: Device) -> int:
     """Count the operations of one sample's forward pass; a product with a sum is two.
 

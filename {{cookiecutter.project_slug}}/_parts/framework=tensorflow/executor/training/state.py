@@ -121,16 +121,16 @@ class TrainState:
         if self.ema is not None:
             self.ema.update_parameters(self.model)
 
-    def after_step(self, position: int) -> None:
+    def after_step(self, sample_offset: int) -> None:
         """Move on what changes with every step, whether it had an update or not.
 
         The schedule does not: it is a function of the number of the step.
 
         Args:
-            position: Where the samples of the step ended in the stream of samples.
+            sample_offset: Where the samples of the step ended in the stream of samples.
         """
         self.loop_state.step += 1
-        self.loop_state.position = position
+        self.loop_state.sample_offset = sample_offset
 
     def after_evaluation(self, value: float) -> None:
         """Move on what changes with every evaluation: nothing, in TensorFlow."""

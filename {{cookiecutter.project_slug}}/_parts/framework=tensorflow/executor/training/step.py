@@ -1,8 +1,7 @@
 """Optimizer steps: forward, backward, checks, update; several of them in one call of a graph."""
 
 import math
-import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import compress
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 
 from configs.schema import CFG
 from dataloader.batches import Batch
-from executor.devices.compile import Timing, timed
 from executor.devices.device import Device
 from executor.training.loop_state import SkippedBatch, StepMetrics
 from executor.training.state import TrainState
@@ -19,8 +17,6 @@ from utils import seeding
 from utils.errors import UserError
 from utils.framework import keras, tf
 
-# A call cannot be interrupted, so it takes as many steps as fit into this time, and at least one.
-_CALL_SECONDS = 0.25
 _SEEDS = (1 << 31) - 2  # Keras takes the states of its generators modulo this number
 _REPLICA_SEEDS = 1 << 26  # so far apart that no replica draws the numbers of another
 _DRAWS_A_STEP = 1 << 16  # from one generator; more would repeat those of the next
@@ -62,7 +58,6 @@ class TrainStep:
         # by layer, those of several.
         several = device.world.replicas > device.world.size
         self._mixes_losses = several and cfg.executor.sync_batch_norm
-        self._at_once = 1
         self._learning: list[bool] = []  # which parameters have a gradient; known once traced
         signature = [
             tf.TensorSpec([None, *cfg.data.image_size, 3], tf.uint8),
@@ -70,85 +65,43 @@ class TrainStep:
             tf.TensorSpec([None], tf.float32),
             tf.TensorSpec([], tf.int64),
         ]
-        self._run = tf.function(self._steps, input_signature=signature, autograph=False)
-        self._compiled = tf.function(self._gradients_of_part, autograph=False, jit_compile=True)
+        self._part: Any = self._gradients_of_part
+        if cfg.executor.compile:
+            self._part = tf.function(self._part, autograph=False, jit_compile=True)
+        self._run: Any = self._steps
+        if not cfg.executor.eager:
+            self._run = tf.function(self._steps, input_signature=signature, autograph=False)
 
-    def time(self, group: Batch) -> Timing:
-        """Measure passes forward and backward in the way that the device is set to.
-
-        They leave no trace in the state.
-
-        Args:
-            group: The samples of one step.
-        """
-        size = self._batch_size // self._accumulate // self._world.size
-        part = self._part
-        if part != self._compiled:
-            part = tf.function(part, autograph=False)
-        images, masks = tf.constant(group.images[:size]), tf.constant(group.masks[:size])
-        changed = [*self._statistics, *self._generators]
-        before = [variable.numpy() for variable in changed]
-
-        def take_pass() -> None:
-            loss, gradients = part(images, masks)
-            loss.numpy()
-            gradients[0].numpy()  # waits for the whole call
-
-        try:
-            return timed(take_pass)
-        finally:
-            for variable, value in zip(changed, before, strict=True):
-                variable.assign(value)
-
-    @property
-    def _part(self) -> Any:
-        """What goes forward and backward, in the way that the device is set to by now."""
-        return self._compiled if self._device.way == "compiled" else self._gradients_of_part
-
-    def __call__(self, group: Batch) -> Iterator[list[StepMetrics]]:
-        """Take the steps of a group of batches.
+    def __call__(self, chunk: Batch) -> list[StepMetrics]:
+        """Take one or more steps, in one call of the graph.
 
         Args:
-            group: The samples of one or more steps, one step's after the other's.
+            chunk: The samples of the steps, one step's after the other's.
 
-        Yields:
-            What the next steps measured, when the state stands where the last of them ended. Where
-            loss or gradient is not finite, the step comes alone and has changed no weight.
+        Returns:
+            What each step measured. The last one is skipped where loss or gradient is not finite:
+            it has changed no weight, and the steps after it are not taken.
         """
-        start, processes = 0, self._world.size
-        while start < len(group.indices):
-            end = start + self._at_once * self._batch_size
-            mine = slice(start // processes, end // processes)
-            arrays = (group.images[mine], group.masks[mine], group.indices[start:end])
-            start += yield from self._take(Batch(*arrays, group.position + start))
-
-    def _take(self, part: Batch) -> Generator[list[StepMetrics], None, int]:
-        """Take steps in one call, up to the first without an update; return their samples."""
-        first, size = self._state.loop_state.step, self._batch_size
-        count = len(part.indices) // size
-        rates = [float(self._state.schedule(first + i)) for i in range(count)]
-        begun = time.perf_counter()
-        arrays = (part.images, part.masks, np.array(rates, np.float32), np.int64(first))
+        state, size = self._state, self._batch_size
+        first = state.loop_state.step
+        count = len(chunk.indices) // size
+        rates = [float(state.schedule(first + number)) for number in range(count)]
+        arrays = (chunk.images, chunk.masks, np.array(rates, np.float32), np.int64(first))
         with self._world.exchanging():
             # Reading the results waits for the call to end.
             rows: list[tuple[float, float]] = self._run(*arrays).numpy().tolist()
-        good = next((i for i, row in enumerate(rows) if not self._is_good(*row)), count)
-        taken = min(good + 1, count)
-        seconds = (time.perf_counter() - begun) / taken
-        # All processes must take equally many steps in a call.
-        self._at_once = self._world.largest(max(int(_CALL_SECONDS / seconds), 1))[0]
-        numbers = zip(rows, rates, strict=True)
-        values = [StepMetrics(first + i, *row, rate) for i, (row, rate) in enumerate(numbers, 1)]
-        for i in range(good):
-            self._state.after_step(part.position + (i + 1) * size)
-        if good:
-            yield values[:good]
-        if good < count:
-            self._state.after_step(part.position + taken * size)
-            indices = part.indices[good * size : taken * size].tolist()
-            left_out = SkippedBatch(part.position + good * size, tuple(indices))
-            yield [values[good]._replace(left_out=left_out)]
-        return taken * size
+        taken: list[StepMetrics] = []
+        for number, ((loss, norm), rate) in enumerate(zip(rows, rates, strict=True)):
+            start, end = number * size, (number + 1) * size
+            state.after_step(chunk.position + end)
+            skipped = None
+            if not self._is_good(loss, norm):
+                indices = tuple(chunk.indices[start:end].tolist())
+                skipped = SkippedBatch(chunk.position + start, indices)
+            taken.append(StepMetrics(state.loop_state.step, loss, norm, rate, skipped))
+            if skipped is not None:
+                break
+        return taken
 
     def _steps(
         self, images: tf.Tensor, masks: tf.Tensor, rates: tf.Tensor, first: tf.Tensor

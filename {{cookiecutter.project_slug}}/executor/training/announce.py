@@ -1,0 +1,58 @@
+"""Says at the start of a training what was decided."""
+
+from configs.schema import CFG
+from executor.devices.device import Device
+from executor.devices.tensors import count_parameters
+from executor.distributed.sync_batch_norm import batch_norms
+from executor.training.plan import Plan
+from executor.training.state import TrainState
+from utils import storage
+from utils.logs import log
+
+
+def announce(
+    cfg: CFG, plan: Plan, state: TrainState, device: Device, validation: int, origin: str
+) -> None:
+    """Say what is trained on what, and where it begins.
+
+    Args:
+        cfg: The configuration.
+        plan: The run's plan.
+        state: Before the first step.
+        device: Where it is.
+        validation: Samples in the validation split.
+        origin: Where the weights come from.
+    """
+    height, width = cfg.data.image_size
+    total, trained = count_parameters(state.model)
+    world, accumulate = device.world, cfg.train.accumulate
+    micro = plan.batch_size // accumulate // world.replicas
+    one, several = ("process", "processes") if world.size == world.replicas else ("", "devices")
+    replicas = f"{world.replicas} {several if world.replicas > 1 else one}"
+    samples = f"{plan.samples} training, {validation} validation samples at {height}x{width}"
+    log.info("device    %s", device)
+    log.info("strategy  %s", world)
+    log.info("data      %s: %s", cfg.data.source.target, samples)
+    log.info(
+        "model     %s: %s parameters, %s trained", cfg.model.target, f"{total:,}", f"{trained:,}"
+    )
+    log.info(
+        "batch     %d = %d samples x %d accumulated x %s; %d steps",
+        plan.batch_size,
+        micro,
+        accumulate,
+        replicas,
+        plan.total_steps,
+    )
+    if cfg.executor.sync_batch_norm:
+        log.info("norm      %s", _synchronised(len(batch_norms(state.model)), world.replicas))
+    log.info("start     %s, seed %d", origin, cfg.run.seed)
+    log.info("writes    %s", storage.shown(storage.resolve(cfg.run.dir)))
+
+
+def _synchronised(layers: int, replicas: int) -> str:
+    """Say what `executor.sync_batch_norm` does."""
+    if layers and replicas > 1:
+        return f"{layers} batch normalisations see the batches of all {replicas}"
+    why = "the whole batch is in one place" if layers else "the model has no batch normalisation"
+    return f"executor.sync_batch_norm has nothing to do: {why}"

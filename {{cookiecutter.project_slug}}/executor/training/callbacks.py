@@ -1,0 +1,150 @@
+"""What a training calls and writes while it runs: callbacks, checkpoints, and how it ended."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any
+
+from configs.schema import CFG, Component
+from executor.checkpoints.checkpointer import Checkpointer
+from executor.devices.device import Device
+from executor.devices.tensors import count_parameters
+from executor.runs.callback import Callback, RunInfo
+from executor.runs.environment import system_facts
+from executor.runs.metrics_logger import MetricsLogger
+from executor.runs.progress import Progress
+from executor.runs.run_directory import RunDirectory
+from executor.runs.status import StatusFile
+from executor.runs.tensorboard import TensorBoard
+from executor.runs.throughput import Throughput
+from executor.training.plan import Plan
+from executor.training.profiler import Profiler
+from executor.training.state import TrainState
+from utils.errors import DivergedError, StoppedError, UserError
+from utils.names import build
+
+__all__ = ["Callback", "Outputs", "RunInfo"]
+
+_STATUS: dict[type[BaseException] | None, str]
+_STATUS = {None: "finished", StoppedError: "stopped", DivergedError: "diverged"}
+
+
+class Outputs:
+    """What a training writes; nothing in the processes that have no run."""
+
+    def __init__(
+        self,
+        run: RunDirectory | None,
+        cfg: CFG,
+        plan: Plan,
+        state: TrainState,
+        throughput: Throughput,
+        device: Device,
+    ) -> None:
+        """Prepare; nothing is written yet.
+
+        Args:
+            run: Where it is written; None: nowhere.
+            cfg: `run`, `train.monitor`, `keep_checkpoints`, `checkpoint_minutes` and
+                `executor.profile` are used.
+            plan: The run's plan.
+            state: That of the run.
+            throughput: Times its steps.
+            device: Where it trains.
+        """
+        self._run = run
+        self._cfg = cfg
+        self._plan = plan
+        self._state = state
+        self._device = device
+        self.callbacks: list[Callback] = []
+        self._checkpointer: Checkpointer | None = None
+        if run is None:
+            return
+        train = cfg.train
+        self._checkpointer = Checkpointer(run, train.keep_checkpoints, train.checkpoint_minutes)
+        self.callbacks += [
+            MetricsLogger(run, plan.epoch),
+            *([TensorBoard(run.events, throughput)] if cfg.run.tensorboard else []),
+            Progress(train.monitor, throughput),
+            StatusFile(run, train.monitor, throughput, lambda: state.loop_state.best_value),
+            *([Profiler(run, plan, throughput)] if cfg.executor.profile else []),
+            *_build_callbacks(cfg.run.callbacks),
+        ]
+
+    def __enter__(self) -> "Outputs":
+        """Write what describes the run: its configuration, and what it runs on."""
+        if self._run is not None:
+            parameters = count_parameters(self._state.model)[0]
+            facts = {**self._device.facts(), "parameters": parameters, **system_facts()}
+            self._run.begin(self._cfg, facts)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let the writer of checkpoints come to its end, and say how the run ended."""
+        if self._run is None or self._checkpointer is None:
+            return
+        self._checkpointer.close()
+        # An error that ends the run says more than one that comes after it.
+        with suppress(*(() if error is None else (UserError,))):
+            for callback in self.callbacks:
+                callback.end(_STATUS.get(kind, "failed"))
+            self._run.publish()
+
+    def start(self) -> None:
+        """Call the callbacks' `start`."""
+        if self._run is None:
+            return
+        info = RunInfo(
+            folder=str(self._run.path),
+            config=self._cfg.model_dump(mode="json"),
+            step=self._state.loop_state.step,
+            total_steps=self._plan.total_steps,
+            batch_size=self._plan.batch_size,
+            device=str(self._device),
+            parameters=count_parameters(self._state.model)[0],
+        )
+        for callback in self.callbacks:
+            callback.start(info)
+        self._run.publish()
+
+    def is_checkpoint_due(self) -> bool:
+        """Return whether `train.checkpoint_minutes` have passed since the last checkpoint."""
+        return self._checkpointer is not None and self._checkpointer.is_due()
+
+    def save(self) -> None:
+        """Begin to write a checkpoint; all processes collect the state, and the first writes it."""
+        loop_state, state = self._state.loop_state, self._state.state_dict()
+        if self._run is None or self._checkpointer is None:
+            return
+        for callback in self.callbacks:
+            callback.checkpoint(loop_state.step, str(self._run.checkpoints))
+        self._checkpointer.save(loop_state.step, loop_state.best_step, state)
+
+    def wait(self) -> None:
+        """Return when the last checkpoint is on disk."""
+        if self._checkpointer is not None:
+            self._checkpointer.wait()
+
+
+def _build_callbacks(components: Sequence[Component]) -> list[Callback]:
+    """Return the callbacks of `run.callbacks`.
+
+    Raises:
+        UserError: If one cannot be built, or is no `Callback`.
+    """
+    made: list[Callback] = []
+    for component in components:
+        callback: Any = build(component.target, component.arguments)
+        if not isinstance(callback, Callback):
+            raise UserError(
+                f"run.callbacks: {component.target} made a {type(callback).__name__}; it must make "
+                "a Callback (derive from executor.training.callbacks:Callback)."
+            )
+        made.append(callback)
+    return made
