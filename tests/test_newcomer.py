@@ -30,12 +30,56 @@ COSTS = {
     "Your own transform": (8, 5),
     "Your model": (12, 3),
     "Your loss": (13, 2),
+    "Your optimizer": (13, 6),
+    "Groups of parameters": (0, 4),
     "Your schedule": (10, 4),
     "Your metric": (7, 3),
     "Your evaluator": (16, 2),
     "Your tracker": (26, 2),
     "Your callback": (14, 4),
     "Your command": (20, 0),
+}
+
+# An optimizer of its own kind, with a state of its own; the pages leave it to their readers.
+OPTIMIZERS = {
+    "pytorch": '''
+import torch
+
+class SignDescent(torch.optim.Optimizer):
+    """Moves every weight by the same amount."""
+
+    def __init__(self, parameters, lr):
+        super().__init__(parameters, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                state = self.state[parameter]
+                state["moved"] = state.get("moved", torch.zeros_like(parameter)) + group["lr"]
+                parameter -= group["lr"] * parameter.grad.sign()
+
+def make(parameters, rate=0.1):
+    return SignDescent(parameters, rate)
+''',
+    "tensorflow": '''
+import keras
+
+class SignDescent(keras.optimizers.Optimizer):
+    """Moves every weight by the same amount."""
+
+    def build(self, variables):
+        super().build(variables)
+        self.moved = self.add_optimizer_variables(variables, "moved")
+
+    def update_step(self, gradient, variable, learning_rate):
+        moved = self.moved[self._get_variable_index(variable)]
+        self.assign_add(moved, learning_rate * keras.ops.ones_like(gradient))
+        self.assign_sub(variable, learning_rate * keras.ops.sign(gradient))
+
+def make(rate=0.1):
+    return SignDescent(rate)
+''',
 }
 
 # The framework's own optimizer and schedule in the README's YAML.
@@ -304,6 +348,49 @@ def test_a_new_loss(newcomer: Newcomer, before: Path):
     focused, _ = newcomer.train("loss-focused", text, *common)
     assert losses(focused)[0] < losses(before)[0]
     assert read(focused / "metrics.json")["loss"] < read(before / "metrics.json")["loss"]
+
+
+def test_a_new_kind_of_optimizer(newcomer: Newcomer, framework: str):
+    newcomer.write_shown("sign_descent:make", OPTIMIZERS[framework])
+    words = [*SAMPLE, *SMALL_MODEL, *STEADY, "train.optimizer.rate=0.01"]
+    trained, _ = newcomer.train("optimizer", "train:\n  optimizer: sign_descent:make\n", *words)
+    assert rates(trained) == [0.01] * 8
+    assert losses(trained)[-1] < losses(trained)[0]
+    saved = tensors(newest_checkpoint(trained))
+    assert states_by_shape(saved) == weights_by_shape(saved)  # its own state is kept
+
+
+# How far the encoder's and the other kernels moved between the two newest checkpoints.
+MOVED = """
+import json, sys
+import numpy as np
+from pathlib import Path
+from safetensors.numpy import load_file
+
+old, new = map(load_file, sorted(Path(sys.argv[1], "checkpoints").glob("*.safetensors"))[-2:])
+moved = {True: 0.0, False: 0.0}
+for name, weight in new.items():
+    if name.startswith("/model/") and weight.ndim == 4:
+        is_encoder = name.startswith(("/model/down.", "/model/encoder_"))
+        distance = float(np.abs(weight - old[name]).max())
+        moved[is_encoder] = max(moved[is_encoder], distance)
+print(json.dumps([moved[True], moved[False]]))
+"""
+
+
+@pytest.mark.parametrize("how", ["settings", "file"])
+def test_two_groups_of_parameters(newcomer: Newcomer, ask: Ask, how: str):
+    if how == "settings":
+        text = newcomer.shown("Groups of parameters")["yaml"].replace("rate: 0.1", "rate: 1.0e-9")
+    else:
+        heading = "Your optimizer"
+        target = stated(section(newcomer.pages, heading), "optimizer")
+        newcomer.write_shown(target, first(newcomer.pages, heading, "python"))
+        text = f"train:\n  optimizer: {{target: {target}, encoder_rate: 1.0e-9}}\n"
+    words = [*SAMPLE, *SMALL_MODEL, *STEADY, "train.checkpoint_every=2"]
+    trained, _ = newcomer.train(f"groups-{how}", text, *words)
+    encoder, others = ask(newcomer.folder, MOVED, trained)
+    assert encoder < 1e-6 < 1e-4 < others
 
 
 def test_a_new_schedule(newcomer: Newcomer):
