@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from executor.runs.callback import Callback, RunInfo, Values
-from executor.runs.run_directory import RunDirectory
 from executor.runs.throughput import Throughput
 from utils import storage
 
@@ -53,13 +52,13 @@ class StatusFile(Callback):
 
     def __init__(
         self,
-        run: RunDirectory,
+        path: Path,
         monitor: str,
         throughput: Throughput,
         best: Callable[[], float | None],
     ) -> None:
-        """Prepare; `best` returns the best value of `monitor` so far."""
-        self._run = run
+        """Prepare to write a file; `best` returns the best value of `monitor` so far."""
+        self._path = path
         self._monitor = monitor
         self._throughput = throughput
         self._best = best
@@ -97,7 +96,7 @@ class StatusFile(Callback):
             "host": platform.node(),
             "samples_per_second": self._throughput.samples_per_second,
         }
-        storage.write_text(str(self._run.status), json.dumps(content, indent=2) + "\n")
+        storage.write_text(str(self._path), json.dumps(content, indent=2) + "\n")
 
 
 def read(path: Path) -> Status | None:

@@ -25,8 +25,8 @@ from utils.names import build
 
 __all__ = ["Callback", "Outputs", "RunInfo"]
 
-_STATUS: dict[type[BaseException] | None, str]
-_STATUS = {None: "finished", StoppedError: "stopped", DivergedError: "diverged"}
+# How a run ended, by the error that ended it.
+_STATUS = {StoppedError: "stopped", DivergedError: "diverged", BaseException: "failed"}
 
 
 class Outputs:
@@ -67,7 +67,7 @@ class Outputs:
             MetricsLogger(run, plan.epoch),
             *([TensorBoard(run.events, throughput)] if cfg.run.tensorboard else []),
             Progress(train.monitor, throughput),
-            StatusFile(run, train.monitor, throughput, lambda: state.loop_state.best_value),
+            StatusFile(run.status, train.monitor, throughput, lambda: state.loop_state.best_value),
             *([Profiler(run, plan, throughput)] if cfg.executor.profile else []),
             *_build_callbacks(cfg.run.callbacks),
         ]
@@ -82,7 +82,7 @@ class Outputs:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        _: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
@@ -90,10 +90,13 @@ class Outputs:
         if self._run is None or self._checkpointer is None:
             return
         self._checkpointer.close()
+        status = "finished"
+        if error is not None:
+            status = next(text for kind, text in _STATUS.items() if isinstance(error, kind))
         # An error that ends the run says more than one that comes after it.
         with suppress(*(() if error is None else (UserError,))):
             for callback in self.callbacks:
-                callback.end(_STATUS.get(kind, "failed"))
+                callback.end(status)
             self._run.publish()
 
     def start(self) -> None:

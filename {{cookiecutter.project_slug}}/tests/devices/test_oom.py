@@ -64,7 +64,7 @@ def test_a_training_that_does_not_fit_goes_on_as_the_message_says(
     assert "after step 2." in said
     assert "train.accumulate=2: 2 at once in place of 4 samples" in said
     assert checkpoint.steps(run / "checkpoints")[-1] == 2
-    told = status.read(run / status.FILE_NAME)
+    told = status.read(run / "status.json")
     assert told is not None
     assert told.status == "failed"
     assert train(run, *words, "train.accumulate=2")["loss"] > 0.0

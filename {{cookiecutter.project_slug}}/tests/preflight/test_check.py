@@ -169,7 +169,7 @@ def test_state_that_comes_back_changed_is_found(
     load = TrainState.load_state_dict
 
     def forget(self: TrainState, state: dict[str, Any]) -> None:
-        load(self, {**state, "loop_state": {**state["loop_state"], "position": 0}})
+        load(self, {**state, "loop_state": {**state["loop_state"], "sample_offset": 0}})
 
     monkeypatch.setattr(TrainState, "load_state_dict", forget)
     first, second = refused()

@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
-from executor.runs.progress import open_progress
+from executor.runs.callback import RunInfo
+from executor.runs.progress import Progress
+from executor.runs.throughput import Throughput
 from utils.errors import DivergedError, StoppedError, UserError
 from utils.exits import exit_code
 from utils.logs import log, set_up
@@ -20,18 +22,23 @@ class Terminal(io.StringIO):
 def follow_a_run(screen: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(sys, "stderr", screen)
     set_up()
-    progress = open_progress(total=20, done=10, batch_size=4, monitor="mean_iou")
+    throughput = Throughput(batch_size=4)
+    progress = Progress("mean_iou", throughput)
+    progress.start(RunInfo("", {}, 10, 20, 4, "cpu", 1))
+    throughput.start()
     for step in range(11, 21):
-        progress.step(step, 1.0 / step)
+        throughput.lap(10)
+        progress.step(step, {"loss": 1.0 / step})
     progress.evaluation(20, {"loss": 0.25, "mean_iou": 0.75})
-    progress.close()
+    progress.step(20, {"loss": 0.05})
+    progress.end("finished")
     return screen.getvalue()
 
 
 def test_a_pipe_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     text = follow_a_run(io.StringIO(), monkeypatch)
     assert "step 20/20  validation loss 0.2500  mean_iou 0.7500" in text
-    assert "images/s, 0:00 left" in text
+    assert "samples/s, 0:00 left" in text
     assert "\x1b" not in text
 
 

@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 
 from executor.runs import status
+from executor.runs.callback import RunInfo
 from executor.runs.listing import Run, find_runs
+from executor.runs.run_directory import RunDirectory
+from executor.runs.throughput import Throughput
 from main import main
 from utils.errors import UserError
 from utils.storage import PROJECT
@@ -37,19 +40,16 @@ def make_run(folder: Path, age: float = 0.0, **values: Any) -> Path:
     content = {
         **{"status": "running", "step": 40, "total_steps": 256, "best": 0.5},
         **{"monitor": "mean_iou", "updated": when.isoformat(), "pid": os.getpid()},
-        **{"host": platform.node(), **values},
+        **{"host": platform.node(), "samples_per_second": None, **values},
     }
     (folder / "status.json").write_text(json.dumps(content))
     return folder
 
 
-def make_old_run(folder: Path, rows: list[dict[str, Any]], final: dict[str, Any] | None) -> Path:
-    """Make the folder of a run without a status."""
+def make_young_run(folder: Path) -> Path:
+    """Make the folder of a run that has not begun to train."""
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(CONFIG)
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    if final is not None:
-        (folder / "metrics.json").write_text(json.dumps(final))
     return folder
 
 
@@ -59,21 +59,25 @@ def only(folder: Path) -> Run:
 
 
 def test_a_status_is_read_as_it_was_written(tmp_path: Path) -> None:
-    path = tmp_path / "run" / status.FILE_NAME
+    run = RunDirectory(tmp_path / "run", "run", lambda: None)
+    info = RunInfo("", {}, 3, 9, 4, "cpu", 1)
     before = datetime.now(UTC) - timedelta(seconds=1)
-    status.write(path, "running", step=3, total_steps=9, best=0.25, monitor="dice")
-    said = status.read(path)
+    values = iter([0.25, float("nan")])
+    file = status.StatusFile(run.status, "dice", Throughput(4), lambda: next(values))
+    file.start(info)
+    said = status.read(run.status)
     assert said is not None
     assert (said.status, said.step, said.total_steps) == ("running", 3, 9)
     assert (said.best, said.monitor) == (0.25, "dice")
     assert (said.pid, said.host) == (os.getpid(), platform.node())
     assert before <= said.time <= datetime.now(UTC)
     assert status.is_alive(said)
-    status.write(path, "finished", step=9, total_steps=9, best=float("nan"), monitor="dice")
-    said = status.read(path)
+    file.step(9, {"loss": 1.0})
+    file.end("finished")
+    said = status.read(run.status)
     assert said is not None
-    assert (said.status, said.best) == ("finished", None)
-    assert os.listdir(path.parent) == [status.FILE_NAME]
+    assert (said.status, said.step, said.best) == ("finished", 9, None)
+    assert os.listdir(run.path) == ["status.json"]
 
 
 @pytest.mark.parametrize(
@@ -115,35 +119,16 @@ def test_a_run_counts_as_running_only_while_its_process_lives(tmp_path: Path) ->
     assert runs["alive"].note is None
 
 
-def test_runs_of_older_versions_are_derived_from_their_metrics(tmp_path: Path) -> None:
-    rows = [
-        {"step": 4, "split": "validation", "mean_iou": 0.4},
-        {"step": 8, "split": "validation", "mean_iou": 0.3},
-        {"step": 8, "split": "validation", "mean_iou": None},
-        {"step": 9, "split": "train", "loss": 1.0},
-    ]
-    make_old_run(tmp_path / "done", rows, {"step": 4, "split": "validation", "mean_iou": 0.45})
-    cut_off = make_old_run(tmp_path / "cut", rows, None)
-    with (cut_off / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 10, "spl')
-    make_old_run(tmp_path / "young", [], None)
-    runs = {run.name: run for run in find_runs(str(tmp_path))}
-    assert (runs["done"].status, runs["done"].step, runs["done"].best) == ("finished", 9, 0.45)
-    assert (runs["cut"].status, runs["cut"].step, runs["cut"].best) == ("stopped", 9, 0.4)
-    assert (runs["young"].status, runs["young"].step, runs["young"].best) == ("stopped", None, None)
-    (cut_off / "config.yaml").write_text(CONFIG.replace("max", "min"))
-    assert only(cut_off).best == 0.3
-
-
 def test_one_broken_run_does_not_spoil_the_list(tmp_path: Path) -> None:
     make_run(tmp_path / "good")
-    broken = make_old_run(tmp_path / "broken", [], None)
+    broken = make_young_run(tmp_path / "broken")
     (broken / "config.yaml").write_bytes(b"\xff: [")
-    (broken / "metrics.json").write_text("[1")
-    (broken / "metrics.jsonl").write_text("[1]\nnull\n")
+    (broken / "status.json").write_text("[1")
+    make_young_run(tmp_path / "young")
     assert {run.name: run.status for run in find_runs(str(tmp_path))} == {
         "good": "running",
         "broken": "stopped",
+        "young": "stopped",
     }
 
 
@@ -192,10 +177,9 @@ def test_where_no_run_is_it_says_so(
 
 
 def test_a_hundred_runs_are_listed_quickly_and_without_a_framework(tmp_path: Path) -> None:
-    rows = [{"step": n, "split": "validation", "mean_iou": n / 1000} for n in range(200)]
     for number in range(50):
         make_run(tmp_path / f"new {number}")
-        make_old_run(tmp_path / f"old {number}", rows, None)
+        make_young_run(tmp_path / f"young {number}")
     code = (
         "import sys, main\n"
         "main.main(['runs', sys.argv[1]])\n"

