@@ -28,7 +28,7 @@ def assert_parses(project: Path) -> None:
             if path.name == "README.md":
                 # No title and no description hides what follows, or becomes part of it.
                 assert headings(text)[1:3] == ["Start", "Commands"]
-                assert headings(text)[-1] == "Install it"
+                assert headings(text)[-1] == "Read on"
 
 
 @functools.cache  # most files are the same in all projects
@@ -79,7 +79,7 @@ def shown(project: Path, field: str) -> dict[str, str]:
             "devcontainer.json": container["name"],
         },
         "description": {
-            "README.md": found(r"\A.*\n\n> (.*)\n\n## Start\n", page),
+            "README.md": found(r"\A.*\n\n> (.*)\n\nA deep-learning project in ", page),
             "pyproject.toml": about["description"],
             "Dockerfile": labels["description"],
             "CITATION.cff": cited.get("abstract", ""),

@@ -1,13 +1,13 @@
-"""Reads the READMEs as their readers do: what to type, what to copy, and what is said to exist."""
+"""Reads the pages as their readers do: what to type, what to copy, and what is said to exist."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from textwrap import dedent
 from typing import NamedTuple
 
 _FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")
-_LEAD = re.compile(r"^\*\*(.+?)\*\*", re.MULTILINE)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -16,6 +16,12 @@ class Block(NamedTuple):
 
     language: str
     text: str
+
+
+def pages(project: Path) -> dict[str, str]:
+    """Return a project's README and the pages of its docs, by their path."""
+    found = [project / "README.md", *sorted((project / "docs").glob("*.md"))]
+    return {path.relative_to(project).as_posix(): path.read_text("utf-8") for path in found}
 
 
 def blocks(text: str) -> list[Block]:
@@ -28,12 +34,24 @@ def lines_to_type(text: str) -> str:
     return next(block.text for block in blocks(text) if block.language == "sh")
 
 
-def recipe(text: str, words: str) -> dict[str, str]:
-    """Return the blocks, by language, of the paragraph whose bold lead holds some words."""
-    leads = list(_LEAD.finditer(text))
-    ends = [lead.start() for lead in leads[1:]] + [len(text)]
-    (found,) = [text[a.end() : b] for a, b in zip(leads, ends, strict=True) if words in a[1]]
-    return dict(blocks(found))
+def section(pages: Mapping[str, str], heading: str) -> str:
+    """Return what stands below the one heading of these words on all pages."""
+    (found,) = [part for page in pages.values() for part in _parts(page) if part[0] == heading]
+    return found[1].strip()
+
+
+def _parts(page: str) -> Iterator[tuple[str, str]]:
+    """Yield each heading of the second level with what stands below it."""
+    for part in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
+        heading, _, text = part.partition("\n")
+        yield heading, text
+
+
+def recipe(pages: Mapping[str, str], heading: str) -> dict[str, str]:
+    """Return the blocks below a heading, one of each language."""
+    found = blocks(section(pages, heading))
+    assert len({block.language for block in found}) == len(found), heading
+    return dict(found)
 
 
 def spans(text: str) -> list[str]:

@@ -1,28 +1,48 @@
-"""A newcomer's first changes, made as the generated README says, from the README's own blocks.
+"""A newcomer's first changes, made as the pages say, from the pages' own blocks.
 
-Each is YAML alone, or one new file and a few lines of YAML. Nothing in executor/ or main.py is
-edited, and each test asks whether the change took effect, not only whether training still runs.
+Each is YAML alone, or one new file and a few lines of YAML; COSTS has the number of lines. Nothing
+that came with the project is edited, and each test asks whether the change took effect, not only
+whether training still runs.
 """
 
 import filecmp
 import json
 import math
+import os
 import re
+import subprocess
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import Ask, Create, Run
-from readme import recipe, spans
+from conftest import QUIET, Ask, Create, Run
+from readme import blocks, pages, recipe, section, spans
 
 pytestmark = pytest.mark.slow
 
-# What the README leaves to its reader.
-FILES = {
-    "pytorch": {
-        "optimizer": '''
+# Heading: the most lines of Python and of YAML that a change takes, blank ones left out.
+COSTS = {
+    "Your images and masks": (0, 7),
+    "Your own source": (34, 4),
+    "Your own transform": (8, 5),
+    "Your model": (12, 3),
+    "Your loss": (13, 2),
+    "Your optimizer": (13, 6),
+    "Groups of parameters": (0, 4),
+    "Your schedule": (10, 4),
+    "Your metric": (7, 3),
+    "Your evaluator": (16, 2),
+    "Your tracker": (26, 2),
+    "Your callback": (14, 4),
+    "Your command": (20, 0),
+}
+
+# An optimizer of its own kind, with a state of its own; the pages leave it to their readers.
+OPTIMIZERS = {
+    "pytorch": '''
 import torch
 
 class SignDescent(torch.optim.Optimizer):
@@ -42,15 +62,7 @@ class SignDescent(torch.optim.Optimizer):
 def make(parameters, rate=0.1):
     return SignDescent(parameters, rate)
 ''',
-        "schedule": """
-from torch.optim.lr_scheduler import LambdaLR
-
-def make(optimizer, total_steps, to=0.0):
-    return LambdaLR(optimizer, lambda step: 1 - (1 - to) * step / total_steps)
-""",
-    },
-    "tensorflow": {
-        "optimizer": '''
+    "tensorflow": '''
 import keras
 
 class SignDescent(keras.optimizers.Optimizer):
@@ -68,20 +80,6 @@ class SignDescent(keras.optimizers.Optimizer):
 def make(rate=0.1):
     return SignDescent(rate)
 ''',
-        "schedule": """
-import keras
-
-class Line(keras.optimizers.schedules.LearningRateSchedule):
-    def __init__(self, start, end, steps):
-        self.start, self.end, self.steps = start, end, steps
-
-    def __call__(self, step):
-        return self.start + (self.end - self.start) * keras.ops.cast(step, "float32") / self.steps
-
-def make(initial_learning_rate, total_steps, to=0.0):
-    return Line(initial_learning_rate, initial_learning_rate * to, total_steps)
-""",
-    },
 }
 
 # The framework's own optimizer and schedule in the README's YAML.
@@ -101,7 +99,7 @@ OWN = {
 }
 
 # A training of seconds: overrides, since --config is taken by the newcomer's own file.
-QUICK = [
+TINY = [
     *("train.batch_size=4", "train.max_steps=8", "train.epochs=2", "run.log_every=1"),
     *("executor.precision=fp32", "run.tensorboard=false", "data.workers=0"),
 ]
@@ -116,21 +114,20 @@ STEADY = ["train.schedule=constant"]
 class Newcomer:
     """A fresh project, and someone who changes it."""
 
-    def __init__(self, folder: Path, untouched: Path, run: Run, framework: str) -> None:
+    def __init__(self, folder: Path, untouched: Path, run: Run) -> None:
         self.folder = folder
-        self.readme = (folder / "README.md").read_text(encoding="utf-8")
+        self.pages = pages(folder)
         self._untouched = untouched
         self._run = run
-        self._files = FILES[framework]
+
+    def shown(self, heading: str) -> dict[str, str]:
+        """Return the blocks below a heading by their language."""
+        return recipe(self.pages, heading)
 
     def write(self, path: str, text: str) -> None:
         """Add one file."""
         assert not (self._untouched / path).exists()
         (self.folder / path).write_text(text.lstrip(), encoding="utf-8")
-
-    def write_part(self, kind: str, target: str) -> None:
-        """Add the file that a target `module:object` names, one of ours."""
-        self.write_shown(target, self._files[kind])
 
     def write_shown(self, target: str, text: str) -> None:
         """Add the file that a target `module:object` names, with a text that defines it."""
@@ -138,11 +135,17 @@ class Newcomer:
         assert re.search(rf"^(class|def) {name}\b", text, re.MULTILINE)
         self.write(module.replace(".", "/") + ".py", text)
 
+    def call(self, *words: str) -> str:
+        """Run a command of main.py; return what it prints."""
+        result = self._run(self.folder, "main.py", *words)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
     def train(self, name: str, text: str, *words: str) -> tuple[Path, str]:
         """Train with some YAML; return the run's folder and what was said."""
         (self.folder / "configs" / f"{name}.yaml").write_text(text, encoding="utf-8")
         command = ["train", "--config", f"configs/{name}.yaml", f"run.dir=runs/{name}"]
-        result = self._run(self.folder, "main.py", *command, *QUICK, *words)
+        result = self._run(self.folder, "main.py", *command, *TINY, *words)
         assert result.returncode == 0, result.stderr
         self.check_untouched()
         return self.folder / "runs" / name, result.stderr
@@ -156,7 +159,7 @@ class Newcomer:
 
 @pytest.fixture(scope="module")
 def newcomer(create: Create, project: Path, run: Run, framework: str) -> Newcomer:
-    return Newcomer(create(framework=framework), project, run, framework)
+    return Newcomer(create(framework=framework), project, run)
 
 
 @pytest.fixture(scope="module")
@@ -211,11 +214,28 @@ def states_by_shape(saved: dict[str, Any]) -> Counter[tuple[int, ...]]:
     return Counter(shape for shape in shapes if shape)
 
 
-def stated(readme: str, key: str) -> str:
-    """Return the target of the example `key: module:object` in the README's text."""
-    (target,) = {s.removeprefix(f"{key}: ") for s in spans(readme) if s.startswith(f"{key}: ")}
+def stated(text: str, key: str) -> str:
+    """Return the target of the example `key: module:object` in a section's text."""
+    (target,) = {s.removeprefix(f"{key}: ") for s in spans(text) if s.startswith(f"{key}: ")}
     assert ":" in target
     return target
+
+
+def first(pages: Mapping[str, str], heading: str, language: str) -> str:
+    """Return the first block of a language below a heading."""
+    return next(b.text for b in blocks(section(pages, heading)) if b.language == language)
+
+
+def lines(blocks: Mapping[str, str], language: str) -> int:
+    return sum(bool(line.strip()) for line in blocks.get(language, "").splitlines())
+
+
+@pytest.mark.parametrize("heading", COSTS)
+def test_what_a_change_costs(project: Path, heading: str):
+    found = blocks(section(pages(project), heading))
+    first = {block.language: block.text for block in reversed(found)}
+    cost = lines(first, "python"), lines(first, "yaml")
+    assert all(size <= most for size, most in zip(cost, COSTS[heading], strict=True)), cost
 
 
 # Images of different sizes whose lower half is road; the masks in one of three forms.
@@ -250,7 +270,7 @@ print("null")
 
 @pytest.mark.parametrize("form", ["grey", "palette", "colour"])
 def test_a_folder_of_images_and_masks(newcomer: Newcomer, run: Run, ask: Ask, form: str):
-    text = recipe(newcomer.readme, "Your images and masks")["yaml"]
+    text = newcomer.shown("Your images and masks")["yaml"]
     root = re.search(r"root: (\S+)", text)[1]
     comment = re.search(r"mask_values: .* # or colours: (.*); leave it out for 0, 1", text)
     if form == "palette":
@@ -279,9 +299,8 @@ def test_a_folder_of_images_and_masks(newcomer: Newcomer, run: Run, ask: Ask, fo
 
 
 def test_a_new_model(newcomer: Newcomer, run: Run):
-    shown = recipe(newcomer.readme, "Your model")
+    shown = newcomer.shown("Your model")
     text = shown["yaml"]
-    assert len(text.splitlines()) <= 3
     newcomer.write_shown(re.search(r"target: (\S+)", text)[1], shown["python"])
     trained, said = newcomer.train("model", text, *SAMPLE, *STEADY)
     width = int(re.search(r"width: (\d+)", text)[1])
@@ -299,10 +318,9 @@ def test_a_new_model(newcomer: Newcomer, run: Run):
 
 
 def test_a_new_metric_that_decides_which_weights_are_best(newcomer: Newcomer):
-    shown = recipe(newcomer.readme, "Your metric")
+    shown = newcomer.shown("Your metric")
     (target,) = re.findall(r"[\w.]+:\w+(?=[,\]])", shown["yaml"])
     name = target.partition(":")[2]
-    assert len(shown["yaml"].splitlines()) <= 3
     newcomer.write_shown(target, shown["python"])
     trained, said = newcomer.train("metric", shown["yaml"], *SAMPLE, *SMALL_MODEL, *STEADY)
     metrics = read(trained / "metrics.json")
@@ -320,9 +338,8 @@ def test_a_new_metric_that_decides_which_weights_are_best(newcomer: Newcomer):
 
 
 def test_a_new_loss(newcomer: Newcomer, before: Path):
-    shown = recipe(newcomer.readme, "Your loss")
+    shown = newcomer.shown("Your loss")
     text = shown["yaml"]
-    assert len(text.splitlines()) <= 3
     newcomer.write_shown(re.search(r"loss: (\S+)", text)[1], shown["python"])
     common = [*SAMPLE, *SMALL_MODEL, *STEADY]
     plain, _ = newcomer.train("loss-plain", text, *common, "train.loss.gamma=0")
@@ -333,21 +350,52 @@ def test_a_new_loss(newcomer: Newcomer, before: Path):
     assert read(focused / "metrics.json")["loss"] < read(before / "metrics.json")["loss"]
 
 
-def test_a_new_optimizer(newcomer: Newcomer):
-    target = stated(newcomer.readme, "optimizer")
-    newcomer.write_part("optimizer", target)
-    text = f"train:\n  optimizer: {target}\n"
+def test_a_new_kind_of_optimizer(newcomer: Newcomer, framework: str):
+    newcomer.write_shown("sign_descent:make", OPTIMIZERS[framework])
     words = [*SAMPLE, *SMALL_MODEL, *STEADY, "train.optimizer.rate=0.01"]
-    trained, _ = newcomer.train("optimizer", text, *words)
+    trained, _ = newcomer.train("optimizer", "train:\n  optimizer: sign_descent:make\n", *words)
     assert rates(trained) == [0.01] * 8
     assert losses(trained)[-1] < losses(trained)[0]
     saved = tensors(newest_checkpoint(trained))
     assert states_by_shape(saved) == weights_by_shape(saved)  # its own state is kept
 
 
+# How far the encoder's and the other kernels moved between the two newest checkpoints.
+MOVED = """
+import json, sys
+import numpy as np
+from pathlib import Path
+from safetensors.numpy import load_file
+
+old, new = map(load_file, sorted(Path(sys.argv[1], "checkpoints").glob("*.safetensors"))[-2:])
+moved = {True: 0.0, False: 0.0}
+for name, weight in new.items():
+    if name.startswith("/model/") and weight.ndim == 4:
+        is_encoder = name.startswith(("/model/down.", "/model/encoder_"))
+        distance = float(np.abs(weight - old[name]).max())
+        moved[is_encoder] = max(moved[is_encoder], distance)
+print(json.dumps([moved[True], moved[False]]))
+"""
+
+
+@pytest.mark.parametrize("how", ["settings", "file"])
+def test_two_groups_of_parameters(newcomer: Newcomer, ask: Ask, how: str):
+    if how == "settings":
+        text = newcomer.shown("Groups of parameters")["yaml"].replace("rate: 0.1", "rate: 1.0e-9")
+    else:
+        heading = "Your optimizer"
+        target = stated(section(newcomer.pages, heading), "optimizer")
+        newcomer.write_shown(target, first(newcomer.pages, heading, "python"))
+        text = f"train:\n  optimizer: {{target: {target}, encoder_rate: 1.0e-9}}\n"
+    words = [*SAMPLE, *SMALL_MODEL, *STEADY, "train.checkpoint_every=2"]
+    trained, _ = newcomer.train(f"groups-{how}", text, *words)
+    encoder, others = ask(newcomer.folder, MOVED, trained)
+    assert encoder < 1e-6 < 1e-4 < others
+
+
 def test_a_new_schedule(newcomer: Newcomer):
-    target = stated(newcomer.readme, "schedule")
-    newcomer.write_part("schedule", target)
+    target = stated(section(newcomer.pages, "Your schedule"), "schedule")
+    newcomer.write_shown(target, newcomer.shown("Your schedule")["python"])
     text = f"train:\n  schedule: {{target: {target}, to: 0.2}}\n  optimizer: sgd\n"
     words = [*SAMPLE, *SMALL_MODEL, "train.optimizer.learning_rate=0.1"]
     trained, _ = newcomer.train("schedule", text, *words)
@@ -357,7 +405,10 @@ def test_a_new_schedule(newcomer: Newcomer):
 def test_the_framework_s_own_optimizer_and_schedule_by_yaml_alone(
     newcomer: Newcomer, framework: str, before: Path
 ):
-    text = recipe(newcomer.readme, "Your optimizer or schedule")["yaml"]
+    optimizer, schedule = (
+        first(newcomer.pages, heading, "yaml") for heading in ("Your optimizer", "Your schedule")
+    )
+    text = optimizer + schedule.removeprefix("train:\n")
     own = OWN[framework]
     assert all(words in text for words in own["stated"])
     trained, _ = newcomer.train("own", text, *SAMPLE, *SMALL_MODEL)
@@ -371,6 +422,123 @@ def test_the_framework_s_own_optimizer_and_schedule_by_yaml_alone(
     assert own["saved"] in checkpoint.with_suffix(".json").read_text(encoding="utf-8")
     assert losses(trained)[0] == pytest.approx(losses(before)[0], rel=1e-6)  # before any update
     assert losses(trained)[-1] != losses(before)[-1]
+
+
+def test_a_new_source_and_a_new_transform(newcomer: Newcomer, ask: Ask):
+    source, transform = newcomer.shown("Your own source"), newcomer.shown("Your own transform")
+    newcomer.write_shown(re.search(r"target: (\S+)", source["yaml"])[1], source["python"])
+    newcomer.write_shown(re.search(r"target: (\S+:\S+)", transform["yaml"])[1], transform["python"])
+    text = source["yaml"] + transform["yaml"].removeprefix("data:\n")
+    words = ["data.source.count=12", "data.image_size=32", *SMALL_MODEL, *STEADY]
+    trained, said = newcomer.train("source", text, *words)
+    assert "Squares: 12 training, 12 validation samples at 32x32" in said
+    truth = [sum(row) for row in read(trained / "report.json")["confusion"]]
+    assert truth == [12 * 32 * 32 * 3 / 4, 12 * 32 * 32 / 4]
+    code = """
+import json, numpy as np
+from ops.channels import swap_channels
+images = np.arange(12, dtype=np.uint8).reshape(2, 1, 2, 3)
+changed, _ = swap_channels(images.copy(), None, np.array([[0.1] * 4, [0.9] * 4]))
+print(json.dumps([(changed[0] == images[0][..., ::-1]).all().item(), changed[1].tolist()]))
+"""
+    assert ask(newcomer.folder, code) == [True, [[[6, 7, 8], [9, 10, 11]]]]
+
+
+def test_a_new_evaluator_a_tracker_and_a_callback(newcomer: Newcomer):
+    headings = ("Your evaluator", "Your tracker", "Your callback")
+    shown = {heading: first(newcomer.pages, heading, "python") for heading in headings}
+    texts = {heading: first(newcomer.pages, heading, "yaml") for heading in headings}
+    targets = {h: re.search(r"[\w.]+:[A-Z]\w+", text)[0] for h, text in texts.items()}
+    for heading in headings:
+        newcomer.write_shown(targets[heading], shown[heading])
+    (callback,) = re.findall(r"target: (.*)\n", texts["Your callback"])
+    text = texts["Your evaluator"] + texts["Your tracker"].replace("]", f", {callback}]")
+    text = text.replace(callback, f"{{target: {callback}, factor: 1.0e-9}}")
+    trained, said = newcomer.train("callbacks", text, *SAMPLE, *SMALL_MODEL, *STEADY)
+
+    assert 0 <= read(trained / "metrics.json")["area_error"] <= 1
+    written = [row.split(",") for row in (trained / "values.csv").read_text().splitlines()]
+    values = {(int(step), name): float(value) for step, name, value in written}
+    assert losses(trained) == [values[step, "train/loss"] for step in range(1, 9)]
+    for row in rows(trained, "validation"):
+        assert values[row["step"], "validation/area_error"] == row["area_error"]
+    assert len(re.findall(r"step \d: gradient norm \S+, usually", said)) == 7
+
+
+def test_a_new_command(newcomer: Newcomer):
+    (text,) = newcomer.shown("Your command").values()
+    name = re.search(r"python main.py (\w+)", text)[1]
+    newcomer.write(f"executor/commands/{name}.py", text)
+    assert name in newcomer.call("--help")
+    said = newcomer.call(name, "--config", "configs/debug.yaml")
+    shares = dict(re.findall(r"^(\w+): (\d\.\d+)$", said, re.MULTILINE))
+    assert list(shares) == ["object", "background", "border"]
+    assert sum(map(float, shares.values())) == pytest.approx(1, abs=0.002)
+    newcomer.check_untouched()
+
+
+def test_a_trainer_as_in_a_notebook(newcomer: Newcomer, before: Path, ask: Ask):
+    text = newcomer.shown("In a notebook")["python"]
+    words = [*SAMPLE, *SMALL_MODEL, *STEADY, *TINY, "run.dir=runs/notebook"]
+    text = re.sub(r"\[.*\]", str(words), text)
+    values = ask(newcomer.folder, f"import json\n{text}\nprint(json.dumps(values))")
+    metrics = read(newcomer.folder / "runs" / "notebook" / "metrics.json")
+    assert values["mean_iou"] == pytest.approx(metrics["mean_iou"], abs=1e-6)
+    assert metrics == read(before / "metrics.json")  # the same as by the command line
+
+
+# The images and masks of the validation split, predicted in three lines.
+PREDICT = """
+import json
+import numpy as np
+from configs.loading import load_config
+from dataloader.build import open_source
+
+split = open_source(load_config(None, WORDS)).split("validation")
+samples = [split.read(index, (32, 32)) for index in range(len(split))]
+images, truth = (np.stack(arrays) for arrays in zip(*samples))
+THREE_LINES
+right = float((masks == truth).mean())
+large = load("runs/before").predict(images.repeat(2, axis=1))
+shares = load("runs/before").probabilities(images)
+print(json.dumps([str(masks.dtype), masks.shape, right, large.shape, str(shares.dtype),
+    shares.shape, float(abs(shares.sum(1) - 1).max()), float((shares.argmax(1) == masks).mean())]))
+"""
+
+
+def test_predictions_as_arrays_in_three_lines(newcomer: Newcomer, before: Path, ask: Ask):
+    shown = newcomer.shown("Predictions as arrays")["python"]
+    assert lines({"python": shown}, "python") <= 3
+    three = shown.replace("runs/default", "runs/before")
+    code = PREDICT.replace("THREE_LINES", three).replace("WORDS", str(SAMPLE))
+    kind, shape, right, large, float_kind, shares, error, agreed = ask(newcomer.folder, code)
+    assert (kind, shape) == ("uint8", [8, 32, 32])
+    assert right == pytest.approx(read(before / "metrics.json")["accuracy"], abs=1e-3)
+    assert large == [8, 64, 32]
+    assert (float_kind, shares) == ("float32", [8, 3, 32, 32])
+    assert error < 1e-5
+    assert agreed == 1
+
+
+def test_a_breakpoint_shows_numbers(newcomer: Newcomer, python: Path):
+    text = newcomer.shown("Your loss")["python"]
+    text, times = re.subn(
+        r"^( +)(return .*mean\()", r"\1breakpoint()\n\1\2", text, flags=re.MULTILINE
+    )
+    assert times == 1
+    newcomer.write("ops/looked_at.py", text)
+    line = first(newcomer.pages, "Look at a step", "sh")
+    command = [*line.split()[1:], "train.loss=ops.looked_at:focal"]
+    result = subprocess.run(
+        [str(python), *command],
+        input="p float(each[0, 0, 0])\nquit\n",
+        cwd=newcomer.folder,
+        env={**os.environ, **QUIET},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert re.search(r"\(Pdb\) \d+\.\d+\n", result.stdout), result.stdout + result.stderr
 
 
 def test_the_rules_of_the_project_hold_after_all_this(newcomer: Newcomer, run: Run):

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from conftest import QUIET, Ask, Run, cpu_of_children
-from readme import spans
+from readme import pages, section, spans
 
 pytestmark = pytest.mark.slow
 
@@ -75,9 +75,8 @@ def test_a_training_says_what_it_decided(trained: Trained):
     assert "\x1b" not in trained.errors  # no colours or cursor movements where there is no terminal
 
 
-def test_a_run_holds_what_the_readme_promises(trained: Trained, project: Path):
-    text = (project / "README.md").read_text(encoding="utf-8")
-    table = text[text.index("## What a run leaves behind") :].split("\n\n")[1]
+def test_a_run_holds_what_the_pages_promise(trained: Trained, project: Path):
+    table = section(pages(project), "What a run leaves behind").split("\n\n")[0]
     promised = [name for row in table.splitlines()[2:] for name in spans(row.split("|")[1])]
     assert len(promised) >= 10
     for name in promised:
