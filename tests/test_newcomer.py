@@ -494,7 +494,7 @@ import numpy as np
 from configs.loading import load_config
 from dataloader.build import open_source
 
-split = open_source(load_config(None, WORDS)).split("validation")
+split = open_source(load_config(None, WORDS).data).split("validation")
 samples = [split.read(index, (32, 32)) for index in range(len(split))]
 images, truth = (np.stack(arrays) for arrays in zip(*samples))
 THREE_LINES

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from configs.schema import CFG
+from configs.schema import Data
 from dataloader.batches import Share, TrainingBatches
 from dataloader.cache import Decoded, decode
 from dataloader.decode import DecodeOptions
@@ -14,13 +14,13 @@ from utils import storage
 from utils.names import build, call, resolve
 
 
-def open_source(cfg: CFG) -> Source:
+def open_source(data: Data) -> Source:
     """Build the data source; a UserError says if it cannot be built or its files are missing."""
-    source: Source = build(cfg.data.source.target, cfg.data.source.arguments)
+    source: Source = build(data.source.target, data.source.arguments)
     return source
 
 
-def load_split(cfg: CFG, source: Source, name: str, processes: int = 1) -> Decoded:
+def load_split(data: Data, source: Source, name: str, processes: int = 1) -> Decoded:
     """Decode "train", "validation" or "test", or take it from the cache.
 
     Several processes of one machine have one copy, on disk, unless data.cache is "memory".
@@ -29,7 +29,6 @@ def load_split(cfg: CFG, source: Source, name: str, processes: int = 1) -> Decod
         UserError: If the split is empty, or samples are bad and may not be left out; the message
             names their files.
     """
-    data = cfg.data
     options = DecodeOptions(
         data.image_size,
         workers=data.workers,
@@ -42,15 +41,15 @@ def load_split(cfg: CFG, source: Source, name: str, processes: int = 1) -> Decod
     return decode(source.split(name), options, title, key=lambda: f"{source.fingerprint}-{name}")
 
 
-def build_transforms(cfg: CFG) -> list[Transform]:
+def build_transforms(data: Data) -> list[Transform]:
     """Return the random changes of training samples, in their order, each tried on one sample.
 
     Raises:
         UserError: If one cannot be imported, or refuses its settings.
     """
     transforms: list[Transform] = []
-    size = cfg.data.image_size
-    for component in cfg.data.transforms:
+    size = data.image_size
+    for component in data.transforms:
         function = resolve(component.target, "ops.augment")
         image, mask = np.zeros((1, *size, 3), np.uint8), np.zeros((1, *size), np.uint8)
         draws = np.zeros((1, DRAWS_PER_TRANSFORM))
@@ -59,16 +58,18 @@ def build_transforms(cfg: CFG) -> list[Transform]:
     return transforms
 
 
-def training_batches(cfg: CFG, decoded: Decoded, share: Share | None = None) -> TrainingBatches:
+def training_batches(
+    data: Data, decoded: Decoded, batch_size: int, seed: int, share: Share | None = None
+) -> TrainingBatches:
     """Return the training samples as batches that depend on seed and position alone.
 
     `share` is what this process takes of each batch; None: all of it.
     """
     return TrainingBatches(
         decoded,
-        build_transforms(cfg),
-        cfg.run.seed,
-        buffer=cfg.data.shuffle_buffer,
-        batch_size=cfg.train.batch_size,
+        build_transforms(data),
+        seed,
+        buffer=data.shuffle_buffer,
+        batch_size=batch_size,
         share=share or Share(),
     )

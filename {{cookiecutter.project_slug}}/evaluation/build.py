@@ -3,14 +3,14 @@
 import functools
 from collections.abc import Sequence
 
-from configs.schema import CFG
+from configs.schema import Train
 from evaluation.confusion import ConfusionMatrix
 from evaluation.evaluator import Evaluator
 from utils.names import build, resolve
 
 
 def build_evaluators(
-    cfg: CFG, class_names: Sequence[str], ignore_index: int
+    train: Train, class_names: Sequence[str], ignore_index: int
 ) -> tuple[ConfusionMatrix, list[Evaluator]]:
     """Return a fresh confusion matrix with the configured metrics, and all evaluators with it.
 
@@ -19,7 +19,7 @@ def build_evaluators(
     """
     metrics = [
         functools.partial(resolve(metric.target, "evaluation.metrics"), **metric.arguments)
-        for metric in cfg.train.metrics
+        for metric in train.metrics
     ]
     confusion = ConfusionMatrix(len(class_names), ignore_index, metrics, class_names)
     offered = {
@@ -27,5 +27,5 @@ def build_evaluators(
         "class_names": class_names,
         "ignore_index": ignore_index,
     }
-    others = [build(e.target, e.arguments, offered=offered) for e in cfg.train.evaluators]
+    others = [build(e.target, e.arguments, offered=offered) for e in train.evaluators]
     return confusion, [confusion, *others]

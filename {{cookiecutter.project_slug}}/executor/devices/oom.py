@@ -3,23 +3,21 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from configs.schema import CFG
+from configs.schema import Data, Train
 from executor.devices.device import Device
 from executor.devices.memory import out_of_memory
 from executor.distributed.world import STRATEGIES
 from utils.errors import UserError
 from utils.memory import OutOfMemory
 
-Advice = Callable[[OutOfMemory], list[str]]
-
 
 @contextmanager
-def explain_out_of_memory(when: Callable[[], str], advice: Advice) -> Iterator[None]:
+def explain_out_of_memory(
+    when: Callable[[], str], advice: Callable[[OutOfMemory], list[str]]
+) -> Iterator[None]:
     """Turn an error that says that memory ran out into a message.
 
-    Args:
-        when: Says what was going on, for example "at step 3".
-        advice: Returns what to do about it, a line for each thing.
+    `when` says what was going on, for example "at step 3", and `advice` what to do, line by line.
 
     Raises:
         UserError: If memory ran out. To start again would not help, until a setting changes.
@@ -30,32 +28,23 @@ def explain_out_of_memory(when: Callable[[], str], advice: Advice) -> Iterator[N
         shortage = out_of_memory(error)
         if shortage is None:
             raise
-        lines = [f"{_told(shortage)} {when()}.", *advice(shortage)]
+        lines = [f"{_described(shortage)} {when()}.", *advice(shortage)]
         raise UserError("\n  ".join(lines)) from error
 
 
-def training_advice(cfg: CFG, device: Device) -> Advice:
-    """Return what says which settings of a training, or of an evaluation, to lower, and to what.
-
-    Args:
-        cfg: The configuration.
-        device: Its precision, and how many processes there are.
-    """
-
-    def advice(shortage: OutOfMemory) -> list[str]:
-        lines = [*_same_result(cfg, device), *_other_result(cfg, device.world.size)]
-        if shortage.device == "CPU" and cfg.data.cache != "disk":
-            lines.append("data.cache=disk keeps the decoded samples on disk")
-        return [
-            "Lower what is needed at once and start the same command again; checkpoints are whole.",
-            *lines,
-            "A run that has begun takes batch_size and image_size with --force only.",
-        ]
-
-    return advice
+def training_advice(train: Train, data: Data, device: Device, shortage: OutOfMemory) -> list[str]:
+    """Return which settings of a training, or of an evaluation, to lower, and to what."""
+    lines = [
+        "Lower what is needed at once and start the same command again; checkpoints are whole.",
+        *_same_result(train, device),
+        *_other_result(train, data, device.world.size),
+    ]
+    if shortage.device == "CPU" and data.cache != "disk":
+        lines.append("data.cache=disk keeps the decoded samples on disk")
+    return [*lines, "A run that has begun takes batch_size and image_size with --force only."]
 
 
-def _told(shortage: OutOfMemory) -> str:
+def _described(shortage: OutOfMemory) -> str:
     """Return what ran out, as the beginning of a sentence."""
     text = f"out of memory ({shortage.device}"
     if shortage.requested is not None:
@@ -67,9 +56,9 @@ def _told(shortage: OutOfMemory) -> str:
     return text + ")"
 
 
-def _same_result(cfg: CFG, device: Device) -> Iterator[str]:
+def _same_result(train: Train, device: Device) -> Iterator[str]:
     """Yield what leaves the training what it is, but for rounding."""
-    train, world = cfg.train, device.world
+    world = device.world
     share = train.batch_size // world.size
     at_once = share // train.accumulate
     parts = next((n for n in range(train.accumulate + 1, share + 1) if share % n == 0), None)
@@ -85,15 +74,14 @@ def _same_result(cfg: CFG, device: Device) -> Iterator[str]:
         yield "executor.strategy=fsdp leaves each process a part of the model, in place of all"
 
 
-def _other_result(cfg: CFG, processes: int) -> Iterator[str]:
+def _other_result(train: Train, data: Data, processes: int) -> Iterator[str]:
     """Yield what makes it another training."""
-    train = cfg.train
     unit = processes * train.accumulate
     smaller = train.batch_size // 2 // unit * unit
     if smaller:
         yield f"train.batch_size={smaller} in place of {train.batch_size}: another training"
-    height, width = (max(side // 2, 1) for side in cfg.data.image_size)
-    before = "x".join(map(str, cfg.data.image_size))
+    height, width = (max(side // 2, 1) for side in data.image_size)
+    before = "x".join(map(str, data.image_size))
     yield f"data.image_size=[{height},{width}] has a quarter of the pixels of {before}"
     yield "or a smaller model: the arguments of model.target"
 

@@ -1,6 +1,7 @@
 """Evaluates a finished or running run on one of its splits."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from dataloader.build import load_split
 from executor.devices.oom import explain_out_of_memory, training_advice
@@ -27,10 +28,12 @@ def evaluate(path: str, split: str = "test", overrides: Sequence[str] = ()) -> d
     with open_existing_run(path) as run:
         found = load_run(run, overrides)
         cfg, names, device = found.cfg, found.class_names, found.device
-        with explain_out_of_memory(lambda: "in the evaluation", training_advice(cfg, device)):
+        advice = partial(training_advice, cfg.train, cfg.data, device)
+        with explain_out_of_memory(lambda: "in the evaluation", advice):
             loss = build_loss(cfg, names, device)
-            decoded = load_split(cfg, found.source, split)
-            values = Validator(cfg, loss, decoded, names, device).evaluate_whole(found.model).values
+            decoded = load_split(cfg.data, found.source, split)
+            validator = Validator(cfg.train, cfg.run.seed, loss, decoded, names, device)
+            values = validator.evaluate_whole(found.model).values
         content = {"step": found.step, "split": split, **values}
         run.write_json(run.path / f"metrics-{split}.json", content)
         run.publish()

@@ -100,7 +100,7 @@ def load_run(run: RunDirectory, overrides: Sequence[str] = ()) -> Predictor:
     """Return the best weights of a run whose folder is open; see `load`."""
     cfg = run.load_config(overrides)
     weights, step = best_weights(run)
-    device, source = Device(cfg), open_source(cfg)
+    device, source = Device(cfg), open_source(cfg.data)
     model = build_model(without_initial_weights(cfg), source.class_names, device)
     load_strictly(model, weights, run.address)
     return Predictor(cfg, model, device, source, step)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from configs.schema import CFG
+from configs.schema import Train
 from dataloader.batches import Batch, Share, evaluation_batches
 from dataloader.cache import Decoded
 from dataloader.sample import IGNORE_INDEX
@@ -37,21 +37,19 @@ class Validator:
     """Evaluates models on one decoded split; of several processes each takes a share."""
 
     def __init__(
-        self, cfg: CFG, loss: Loss, decoded: Decoded, class_names: tuple[str, ...], device: Device
+        self,
+        train: Train,
+        seed: int,
+        loss: Loss,
+        decoded: Decoded,
+        class_names: tuple[str, ...],
+        device: Device,
     ) -> None:
-        """Remember what is needed for an evaluation.
-
-        Args:
-            cfg: The `train` section's metrics, evaluators, `batch_size`, `accumulate` and
-                `val_subsplits`, and `run.seed` are used.
-            loss: As in training.
-            decoded: The split.
-            class_names: One for each class.
-            device: Where models are.
-        """
-        self._cfg = cfg
+        """Remember what is needed for an evaluation; the seed picks samples for the report."""
+        self._train = train
+        self._seed = seed
         # What fits into memory in training fits here.
-        self._batch_size = cfg.train.batch_size // cfg.train.accumulate
+        self._batch_size = train.batch_size // train.accumulate
         self._loss = loss
         self._decoded = decoded
         self._class_names = class_names
@@ -69,18 +67,18 @@ class Validator:
 
     def evaluate_part(self, model: Model) -> dict[str, float]:
         """Return the values on the part of the split that `train.val_subsplits` leaves."""
-        batches = self._batches(self._cfg.train.val_subsplits)
+        batches = self._batches(self._train.val_subsplits)
         return self._evaluate(model, batches, self._evaluators()[1])
 
     def evaluate_whole(self, model: Model) -> Evaluation:
         """Return the values on the whole split, the confusion matrix and picked samples."""
-        picker = SamplePicker(seed=self._cfg.run.seed, ignore_index=IGNORE_INDEX)
+        picker = SamplePicker(seed=self._seed, ignore_index=IGNORE_INDEX)
         confusion, evaluators = self._evaluators()
         values = self._evaluate(model, self._batches(1), evaluators, picker)
         return Evaluation(values, confusion.totals, picker)
 
     def _evaluators(self) -> tuple[Evaluator, list[Evaluator]]:
-        return build_evaluators(self._cfg, self._class_names, IGNORE_INDEX)
+        return build_evaluators(self._train, self._class_names, IGNORE_INDEX)
 
     def _evaluate(
         self,
@@ -117,7 +115,6 @@ class Validator:
         return evaluation_batches(self._decoded, self._batch_size, (0, parts), share)
 
     def _check_logits(self, model: Model, images: np.ndarray) -> None:
-        """Check that a model turns uint8 images [B, H, W, 3] into the logits that are expected."""
         count, height, width = images.shape[:3]
         shape = shape_of_logits(model, images, self._device)
         expected, names = [count, height, width], ["batch", "height", "width"]

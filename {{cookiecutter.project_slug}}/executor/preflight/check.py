@@ -32,10 +32,6 @@ def check(cfg: CFG, checks: Checks) -> None:
 
     The splits are decoded whole, since that is what finds bad files; of the training there is one
     batch, and of the validation another.
-
-    Args:
-        cfg: The checked configuration.
-        checks: Takes what is found.
     """
     trainer = Trainer(cfg)
     with ExitStack() as stack, TemporaryDirectory(prefix="check-") as folder:
@@ -48,12 +44,14 @@ def _check_data(trainer: Trainer, checks: Checks) -> bool:
     """Check device and data; return whether there is anything to train with."""
     cfg = trainer.cfg
     device = checks.make("device", lambda: _device(trainer))
-    source = checks.make("source", lambda: open_source(cfg), lambda s: ", ".join(s.class_names))
+    source = checks.make(
+        "source", lambda: open_source(cfg.data), lambda s: ", ".join(s.class_names)
+    )
     if source is None:
         return False
     trainer.class_names = source.class_names
     splits = [
-        checks.make(f"{name} data", partial(load_split, cfg, source, name), _counted)
+        checks.make(f"{name} data", partial(load_split, cfg.data, source, name), _counted)
         for name in ("train", "validation")
     ]
     training, validation = splits

@@ -10,20 +10,17 @@ from typing import Any
 from safetensors import deserialize
 
 from executor.checkpoints import checkpoint
-from executor.devices.oom import explain_out_of_memory, training_advice
 from executor.devices.tensors import Tensor, write_tensors
 from executor.runs.run_directory import RunDirectory
 from executor.training.divergence import diverged
 from executor.training.loop_state import StepMetrics
 from executor.training.trainer import Trainer
 from utils import storage
-from utils.errors import UserError
+from utils.errors import UserError, first_few
 
 MORE_STEPS = 2
 """Steps after the saved one: the loss of the second shows whether the first changed the weights
 alike."""
-
-_MOST_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -48,9 +45,7 @@ def take_steps(trainer: Trainer, steps: int) -> list[StepMetrics]:
     """
     loop_state, size = trainer.state.loop_state, trainer.cfg.train.batch_size
     measured: list[StepMetrics] = []
-    with explain_out_of_memory(
-        lambda: f"after step {loop_state.step}", training_advice(trainer.cfg, trainer.device)
-    ):
+    with trainer.explaining(lambda: f"after step {loop_state.step}"):
         for _ in range(steps):
             measured += trainer.step(trainer.batches.at(loop_state.sample_offset, size))
     for metrics in measured:
@@ -70,13 +65,8 @@ def save(trainer: Trainer, folder: Path) -> Saved:
 def free_space(saved: Saved, keep: int, run: RunDirectory) -> str:
     """Say how much room there is where the run writes.
 
-    Args:
-        saved: How large a checkpoint is.
-        keep: How many are kept beside the best one.
-        run: Where they will lie.
-
     Raises:
-        UserError: If its checkpoints do not fit.
+        UserError: If its checkpoints do not fit, of which `keep` are kept beside the best one.
     """
     place = next(p for p in (run.path, *run.path.parents) if p.exists())
     free = shutil.disk_usage(place).free
@@ -104,11 +94,9 @@ def compare(trainer: Trainer, saved: Saved, folder: Path) -> str:
     names = {**saved.digests, **digests}
     differ = [name for name in names if saved.digests.get(name) != digests.get(name)]
     if differ:
-        more = ", ..." if len(differ) > _MOST_SHOWN else ""
         raise UserError(
             f"{len(differ)} of {len(names)} tensors and values differ once they are loaded: "
-            f"{', '.join(differ[:_MOST_SHOWN])}{more}. A run that is stopped would not go on as "
-            "it was."
+            f"{first_few(differ)}. A run that is stopped would not go on as it was."
         )
     return f"{len(names)} tensors and values are the same once they are loaded"
 

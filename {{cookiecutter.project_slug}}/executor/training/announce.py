@@ -13,16 +13,7 @@ from utils.logs import log
 def announce(
     cfg: CFG, plan: Plan, state: TrainState, device: Device, validation: int, origin: str
 ) -> None:
-    """Say what is trained on what, and where it begins.
-
-    Args:
-        cfg: The configuration.
-        plan: The run's plan.
-        state: Before the first step.
-        device: Where it is.
-        validation: Samples in the validation split.
-        origin: Where the weights come from.
-    """
+    """Say what is trained on what, and where it begins; `validation` counts samples."""
     height, width = cfg.data.image_size
     total, trained = count_parameters(state.model)
     world, accumulate = device.world, cfg.train.accumulate
@@ -33,17 +24,10 @@ def announce(
     log.info("device    %s", device)
     log.info("strategy  %s", world)
     log.info("data      %s: %s", cfg.data.source.target, samples)
-    log.info(
-        "model     %s: %s parameters, %s trained", cfg.model.target, f"{total:,}", f"{trained:,}"
-    )
-    log.info(
-        "batch     %d = %d samples x %d accumulated x %s; %d steps",
-        plan.batch_size,
-        micro,
-        accumulate,
-        replicas,
-        plan.total_steps,
-    )
+    counts = f"{total:,} parameters, {trained:,} trained"
+    log.info("model     %s: %s", cfg.model.target, counts)
+    batch = f"{plan.batch_size} = {micro} samples x {accumulate} accumulated x {replicas}"
+    log.info("batch     %s; %d steps", batch, plan.total_steps)
     if cfg.executor.sync_batch_norm:
         log.info("norm      %s", _synchronised(len(batch_norms(state.model)), world.replicas))
     log.info("start     %s, seed %d", origin, cfg.run.seed)
@@ -51,7 +35,6 @@ def announce(
 
 
 def _synchronised(layers: int, replicas: int) -> str:
-    """Say what `executor.sync_batch_norm` does."""
     if layers and replicas > 1:
         return f"{layers} batch normalisations see the batches of all {replicas}"
     why = "the whole batch is in one place" if layers else "the model has no batch normalisation"

@@ -32,12 +32,6 @@ def build_state(
 ) -> TrainState:
     """Return the state of a run before its first step.
 
-    Args:
-        cfg: `model`, `train`, `executor.sync_batch_norm` and `run.seed` are used.
-        class_names: One for each class.
-        total_steps: Offered to the schedule.
-        device: Where the model lives.
-
     Raises:
         UserError: If something cannot be built, or no parameter can be trained.
     """
@@ -93,10 +87,7 @@ def _build_schedule(component: Component, optimizer: Optimizer, total_steps: int
         component.arguments,
         *[optimizer][: positional(component.target, SCHEDULE_POSITIONAL)],
         home="ops.lr_schedules",
-        offered={
-            "total_steps": total_steps,
-            "initial_learning_rate": initial_rate(optimizer),
-        },
+        offered={"total_steps": total_steps, "initial_learning_rate": initial_rate(optimizer)},
     )
     check_kind(f"train.schedule={component.target}", schedule, Schedule, SCHEDULE_KIND)
     return schedule

@@ -1,6 +1,5 @@
 """What a training calls and writes while it runs: callbacks, checkpoints, and how it ended."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -17,6 +16,7 @@ from executor.runs.run_directory import RunDirectory
 from executor.runs.status import StatusFile
 from executor.runs.tensorboard import TensorBoard
 from executor.runs.throughput import Throughput
+from executor.training.loop_state import StepMetrics
 from executor.training.plan import Plan
 from executor.training.profiler import Profiler
 from executor.training.state import TrainState
@@ -41,35 +41,25 @@ class Outputs:
         throughput: Throughput,
         device: Device,
     ) -> None:
-        """Prepare; nothing is written yet.
-
-        Args:
-            run: Where it is written; None: nowhere.
-            cfg: `run`, `train.monitor`, `keep_checkpoints`, `checkpoint_minutes` and
-                `executor.profile` are used.
-            plan: The run's plan.
-            state: That of the run.
-            throughput: Times its steps.
-            device: Where it trains.
-        """
+        """Prepare; nothing is written yet, and never anything if `run` is None."""
         self._run = run
         self._cfg = cfg
         self._plan = plan
         self._state = state
         self._device = device
-        self.callbacks: list[Callback] = []
+        self._callbacks: list[Callback] = []
         self._checkpointer: Checkpointer | None = None
         if run is None:
             return
         train = cfg.train
         self._checkpointer = Checkpointer(run, train.keep_checkpoints, train.checkpoint_minutes)
-        self.callbacks += [
+        self._callbacks += [
             MetricsLogger(run, plan.epoch),
             *([TensorBoard(run.events, throughput)] if cfg.run.tensorboard else []),
             Progress(train.monitor, throughput),
             StatusFile(run.status, train.monitor, throughput, lambda: state.loop_state.best_value),
             *([Profiler(run, plan, throughput)] if cfg.executor.profile else []),
-            *_build_callbacks(cfg.run.callbacks),
+            *map(_build_callback, cfg.run.callbacks),
         ]
 
     def __enter__(self) -> "Outputs":
@@ -95,12 +85,12 @@ class Outputs:
             status = next(text for kind, text in _STATUS.items() if isinstance(error, kind))
         # An error that ends the run says more than one that comes after it.
         with suppress(*(() if error is None else (UserError,))):
-            for callback in self.callbacks:
+            for callback in self._callbacks:
                 callback.end(status)
             self._run.publish()
 
     def start(self) -> None:
-        """Call the callbacks' `start`."""
+        """Say that training begins, or goes on from the state."""
         if self._run is None:
             return
         info = RunInfo(
@@ -112,9 +102,32 @@ class Outputs:
             device=str(self._device),
             parameters=count_parameters(self._state.model)[0],
         )
-        for callback in self.callbacks:
+        for callback in self._callbacks:
             callback.start(info)
         self._run.publish()
+
+    def step(self, metrics: StepMetrics) -> None:
+        """Give one step to the callbacks, and a row of the mean since the last one if it is due."""
+        loop_state = self._state.loop_state
+        values = {
+            "loss": metrics.loss,
+            "grad_norm": metrics.grad_norm,
+            "learning_rate": metrics.learning_rate,
+        }
+        if metrics.skipped is None:
+            loop_state.loss_sum += metrics.loss
+            loop_state.loss_count += 1
+        for callback in self._callbacks:
+            callback.step(metrics.step, values)
+        if self._plan.logs_at(metrics.step):
+            values["loss"] = loop_state.take_mean_loss()
+            for callback in self._callbacks:
+                callback.log(metrics.step, values)
+
+    def evaluation(self, values: dict[str, float]) -> None:
+        """Give the values of an evaluation to the callbacks."""
+        for callback in self._callbacks:
+            callback.evaluation(self._state.loop_state.step, values)
 
     def is_checkpoint_due(self) -> bool:
         """Return whether `train.checkpoint_minutes` have passed since the last checkpoint."""
@@ -125,7 +138,7 @@ class Outputs:
         loop_state, state = self._state.loop_state, self._state.state_dict()
         if self._run is None or self._checkpointer is None:
             return
-        for callback in self.callbacks:
+        for callback in self._callbacks:
             callback.checkpoint(loop_state.step, str(self._run.checkpoints))
         self._checkpointer.save(loop_state.step, loop_state.best_step, state)
 
@@ -135,19 +148,11 @@ class Outputs:
             self._checkpointer.wait()
 
 
-def _build_callbacks(components: Sequence[Component]) -> list[Callback]:
-    """Return the callbacks of `run.callbacks`.
-
-    Raises:
-        UserError: If one cannot be built, or is no `Callback`.
-    """
-    made: list[Callback] = []
-    for component in components:
-        callback: Any = build(component.target, component.arguments)
-        if not isinstance(callback, Callback):
-            raise UserError(
-                f"run.callbacks: {component.target} made a {type(callback).__name__}; it must make "
-                "a Callback (derive from executor.training.callbacks:Callback)."
-            )
-        made.append(callback)
-    return made
+def _build_callback(component: Component) -> Callback:
+    callback: Any = build(component.target, component.arguments)
+    if not isinstance(callback, Callback):
+        raise UserError(
+            f"run.callbacks: {component.target} made a {type(callback).__name__}; it must make "
+            "a Callback (derive from executor.training.callbacks:Callback)."
+        )
+    return callback

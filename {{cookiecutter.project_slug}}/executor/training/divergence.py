@@ -22,13 +22,7 @@ class DivergenceGuard:
     def __init__(
         self, train: Train, state: TrainState, newest: Callable[[], dict[str, Any] | None]
     ) -> None:
-        """Remember what is needed.
-
-        Args:
-            train: `on_divergence` and `divergence_limit` are used.
-            state: That of the run.
-            newest: Returns the newest state that was saved, if there is one.
-        """
+        """Remember what is needed; `newest` returns the newest state that was saved, if any."""
         self._policy = train.on_divergence
         self._limit = train.divergence_limit
         self._state = state
@@ -36,9 +30,6 @@ class DivergenceGuard:
 
     def __call__(self, metrics: StepMetrics) -> bool:
         """Return whether the run goes on from where it is; otherwise it went back to a checkpoint.
-
-        Args:
-            metrics: Those of a step that was skipped.
 
         Raises:
             DivergedError: If the run shall not go on.

@@ -1,10 +1,8 @@
 """What a run leaves behind: the best weights, their numbers, its speed and the report."""
 
 import json
-from typing import Any
+from dataclasses import asdict
 
-from configs.loading import to_yaml
-from configs.schema import CFG
 from dataloader.sample import IGNORE_INDEX
 from evaluation.report import Report, write_report
 from executor.devices.device import Device
@@ -23,26 +21,21 @@ _PASSES = 3  # a backward pass computes about twice what a forward pass does
 
 def write_results(
     run: RunDirectory,
-    cfg: CFG,
     weights: dict[str, Tensor],
     step: int | None,
     evaluation: Evaluation,
     class_names: tuple[str, ...],
+    configuration: str,
+    monitor: str,
 ) -> None:
-    """Write `model.safetensors`, `metrics.json` and the report.
-
-    Args:
-        run: Where.
-        cfg: The configuration.
-        weights: The best ones.
-        step: Theirs.
-        evaluation: Theirs, on the whole validation split.
-        class_names: One for each class.
-    """
+    """Write `model.safetensors`, `metrics.json` and the report of the best weights."""
     temporary = run.weights.with_suffix(".tmp")
     write_tensors(temporary, weights)
     storage.replace(str(temporary), str(run.weights))
     run.write_json(run.metrics, {"step": step, "split": "validation", **evaluation.values})
+    facts = json.loads(run.environment.read_text(encoding="utf-8"))
+    if run.speed.exists():
+        facts["speed"] = json.loads(run.speed.read_text(encoding="utf-8"))
     report = Report(
         title=run.path.name,
         history=run.rows(),
@@ -50,10 +43,10 @@ def write_results(
         class_names=class_names,
         confusion=evaluation.confusion,
         samples=evaluation.picker.samples(),
-        configuration=to_yaml(cfg),
-        environment=_environment(run),
+        configuration=configuration,
+        environment=facts,
         best_step=step,
-        monitor=cfg.train.monitor,
+        monitor=monitor,
         ignore_index=IGNORE_INDEX,
     )
     write_report(run.path, report)
@@ -61,20 +54,16 @@ def write_results(
 
 
 def measure_speed(
+    run: RunDirectory | None,
     throughput: Throughput,
     batch_size: int,
     image_size: tuple[int, int],
     model: Model,
     device: Device,
-) -> Speed | None:
-    """Return how fast the processes have trained, None after too few steps; all call it together.
+) -> None:
+    """Say how fast the processes have trained, unless after too few steps, and write `speed.json`.
 
-    Args:
-        throughput: Timed the steps.
-        batch_size: Samples of a step, over all processes.
-        image_size: Height and width of a sample.
-        model: Only looked at.
-        device: Where it is.
+    All processes call it together.
     """
     rate, world = throughput.samples_per_second, device.world
     name = device.facts()["device"]
@@ -84,7 +73,7 @@ def measure_speed(
         peak_memory(device) or 0, rate is None, peak is None
     )
     if rate is None or is_short:
-        return None
+        return
     flops = None if peak is None or is_unknown else _forward_flops(image_size, model, device)
     speed = Speed(
         samples_per_second=rate,
@@ -98,7 +87,8 @@ def measure_speed(
         mfu_estimate=utilisation(rate, flops, (peak or 0.0) * world.replicas),
     )
     log.info("speed     %s", speed)
-    return speed
+    if run is not None:
+        run.write_json(run.speed, asdict(speed))
 
 
 def utilisation(samples_per_second: float, flops: float | None, peak: float) -> float | None:
@@ -118,11 +108,3 @@ def _forward_flops(image_size: tuple[int, int], model: Model, device: Device) ->
     except Exception as error:  # an estimate must not end a run that is trained
         log.debug("the model's operations cannot be counted: %s", error)
         return None
-
-
-def _environment(run: RunDirectory) -> dict[str, Any]:
-    """Return what a run ran on, and how fast if that is known."""
-    facts: dict[str, Any] = json.loads(run.environment.read_text(encoding="utf-8"))
-    if run.speed.exists():
-        facts["speed"] = json.loads(run.speed.read_text(encoding="utf-8"))
-    return facts

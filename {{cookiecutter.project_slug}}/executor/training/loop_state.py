@@ -53,14 +53,10 @@ class LoopState:
     """Where the batches begin that nothing is learned from (`train.on_divergence`)."""
 
     def record_evaluation(self, values: Mapping[str, float], train: Train) -> None:
-        """Take note of an evaluation: whether it is the best, and how long that is ago.
-
-        Args:
-            values: By name; `train.monitor` must be among them. NaN is never the best.
-            train: `monitor`, `monitor_mode` and `early_stopping` are used.
+        """Take note of whether an evaluation is the best, and how long ago the best one is.
 
         Raises:
-            UserError: If the value to monitor is not there.
+            UserError: If the value to monitor is not there. NaN is never the best.
         """
         value = monitored(values, train.monitor)
         margin = 0.0 if train.early_stopping is None else train.early_stopping.min_delta

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from configs.schema import Run, Train
 from executor.training.loop_state import LoopState
 
+# Small steps are taken several at once, since handing over a batch takes longer than making it: as
+# many as fit into these bytes and seconds. Signals are looked at between two chunks.
+_CHUNK_STEPS, _CHUNK_BYTES, _CHUNK_SECONDS = 32, 1 << 20, 0.25
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -59,6 +63,12 @@ class Plan:
             end = next((e for e in ends if e in skipped), offset + self.batch_size * count)
             yield range(offset, end)
             step, offset = step + (end - offset) // self.batch_size, end
+
+    def fitting_steps(self, sample_bytes: int, seconds: float) -> int:
+        """Return how many steps a chunk takes, if a step takes so many seconds."""
+        in_memory = _CHUNK_BYTES // (self.batch_size * sample_bytes)
+        in_time = int(_CHUNK_SECONDS / max(seconds, 1e-9))
+        return max(1, min(_CHUNK_STEPS, in_memory, in_time))
 
     def next_boundary(self, step: int) -> int:
         """Return the first step after this one with a checkpoint or evaluation, or the last."""

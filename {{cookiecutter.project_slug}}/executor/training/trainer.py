@@ -1,14 +1,14 @@
 """Trains: from a configuration to a run directory that holds everything."""
 
 import logging
-from collections.abc import Generator
-from contextlib import ExitStack, closing
-from dataclasses import asdict
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, closing
 from functools import partial
 from typing import Any
 
+from configs.loading import to_yaml
 from configs.schema import CFG
-from dataloader.batches import Batch, Share, prefetched
+from dataloader.batches import Share, prefetched
 from dataloader.build import load_split, open_source, training_batches
 from executor.checkpoints import checkpoint
 from executor.checkpoints.broadcast import broadcast_state
@@ -27,9 +27,8 @@ from executor.training.build import build_state
 from executor.training.callbacks import Outputs
 from executor.training.divergence import DivergenceGuard
 from executor.training.finish import measure_speed, write_results
-from executor.training.loop_state import StepMetrics, monitored
+from executor.training.loop_state import monitored
 from executor.training.plan import Plan
-from executor.training.state import TrainState
 from executor.training.step import TrainStep
 from utils import storage
 from utils.errors import StoppedError, UserError
@@ -37,9 +36,6 @@ from utils.logs import log
 from utils.signals import StopSignals, stopping_at_once
 
 _REPEAT_SECONDS = 5.0  # as in `executor.launch.processes`
-# Small steps are taken several at once, since handing over a batch takes longer than making it: as
-# many as fit into these bytes and seconds. Signals are looked at between two chunks.
-_CHUNK_STEPS, _CHUNK_BYTES, _CHUNK_SECONDS = 32, 1 << 20, 0.25
 
 
 class Trainer:
@@ -48,19 +44,8 @@ class Trainer:
     The setup is a row of named steps, each of which `python main.py check` tries by itself.
     """
 
-    device: Device
-    plan: Plan
-    state: TrainState
-    step: TrainStep
-    outputs: Outputs
-
     def __init__(self, cfg: CFG, force: bool = False) -> None:
-        """Remember what to train; nothing is read or written yet.
-
-        Args:
-            cfg: The checked configuration.
-            force: Continue a run even with settings that make it another experiment.
-        """
+        """Read and write nothing yet; `force` continues a run even as another experiment."""
         self.cfg = cfg
         self.force = force
         self.run: RunDirectory | None = None  # in the processes that write nothing
@@ -87,14 +72,10 @@ class Trainer:
             else:
                 log.setLevel(logging.WARNING)
             self.setup(world)
-            outputs = Outputs(
-                self.run, self.cfg, self.plan, self.state, self.throughput, self.device
-            )
-            self.outputs = stack.enter_context(outputs)
+            parts = (self.plan, self.state, self.throughput, self.device)
+            self.outputs = stack.enter_context(Outputs(self.run, self.cfg, *parts))
             stack.enter_context(report_lost_peers(world, lambda: self.state.loop_state.step))
-            when = "after step {}".format
-            advice = training_advice(self.cfg, self.device)
-            with explain_out_of_memory(lambda: when(self.state.loop_state.step), advice):
+            with self.explaining(lambda: f"after step {self.state.loop_state.step}"):
                 self.train()
                 values = self.finish()
             return values if world.is_first else {}
@@ -103,9 +84,7 @@ class Trainer:
         """Set up everything, and try the model out before the first step."""
         self.setup_device(world)
         self.setup_data()
-        with explain_out_of_memory(
-            lambda: "before the first step", training_advice(self.cfg, self.device)
-        ):
+        with self.explaining(lambda: "before the first step"):
             self.setup_loss()
             self.setup_model(self._newest_checkpoint())
             if self.state.loop_state.step == 0:
@@ -116,14 +95,18 @@ class Trainer:
         """Choose the device."""
         self.device = Device(self.cfg, world)
 
+    def explaining(self, when: Callable[[], str]) -> AbstractContextManager[None]:
+        """Return the context in which a lack of memory ends with what to lower."""
+        advice = partial(training_advice, self.cfg.train, self.cfg.data, self.device)
+        return explain_out_of_memory(when, advice)
+
     def setup_data(self) -> None:
         """Read the training and the validation split, and plan the steps."""
-        source = open_source(self.cfg)
+        data, world = self.cfg.data, self.device.world
+        source = open_source(data)
         self.class_names = source.class_names
-        load = partial(load_split, self.cfg, source, processes=self.device.world.local_size)
-        splits = ("train", "validation")
-        loaded = first_rank_first(self.device.world, lambda: [load(name) for name in splits])
-        self.use_data(*loaded)
+        load = partial(load_split, data, source, processes=world.local_size)
+        self.use_data(*first_rank_first(world, lambda: [load("train"), load("validation")]))
 
     def use_data(self, training: Any, validation: Any) -> None:
         """Take decoded splits, and plan the steps."""
@@ -136,27 +119,32 @@ class Trainer:
 
     def setup_loss(self) -> None:
         """Build the loss, the batches to learn from and what evaluates the model."""
-        cfg, device = self.cfg, self.device
-        self.loss = build_loss(cfg, self.class_names, device)
+        cfg, names, device = self.cfg, self.class_names, self.device
+        train, seed = cfg.train, cfg.run.seed
+        self.loss = build_loss(cfg, names, device)
         share = Share(device.world.rank, device.world.size)
-        self.batches = training_batches(cfg, self.training, share)
-        self.validator = Validator(cfg, self.loss, self.validation, self.class_names, device)
+        self.batches = training_batches(cfg.data, self.training, train.batch_size, seed, share)
+        self.validator = Validator(train, seed, self.loss, self.validation, names, device)
 
     def setup_model(self, saved: dict[str, Any] | None) -> None:
         """Build model, optimizer, schedule and step, and bring them to where the run begins.
 
-        1. A run that has checkpoints continues from the newest that is whole.
+        1. A run that has checkpoints continues from the newest that is whole: `saved`.
         2. `train.init_from` gives the weights of another run.
         3. Otherwise the model starts as it was built: from its `weights` argument, or from scratch.
-
-        Args:
-            saved: The newest checkpoint; None: there is none.
         """
         built = self.cfg if saved is None else without_initial_weights(self.cfg)
         self.state = build_state(built, self.class_names, self.plan.total_steps, self.device)
         init_from = self.cfg.train.init_from
         if saved is not None:
-            self._load(saved)
+            try:
+                self.state.load_state_dict(saved)
+            except ValueError as error:
+                where = storage.shown(storage.resolve(self.cfg.run.dir))
+                raise UserError(
+                    f"the checkpoint in {where} does not fit the model or the optimizer; has the "
+                    f"code changed? Choose another run.dir to start anew.\n{error}"
+                ) from error
             self.origin = f"continues after step {self.state.loop_state.step}"
         elif init_from is not None:
             start_from(self.state.model, storage.resolve(init_from))
@@ -181,8 +169,7 @@ class Trainer:
         self.outputs.start()
         if self.cfg.train.on_divergence == "rewind" and self.state.loop_state.step == 0:
             self.outputs.save()
-        repeats = _REPEAT_SECONDS if self.device.world.size > 1 else 0.0
-        with StopSignals(repeats) as signals:
+        with StopSignals(_REPEAT_SECONDS if self.device.world.size > 1 else 0.0) as signals:
             while not self._is_finished():  # again after a batch was skipped
                 self._take_steps(guard, signals)
         self.outputs.wait()
@@ -190,7 +177,9 @@ class Trainer:
     def _take_steps(self, guard: DivergenceGuard, signals: StopSignals) -> None:
         """Take steps to the end, or until a batch is skipped."""
         loop_state = self.state.loop_state
-        with closing(self._chunks()) as chunks:
+        positions = self.plan.chunks(loop_state, lambda: self._chunk_steps)
+        make = lambda some: self.batches.at(some.start, len(some))  # noqa: E731
+        with closing(prefetched(make, positions, self.cfg.data.workers)) as chunks:
             self.throughput.start()
             for chunk in chunks:
                 taken = self.step(chunk)
@@ -198,31 +187,24 @@ class Trainer:
                     if metrics.skipped is not None and not guard(metrics):
                         self.outputs.start()  # the state went back
                         return
-                    self._record(metrics)
+                    self.outputs.step(metrics)
                 if self.plan.evaluates_at(loop_state.step):
                     self._evaluate()
-                seconds = self.throughput.lap(len(taken)) / len(taken)
-                self._save_where_due(signals, seconds)
+                self._save_where_due(signals, self.throughput.lap(len(taken)) / len(taken))
                 if taken[-1].skipped is not None or loop_state.stops_early(self.cfg.train):
                     return
 
     def finish(self) -> dict[str, float]:
-        """Evaluate the best weights on the whole validation split, and write what remains of a run.
-
-        Returns:
-            The values, which also stand in `metrics.json`.
-        """
-        world, model, run = self.device.world, self.state.eval_model, self.run
-        speed = measure_speed(
-            self.throughput, self.plan.batch_size, self.cfg.data.image_size, model, self.device
-        )
-        if run is not None and speed is not None:
-            run.write_json(run.speed, asdict(speed))
+        """Evaluate the best weights on the whole validation split, and write what remains."""
+        cfg, world, model, run = self.cfg, self.device.world, self.state.eval_model, self.run
+        batch_size, image_size = self.plan.batch_size, cfg.data.image_size
+        measure_speed(run, self.throughput, batch_size, image_size, model, self.device)
         weights, step = broadcast_state(world, run and best_weights(run))
         load_strictly(model, weights, f"step {step}")
         evaluation = self.validator.evaluate_whole(model)
         if run is not None:
-            write_results(run, self.cfg, weights, step, evaluation, self.class_names)
+            about = (self.class_names, to_yaml(cfg), cfg.train.monitor)
+            write_results(run, weights, step, evaluation, *about)
         exit_barrier(world)  # when all have written
         return evaluation.values
 
@@ -230,56 +212,24 @@ class Trainer:
         loop_state = self.state.loop_state
         return loop_state.step >= self.plan.total_steps or loop_state.stops_early(self.cfg.train)
 
-    def _chunks(self) -> Generator[Batch]:
-        """Yield the samples of one or more steps at a time, made ahead by threads."""
-        positions = self.plan.chunks(self.state.loop_state, lambda: self._chunk_steps)
-        make = lambda some: self.batches.at(some.start, len(some))  # noqa: E731
-        return prefetched(make, positions, self.cfg.data.workers)
-
-    def _record(self, metrics: StepMetrics) -> None:
-        """Give one step to the callbacks, and a row of the mean since the last one if it is due."""
-        loop_state = self.state.loop_state
-        values = {
-            "loss": metrics.loss,
-            "grad_norm": metrics.grad_norm,
-            "learning_rate": metrics.learning_rate,
-        }
-        if metrics.skipped is None:
-            loop_state.loss_sum += metrics.loss
-            loop_state.loss_count += 1
-        for callback in self.outputs.callbacks:
-            callback.step(metrics.step, values)
-        if self.plan.logs_at(metrics.step):
-            values["loss"] = loop_state.take_mean_loss()
-            for callback in self.outputs.callbacks:
-                callback.log(metrics.step, values)
-
     def _evaluate(self) -> None:
         train, loop_state = self.cfg.train, self.state.loop_state
         with self.throughput.paused():
             values = self.validator.evaluate_part(self.state.eval_model)
-            for callback in self.outputs.callbacks:
-                callback.evaluation(loop_state.step, values)
+            self.outputs.evaluation(values)
             loop_state.record_evaluation(values, train)
             self.state.after_evaluation(values[train.monitor])
             if loop_state.stops_early(train):
                 log.info("stopped early: %s has not improved", train.monitor)
 
     def _save_where_due(self, signals: StopSignals, seconds: float) -> None:
-        """Save if it is time to, or a signal asked to stop.
-
-        Args:
-            signals: Those that this process received.
-            seconds: How long a step took lately.
-        """
-        step = self.state.loop_state.step
-        fitting = int(_CHUNK_SECONDS / max(seconds, 1e-9))
-        most = _CHUNK_BYTES // (self.plan.batch_size * self.training.sample_bytes)
+        """Save if it is time to, or a signal asked to stop; a step took so many seconds lately."""
+        step, fitting = self.state.loop_state.step, 1
+        if not self.cfg.executor.profile:
+            fitting = self.plan.fitting_steps(self.training.sample_bytes, seconds)
         # A signal reaches some processes a step before the others; they stop together.
         received, is_due, self._chunk_steps = self.device.world.largest(
-            signals.received or 0,
-            self.outputs.is_checkpoint_due(),
-            1 if self.cfg.executor.profile else max(1, min(_CHUNK_STEPS, most, fitting)),
+            signals.received or 0, self.outputs.is_checkpoint_due(), fitting
         )
         if self.plan.checkpoints_at(step) or is_due or received:
             with self.throughput.paused():
@@ -303,13 +253,3 @@ class Trainer:
         """Return the newest checkpoint, also one that is still being written."""
         self.outputs.wait()
         return self._newest_checkpoint()
-
-    def _load(self, saved: dict[str, Any]) -> None:
-        try:
-            self.state.load_state_dict(saved)
-        except ValueError as error:
-            raise UserError(
-                f"the checkpoint in {storage.shown(storage.resolve(self.cfg.run.dir))} does not "
-                "fit the model or the optimizer; has the code changed? Choose another run.dir to "
-                f"start anew.\n{error}"
-            ) from error

@@ -60,7 +60,7 @@ class Layout:
     def load(self, split: str = "train", **data: Any) -> Decoded:
         data = {"image_size": SIZE, "workers": 0, "source": self.source, **data}
         cfg = CFG.model_validate({"data": data})
-        return load_split(cfg, open_source(cfg), split)
+        return load_split(cfg.data, open_source(cfg.data), split)
 
 
 @pytest.fixture

@@ -46,8 +46,8 @@ def advised(*words: str, world: World | None = None, where: str = "GPU") -> str:
     cfg = load_config(None, [f"{key}={value}" for key, value in settings.items()])
     device = Device(cfg)
     device.world = world or World()
-    advice = training_advice(cfg, device)
-    return "\n".join(advice(OutOfMemory(where)))  # type: ignore[arg-type]
+    shortage = OutOfMemory(where)  # type: ignore[arg-type]
+    return "\n".join(training_advice(cfg.train, cfg.data, device, shortage))
 
 
 def test_a_training_that_does_not_fit_goes_on_as_the_message_says(
