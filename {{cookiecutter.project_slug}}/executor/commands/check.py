@@ -20,11 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print a line for each check, or JSON.
-
-    Raises:
-        UserError: If anything is bad.
-    """
+    """Print a line for each check, or JSON; a UserError says if anything is bad."""
     from executor.preflight.checklist import Checks, as_json
 
     if arguments.json:
@@ -39,7 +35,6 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _check(arguments: argparse.Namespace, checks: "Checks") -> None:
-    """Make all checks, as far as those before let them."""
     from executor.preflight.packages import check_installed
 
     check_installed(checks)

@@ -57,7 +57,6 @@ def _schedulers() -> Any:
 
 
 def _train_words(words: Sequence[str]) -> argparse.Namespace:
-    """Return what `train` makes of the words behind --."""
     if words[0] != "train":
         raise UserError(
             f"launch: received {words[0]!r} behind --, expected train; "

@@ -10,12 +10,9 @@ from typing import NamedTuple
 
 
 class _Card(NamedTuple):
-    pattern: str
-    """Found in the name that the framework reports; the first that is found counts."""
-    fp32: float
-    """TFLOPS, as are the next two."""
-    bf16: float | None
-    """None: the card does not compute in it."""
+    pattern: str  # found in the name that the framework reports; the first that is found counts
+    fp32: float  # TFLOPS, as are the next two
+    bf16: float | None  # None: the card does not compute in it
     fp16: float
 
 
@@ -48,9 +45,7 @@ _CARDS = (
 def peak_flops(name: str, precision: str) -> float | None:
     """Return the operations a second that a card reaches at most, or None if it is not known.
 
-    Args:
-        name: As the framework reports it, for example "NVIDIA A100-SXM4-80GB".
-        precision: `fp32`, `bf16` or `fp16`.
+    The name is what the framework reports, for example "NVIDIA A100-SXM4-80GB".
     """
     for card in _CARDS:
         if re.search(card.pattern, name):

@@ -9,12 +9,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 
 def choose_device(wanted: str, has: Mapping[str, bool], build: str) -> str:
-    """Return the device to use.
-
-    Args:
-        wanted: `executor.device`.
-        has: Whether the machine has each device, the best first.
-        build: The framework's name and version, for the message.
+    """Return the device to use, of those that the machine has, the best first.
 
     Raises:
         UserError: If the machine does not have it.
@@ -35,11 +30,7 @@ def choose_precision(
 ) -> tuple[Precision, str]:
     """Return the precision to use, and why.
 
-    Args:
-        wanted: `executor.precision`.
-        device: `cuda`, `mps` or `cpu`.
-        accepts_bf16: Whether the device can be asked for bf16 at all.
-        computes_bf16: Whether it has instructions for bf16; else it is emulated, slowly.
+    A device that accepts bf16 but does not compute in it emulates it, slowly.
 
     Raises:
         UserError: If the device cannot.

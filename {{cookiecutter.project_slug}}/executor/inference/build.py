@@ -22,11 +22,8 @@ def build_model(cfg: CFG, class_names: Sequence[str], device: Device) -> Model:
         UserError: If the target cannot be built or is no model of the framework.
     """
     device.seed(int(seeding.generator(cfg.run.seed, seeding.WEIGHTS).integers(1 << 48)))
-    offered = {
-        "num_classes": len(class_names),
-        "in_channels": _CHANNELS,
-        "image_size": cfg.data.image_size,
-    }
+    size = cfg.data.image_size
+    offered = {"num_classes": len(class_names), "in_channels": _CHANNELS, "image_size": size}
     with device.building():
         model = build(cfg.model.target, cfg.model.arguments, offered=offered)
         check_kind(f"model.target={cfg.model.target}", model, Model, MODEL_KIND)
@@ -34,10 +31,7 @@ def build_model(cfg: CFG, class_names: Sequence[str], device: Device) -> Model:
 
 
 def build_loss(cfg: CFG, class_names: Sequence[str], device: Device) -> Loss:
-    """Return the loss: a callable of float logits and integer targets [B, H, W].
-
-    The logits have the shape that the framework's models return.
-    """
+    """Return the loss: a callable of the model's logits, in float, and targets [B, H, W]."""
     component = cfg.train.loss
     offered = {
         "num_classes": len(class_names),
@@ -52,10 +46,6 @@ def build_loss(cfg: CFG, class_names: Sequence[str], device: Device) -> Loss:
 
 
 def check_kind(setting: str, made: object, kind: type, name: str) -> None:
-    """Refuse what a target made if it is something else.
-
-    Raises:
-        UserError: If it is.
-    """
+    """Raise a UserError if a target made something else."""
     if not isinstance(made, kind):
         raise UserError(f"{setting} made a {type(made).__name__}; it must make a {name}.")

@@ -20,14 +20,12 @@ from utils.errors import UserError
 
 @dataclass(frozen=True)
 class Predictor:
-    """A run's best weights, ready to predict."""
+    """A run's best weights, ready to predict, with the run's configuration and data source."""
 
     cfg: CFG
-    """The run's configuration."""
     model: Model
     device: Device
     source: Source
-    """The data source that the run was trained on."""
     step: int | None
     """The step of the weights; None where only the exported file is left."""
 

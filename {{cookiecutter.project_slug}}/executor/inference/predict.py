@@ -62,7 +62,7 @@ def _advice(memory: OutOfMemory) -> list[str]:
 
 
 def _listed(images: Sequence[str]) -> list[Path]:
-    """Return all image files, folders opened; refuse what is missing before any work is done."""
+    """Return all image files; refuse what is missing before any work is done."""
     files: list[Path] = []
     for name in images:
         given = Path(name)

@@ -14,8 +14,8 @@ from dataloader.build import load_split, open_source
 from dataloader.cache import Decoded
 from dataloader.sample import IGNORE_INDEX
 from executor.checkpoints import checkpoint
+from executor.devices.device import Device
 from executor.devices.tensors import count_parameters
-from executor.distributed.world import World
 from executor.preflight import resume_test
 from executor.preflight.checklist import Checks
 from executor.preflight.resume_test import MORE_STEPS
@@ -35,7 +35,7 @@ def check(cfg: CFG, checks: Checks) -> None:
     """
     trainer = Trainer(cfg)
     with ExitStack() as stack, TemporaryDirectory(prefix="check-") as folder:
-        run = checks.make("run.dir", lambda: _run_directory(cfg, stack), _progress)
+        run = checks.make("run.dir", lambda: _run_directory(trainer, stack), _progress)
         if _check_data(trainer, checks):
             _check_training(trainer, checks, run, Path(folder))
 
@@ -50,11 +50,10 @@ def _check_data(trainer: Trainer, checks: Checks) -> bool:
     if source is None:
         return False
     trainer.class_names = source.class_names
-    splits = [
+    training, validation = (
         checks.make(f"{name} data", partial(load_split, cfg.data, source, name), _counted)
         for name in ("train", "validation")
-    ]
-    training, validation = splits
+    )
     if training is None or validation is None:
         return False
     _check_shares(checks, training, source.class_names)
@@ -68,7 +67,7 @@ def _check_data(trainer: Trainer, checks: Checks) -> bool:
 def _check_training(
     trainer: Trainer, checks: Checks, run: RunDirectory | None, folder: Path
 ) -> None:
-    """Begin a training, save it, let it go on; and let what was saved go on as well."""
+    """Begin a training, save it and let it go on; and let what was saved go on as well."""
     if checks.make("loss and transforms", lambda: _set_up_loss(trainer)) is None:
         return
     if checks.make("model", lambda: _begin(trainer, run)) is None:
@@ -93,7 +92,7 @@ def _check_training(
 
 
 def _device(trainer: Trainer) -> str:
-    trainer.setup_device(World())
+    trainer.device = Device(trainer.cfg)
     return str(trainer.device)
 
 
@@ -115,9 +114,9 @@ def _evaluate(trainer: Trainer) -> dict[str, float]:
     return values
 
 
-def _run_directory(cfg: CFG, stack: ExitStack) -> RunDirectory:
-    run = stack.enter_context(open_run(storage.resolve(cfg.run.dir)))
-    run.check(cfg)
+def _run_directory(trainer: Trainer, stack: ExitStack) -> RunDirectory:
+    run = stack.enter_context(open_run(storage.resolve(trainer.cfg.run.dir)))
+    run.check(trainer.cfg)
     return run
 
 
@@ -131,7 +130,6 @@ def _counted(decoded: Decoded) -> str:
 
 
 def _check_shares(checks: Checks, decoded: Decoded, names: Sequence[str]) -> None:
-    """Say which share of the training split's pixels each class has."""
     counts = np.zeros(IGNORE_INDEX + 1, dtype=np.int64)
     for start in range(0, len(decoded), _COUNTED_AT_ONCE):
         part = decoded.masks[start : start + _COUNTED_AT_ONCE]
@@ -148,9 +146,8 @@ def _check_shares(checks: Checks, decoded: Decoded, names: Sequence[str]) -> Non
 
 def _set_up_loss(trainer: Trainer) -> str:
     trainer.setup_loss()
-    cfg = trainer.cfg
-    transforms = ", ".join(transform.target for transform in cfg.data.transforms)
-    return f"{cfg.train.loss.target}; {transforms or 'no transforms'}"
+    transforms = ", ".join(transform.target for transform in trainer.cfg.data.transforms)
+    return f"{trainer.cfg.train.loss.target}; {transforms or 'no transforms'}"
 
 
 def _described(trainer: Trainer) -> str:

@@ -11,14 +11,11 @@ Made = TypeVar("Made")
 
 
 class Check(NamedTuple):
-    """One check and how it went."""
+    """What was tried, how it went (ok, warn or bad), and what there is or is wrong with it."""
 
     check: str
-    """What was tried, for people."""
     verdict: str
-    """ok, warn or bad."""
     found: str
-    """What there is, or what is wrong with it."""
 
 
 def print_line(check: Check) -> None:
@@ -31,11 +28,7 @@ class Checks:
     """Makes checks and keeps what they found."""
 
     def __init__(self, report: Callable[[Check], None] = print_line) -> None:
-        """Begin with nothing.
-
-        Args:
-            report: Is given each check when it is made.
-        """
+        """Begin with nothing; `report` is given each check when it is made."""
         self.made: list[Check] = []
         self._report = report
 
@@ -47,41 +40,30 @@ class Checks:
     def make(
         self, what: str, make: Callable[[], Made], describe: Callable[[Made], str] = str
     ) -> Made | None:
-        """Try something and say how it went.
+        """Try something and say how it went; return what was made, or None if it is bad.
 
         Whatever is raised counts: a mistake in a user's own code is just what is looked for.
-
-        Args:
-            what: What is tried, for people.
-            make: Returns what is then described; not None.
-            describe: Says what was found.
-
-        Returns:
-            What was made; None if it is bad.
         """
         try:
             made = make()
             self._add(what, "ok", describe(made))
+            return made
         except Exception as error:
-            self._add(what, "bad", _reason(error))
+            is_plain = isinstance(error, UserError | DivergedError)
+            reason = f"{type(error).__name__}: {error} (--debug shows where)"
+            self._add(what, "bad", str(error) if is_plain else reason)
             log.debug("the traceback of this:", exc_info=True)
             return None
-        return made
 
     def warn(self, what: str, found: str) -> None:
         """Say something that may be meant so."""
         self._add(what, "warn", found)
 
     def conclude(self) -> None:
-        """Say nothing if all is well.
-
-        Raises:
-            UserError: If anything is bad.
-        """
+        """Raise a UserError if anything is bad."""
         if self.bad:
-            raise UserError(
-                f"{self.bad} of {len(self.made)} checks found something bad, see above."
-            )
+            bad = f"{self.bad} of {len(self.made)} checks"
+            raise UserError(f"{bad} found something bad, see above.")
 
     def _add(self, what: str, verdict: str, found: str) -> None:
         self.made.append(Check(what, verdict, found))
@@ -92,9 +74,3 @@ def as_json(checks: Checks) -> str:
     """Return the checks and the number of bad ones as a JSON object."""
     made = [check._asdict() for check in checks.made]
     return json.dumps({"checks": made, "bad": checks.bad}, indent=2)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UserError | DivergedError):
-        return str(error)
-    return f"{type(error).__name__}: {error} (--debug shows where)"

@@ -61,7 +61,7 @@ def _requirements(text: str) -> list[_Requirement]:
 
 
 def _applies(marker: str) -> bool:
-    """Return whether a line is meant for this platform; another kind of condition counts as met."""
+    """Return whether a line is meant for this platform; other conditions are taken to hold."""
     match = _PLATFORM.fullmatch(marker.strip())
     return match is None or (match["name"] == sys.platform) == (match["sign"] == "==")
 
@@ -93,8 +93,6 @@ def _checked_python(about: Path) -> str:
 def _checked_packages(installed: dict[str, str | None]) -> str:
     missing = [name for name, found in installed.items() if found is None]
     if missing:
-        raise UserError(
-            f"not installed: {', '.join(missing)}. "
-            "Install them: python -m pip install -r requirements.txt"
-        )
+        how = "Install them: python -m pip install -r requirements.txt"
+        raise UserError(f"not installed: {', '.join(missing)}. {how}")
     return f"all {len(installed)} of requirements.txt are installed"

@@ -18,9 +18,8 @@ from executor.training.trainer import Trainer
 from utils import storage
 from utils.errors import UserError, first_few
 
+# After the saved one: the loss of the second shows whether the first changed the weights alike.
 MORE_STEPS = 2
-"""Steps after the saved one: the loss of the second shows whether the first changed the weights
-alike."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,7 @@ class Saved:
 
 
 def take_steps(trainer: Trainer, steps: int) -> list[StepMetrics]:
-    """Take some steps and return what each measured.
-
-    Raises:
-        DivergedError: If a loss or gradient is not finite.
-    """
+    """Return what some steps measured; a DivergedError says if one is not finite."""
     loop_state, size = trainer.state.loop_state, trainer.cfg.train.batch_size
     measured: list[StepMetrics] = []
     with trainer.explaining(lambda: f"after step {loop_state.step}"):
@@ -79,17 +74,13 @@ def free_space(saved: Saved, keep: int, run: RunDirectory) -> str:
 
 
 def load(trainer: Trainer, saved: Saved, folder: Path) -> Trainer:
-    """Build everything anew and bring it to where it was saved; return the trainer."""
+    """Build everything anew and bring it to where it was saved."""
     trainer.setup_model(checkpoint.load(folder / "checkpoint", saved.step))
     return trainer
 
 
 def compare(trainer: Trainer, saved: Saved, folder: Path) -> str:
-    """Compare a loaded state with the one that was saved.
-
-    Raises:
-        UserError: If a single bit differs.
-    """
+    """Compare a loaded state with the saved one; a UserError says if a single bit differs."""
     digests = _digests(trainer.state.state_dict(), folder)
     names = {**saved.digests, **digests}
     differ = [name for name in names if saved.digests.get(name) != digests.get(name)]
@@ -102,11 +93,7 @@ def compare(trainer: Trainer, saved: Saved, folder: Path) -> str:
 
 
 def continue_alike(trainer: Trainer, expected: Sequence[StepMetrics]) -> str:
-    """Take from a loaded state the steps that the saved one took.
-
-    Raises:
-        UserError: If they give another loss.
-    """
+    """Take the steps that the saved state took; a UserError says if they give another loss."""
     found = take_steps(trainer, len(expected))
     is_exact = trainer.device.kind == "cpu" or trainer.cfg.run.deterministic
     # GPUs may add up in another order each time, unless run.deterministic forbids it.

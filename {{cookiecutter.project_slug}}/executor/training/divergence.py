@@ -6,10 +6,9 @@ from typing import Any
 from configs.schema import Train
 from executor.training.loop_state import SkippedBatch, StepMetrics
 from executor.training.state import TrainState
-from utils.errors import DivergedError
+from utils.errors import DivergedError, first_few
 from utils.logs import log
 
-_SHOWN = 8
 _ADVICE = (
     "Lower train.optimizer's learning rate, set train.clip_norm=1.0, try executor.precision=fp32, "
     "or leave such batches out: train.on_divergence=skip."
@@ -67,9 +66,7 @@ def diverged(metrics: StepMetrics, batch: SkippedBatch) -> DivergedError:
 
 def _described(metrics: StepMetrics, batch: SkippedBatch) -> str:
     """Return what happened, as two sentences."""
-    listed = ", ".join(str(index) for index in batch.indices[:_SHOWN])
-    more = ", ..." if len(batch.indices) > _SHOWN else ""
     return (
         f"step {metrics.step} gave loss {metrics.loss} and gradient norm {metrics.grad_norm}; the "
-        f"weights are unchanged. Training samples of the step: {listed}{more}."
+        f"weights are unchanged. Training samples of the step: {first_few(batch.indices, 8)}."
     )

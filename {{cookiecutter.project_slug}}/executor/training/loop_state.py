@@ -12,45 +12,33 @@ from utils.errors import UserError
 class SkippedBatch(NamedTuple):
     """The samples of a step without an update, since its loss or gradient was not finite."""
 
-    offset: int
-    """Where they begin in the stream of samples."""
-    indices: tuple[int, ...]
-    """Which samples of the split they are."""
+    offset: int  # where they begin in the stream of samples
+    indices: tuple[int, ...]  # which samples of the split they are
 
 
 class StepMetrics(NamedTuple):
     """What one step measured."""
 
-    step: int
-    """Its number, counted from 1."""
-    loss: float
-    """Mean over the batch, before the update."""
-    grad_norm: float
-    """L2 norm of the whole gradient, before clipping."""
-    learning_rate: float
-    """The rate of the update, that of the first parameter group."""
-    skipped: SkippedBatch | None = None
-    """None where there was an update."""
+    step: int  # counted from 1
+    loss: float  # mean over the batch, before the update
+    grad_norm: float  # L2 norm of the whole gradient, before clipping
+    learning_rate: float  # of the update, that of the first parameter group
+    skipped: SkippedBatch | None = None  # None where there was an update
 
 
 @dataclass
 class LoopState:
     """What a run has done and reached so far."""
 
-    step: int = 0
-    """Steps done, those without an update among them."""
-    sample_offset: int = 0
-    """Where the next batch begins in the stream of samples, unless it is skipped."""
-    best_value: float | None = None
-    """The best value of `train.monitor` so far."""
+    step: int = 0  # steps done, those without an update among them
+    sample_offset: int = 0  # where the next batch begins in the stream, unless it is skipped
+    best_value: float | None = None  # of `train.monitor`
     best_step: int | None = None
-    bad_evals: int = 0
-    """Evaluations since the best value."""
-    loss_sum: float = 0.0
-    """Sum of the losses since the last row of training metrics."""
+    bad_evals: int = 0  # evaluations since the best value
+    loss_sum: float = 0.0  # of the losses since the last row of training metrics
     loss_count: int = 0
+    # Where the batches begin that nothing is learned from (`train.on_divergence`).
     skipped: list[int] = field(default_factory=list)
-    """Where the batches begin that nothing is learned from (`train.on_divergence`)."""
 
     def record_evaluation(self, values: Mapping[str, float], train: Train) -> None:
         """Take note of whether an evaluation is the best, and how long ago the best one is.

@@ -19,17 +19,12 @@ class Plan:
     cut without regard to its epochs. So every batch is full and every epoch is whole.
     """
 
-    samples: int
-    """Samples in the training split."""
+    samples: int  # in the training split
     batch_size: int
-    total_steps: int
-    """The last step of the run."""
-    log_every: int
-    """Steps."""
-    checkpoint_every: int
-    """Steps."""
-    evaluate_every: int
-    """Epochs."""
+    total_steps: int  # the last step of the run
+    log_every: int  # steps
+    checkpoint_every: int  # steps
+    evaluate_every: int  # epochs
 
     @classmethod
     def of(cls, train: Train, run: Run, samples: int) -> "Plan":
@@ -47,12 +42,8 @@ class Plan:
     def chunks(self, state: LoopState, most: Callable[[], int]) -> Iterator[range]:
         """Yield the steps that are still to do in chunks: the positions of each chunk's samples.
 
-        A chunk ends where the state is needed, at every evaluation and checkpoint, and before a
-        batch that is skipped. The next one begins behind that.
-
-        Args:
-            state: Where the run is, and what it skips.
-            most: Returns the most steps for the next chunk, at least 1.
+        A chunk has at most `most()` steps. It ends where the state is needed, at every evaluation
+        and checkpoint, and before a batch that is skipped. The next one begins behind that.
         """
         step, offset, skipped = state.step, state.sample_offset, set(state.skipped)
         while step < self.total_steps:

@@ -20,7 +20,7 @@ class Profiler(Callback):
     """
 
     def __init__(self, run: RunDirectory, plan: Plan, throughput: Throughput) -> None:
-        """Prepare; the clock does not count what is traced."""
+        """Prepare; `throughput` does not count what is traced."""
         self._run = run
         self._plan = plan
         self._throughput = throughput

@@ -82,7 +82,7 @@ class Trainer:
 
     def setup(self, world: World) -> None:
         """Set up everything, and try the model out before the first step."""
-        self.setup_device(world)
+        self.device = Device(self.cfg, world)
         self.setup_data()
         with self.explaining(lambda: "before the first step"):
             self.setup_loss()
@@ -90,10 +90,6 @@ class Trainer:
             if self.state.loop_state.step == 0:
                 self.try_out()
         announce(self.cfg, self.plan, self.state, self.device, len(self.validation), self.origin)
-
-    def setup_device(self, world: World) -> None:
-        """Choose the device."""
-        self.device = Device(self.cfg, world)
 
     def explaining(self, when: Callable[[], str]) -> AbstractContextManager[None]:
         """Return the context in which a lack of memory ends with what to lower."""
@@ -250,6 +246,5 @@ class Trainer:
         return state
 
     def _last_saved(self) -> dict[str, Any] | None:
-        """Return the newest checkpoint, also one that is still being written."""
-        self.outputs.wait()
+        self.outputs.wait()  # for one that is still being written
         return self._newest_checkpoint()

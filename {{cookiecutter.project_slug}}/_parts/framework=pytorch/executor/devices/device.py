@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from configs.schema import CFG
+from configs.schema import CFG, Executor
 from executor.devices.select import Precision, choose_device, choose_precision
 from executor.distributed.world import World
 from utils.errors import UserError
@@ -31,10 +31,6 @@ class Device:
     def __init__(self, cfg: CFG, world: World | None = None) -> None:
         """Choose the device and the precision that the configuration asks for.
 
-        Args:
-            cfg: The `executor` section and the normalisation of the images are used.
-            world: The processes that train together; None: this one works alone.
-
         Raises:
             UserError: If the machine does not have them.
         """
@@ -49,7 +45,7 @@ class Device:
         self._shift = torch.tensor(cfg.data.mean, device=self.torch_device).mul_(255)
         self._scale = torch.tensor(cfg.data.std, device=self.torch_device).mul_(255)
         self._rows: dict[int, tuple[Tensor, Tensor]] = {}
-        _set_up_process(cfg, self.kind)
+        _set_up_process(cfg.executor, cfg.run.deterministic, self.kind)
 
     def __str__(self) -> str:
         """Return the line that announces the choice."""
@@ -75,7 +71,7 @@ class Device:
         """Return the context in which a forward pass computes in the chosen precision."""
         if self.precision == "fp32":
             return contextlib.nullcontext()
-        return torch.autocast(self.torch_device.type, _DTYPES[self.precision])
+        return torch.autocast(self.kind, _DTYPES[self.precision])
 
     def images(self, images: np.ndarray) -> Tensor:
         """Return uint8 [B, H, W, 3] as normalised float32 [B, 3, H, W] on the device.
@@ -98,9 +94,9 @@ class Device:
     def seed(self, seed: int) -> None:
         """Make the random numbers of this device, dropout's for example, follow from a seed."""
         torch.default_generator.manual_seed(seed)
-        if self.torch_device.type == "cuda":
+        if self.kind == "cuda":
             torch.cuda.manual_seed(seed)
-        elif self.torch_device.type == "mps":
+        elif self.kind == "mps":
             torch.mps.manual_seed(seed)
 
     def facts(self) -> dict[str, Any]:
@@ -132,16 +128,19 @@ class Device:
         return self._rows[width]
 
     def _name(self) -> str:
-        if self.torch_device.type == "cuda":
+        if self.kind == "cuda":
             return f"cuda ({torch.cuda.get_device_name()})"
-        if self.torch_device.type == "cpu":
-            return f"cpu ({torch.get_num_threads()} threads)"
-        return self.torch_device.type
+        return f"cpu ({torch.get_num_threads()} threads)" if self.kind == "cpu" else self.kind
 
 
 def _device(wanted: str, local_rank: int) -> torch.device:
     """Return the device of this process, its own one where a machine has several GPUs."""
-    kind = _available(wanted)
+    has = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    kind = choose_device(wanted, has, f"PyTorch ({torch.__version__})")
     if kind != "cuda":
         return torch.device(kind)
     if local_rank >= torch.cuda.device_count():
@@ -153,17 +152,7 @@ def _device(wanted: str, local_rank: int) -> torch.device:
     return torch.device(kind, local_rank)
 
 
-def _available(wanted: str) -> str:
-    has = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    return choose_device(wanted, has, f"PyTorch ({torch.__version__})")
-
-
 def _precision(wanted: str, device: str) -> tuple[Precision, str]:
-    """Return the precision and why."""
     if device == "cuda":
         accepts = torch.cuda.is_bf16_supported()
         computes = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -178,14 +167,13 @@ def _cpu_computes_bf16() -> bool:
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
-def _set_up_process(cfg: CFG, device: str) -> None:
-    """Make the settings that hold for the whole process."""
-    if cfg.executor.threads is not None:
-        torch.set_num_threads(cfg.executor.threads)
-    if cfg.run.deterministic:
+def _set_up_process(executor: Executor, deterministic: bool, device: str) -> None:
+    if executor.threads is not None:
+        torch.set_num_threads(executor.threads)
+    if deterministic:
         torch.use_deterministic_algorithms(True)
     if device == "cuda":
-        _set_up_cuda(cfg)
+        _set_up_cuda(executor.tf32, deterministic)
     if device == "cpu" and platform.libc_ver()[0] == "glibc":
         # Activations are freed and asked for again in every step; giving their pages back to the
         # system in between costs a seventh of the time of a U-Net's step.
@@ -194,11 +182,11 @@ def _set_up_process(cfg: CFG, device: str) -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
 
 
-def _set_up_cuda(cfg: CFG) -> None:
+def _set_up_cuda(tf32: bool, deterministic: bool) -> None:
     """Say how a GPU shall multiply; cuDNN tries out its algorithms unless results must repeat."""
-    if cfg.run.deterministic:
+    if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", _CUBLAS_WORKSPACE)
-    torch.backends.cudnn.benchmark = not cfg.run.deterministic
+    torch.backends.cudnn.benchmark = not deterministic
     # The older of two interfaces that must not be mixed: the compiler of PyTorch 2.13 reads it too.
-    torch.set_float32_matmul_precision("high" if cfg.executor.tf32 else "highest")
-    torch.backends.cudnn.allow_tf32 = cfg.executor.tf32
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32

@@ -15,14 +15,9 @@ class Tracer:
         """Trace nothing yet."""
         self._profile: torch.profiler.profile | None = None
         self.is_running = False
-        """Whether it is between `start` and `stop`."""
 
     def start(self, folder: Path) -> None:
-        """Begin.
-
-        Args:
-            folder: Where files that belong to it may be put; PyTorch has none.
-        """
+        """Begin; files that belong to the trace may be put into the folder, PyTorch has none."""
         os.environ.setdefault("KINETO_LOG_LEVEL", _SILENT)
         self._profile = torch.profiler.profile(record_shapes=True)
         self._profile.start()
@@ -35,14 +30,7 @@ class Tracer:
         self.is_running = False
 
     def write(self, path: Path) -> None:
-        """Write what was traced in Chrome's form, as Perfetto reads it.
-
-        Args:
-            path: A new file, `.json.gz`.
-
-        Raises:
-            OSError: If it cannot be written.
-        """
+        """Write what was traced in Chrome's form, as Perfetto reads it, to a new `.json.gz`."""
         path.parent.mkdir(parents=True, exist_ok=True)
         if self._profile is not None:
             self._profile.export_chrome_trace(str(path))

@@ -26,28 +26,13 @@ def shape_of_logits(model: Model, images: np.ndarray, device: Device) -> list[in
 
 
 def predict_classes(model: Model, images: np.ndarray, device: Device) -> np.ndarray:
-    """Return the most likely class of each pixel.
-
-    Args:
-        model: Any; evaluated in evaluation mode.
-        images: uint8 [B, H, W, 3].
-        device: Where the model is.
-
-    Returns:
-        uint8 [B, H, W].
-    """
+    """Return the most likely class of each pixel, uint8 [B, H, W]; images: uint8 [B, H, W, 3]."""
     with _evaluating(model):
         return _classes(_logits(model, images, device))
 
 
 def predict_probabilities(model: Model, images: np.ndarray, device: Device) -> np.ndarray:
-    """Return the probability of each class at each pixel, float32 [B, C, H, W].
-
-    Args:
-        model: Any; evaluated in evaluation mode.
-        images: uint8 [B, H, W, 3].
-        device: Where the model is.
-    """
+    """Return the probability of each class at each pixel, float32 [B, C, H, W]."""
     with _evaluating(model):
         logits = _logits(model, images, device)
         probabilities: np.ndarray = logits.float().softmax(CLASS_AXIS).cpu().numpy()
@@ -55,13 +40,7 @@ def predict_probabilities(model: Model, images: np.ndarray, device: Device) -> n
 
 
 def forward_flops(model: Model, image_size: tuple[int, int], device: Device) -> int:
-    """Count the operations of one sample's forward pass; a product with a sum is two.
-
-    Args:
-        model: In the end it is as it was.
-        image_size: Height and width of the sample.
-        device: Where the model is.
-    """
+    """Count the operations of one sample's forward pass; a product with a sum is two."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
@@ -86,15 +65,9 @@ def adapt_loss(loss: Any, device: Device) -> Loss:
 
 @contextmanager
 def measuring(model: Model, loss: Loss, device: Device) -> Iterator[Measure]:
-    """Set a model to evaluation mode, and in the end back if it was training.
+    """Yield a function of a batch that returns its mean loss and the classes, uint8 [B, H, W].
 
-    Args:
-        model: Any.
-        loss: As in training.
-        device: Where the model is.
-
-    Yields:
-        A function of a batch that returns its mean loss and the classes, uint8 [B, H, W].
+    Meanwhile the model is in evaluation mode.
     """
 
     def measure(batch: Batch) -> tuple[float, np.ndarray]:

@@ -79,14 +79,7 @@ def make_optimizer(
     given: Sequence[Any],
     offered: Mapping[str, Any],
 ) -> Any:
-    """Return what an optimizer's target makes.
-
-    Args:
-        component: Its arguments are passed.
-        factory: What the target names.
-        parameters: All that are trained.
-        given: What is passed before the arguments.
-        offered: What is passed where it has such an argument.
+    """Return what an optimizer's target makes; `given` is passed before its arguments.
 
     Raises:
         UserError: If it does not take the arguments, or the groups.

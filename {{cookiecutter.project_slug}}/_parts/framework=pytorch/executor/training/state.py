@@ -35,11 +35,7 @@ class TrainState:
             self.ema.update_parameters(self.model)
 
     def after_step(self, sample_offset: int) -> None:
-        """Move on what changes with every step, whether it had an update or not.
-
-        Args:
-            sample_offset: Where the samples of the step ended in the stream of samples.
-        """
+        """Move on what changes with every step, whether it had an update or not."""
         self.loop_state.step += 1
         self.loop_state.sample_offset = sample_offset
         if not isinstance(self.schedule, ReduceLROnPlateau):
@@ -68,7 +64,15 @@ class TrainState:
             ValueError: If the state is that of another model or optimizer.
         """
         try:
-            self._load(state)
+            self.model.load_state_dict(shard_state_dict(self.model, state["model"]))
+            _restore_optimizer(self.optimizer, state["optimizer"])
+            self.schedule.load_state_dict(state["schedule"])
+            self.scaler.load_state_dict(state["scaler"])
+            if self.ema is not None:
+                average = shard_state_dict(self.ema.module, state["ema"]["model"])
+                self.ema.module.load_state_dict(average)
+                self.ema.n_averaged.fill_(state["ema"]["updates"])
+            self.loop_state = LoopState(**state["loop_state"])
         except (RuntimeError, KeyError) as error:
             raise ValueError(str(error)) from error
 
@@ -76,18 +80,6 @@ class TrainState:
         """Let the moving average begin with the model's weights as they are now."""
         if self.ema is not None:
             self.ema.module.load_state_dict(self.model.state_dict())
-
-    def _load(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(shard_state_dict(self.model, state["model"]))
-        _restore_optimizer(self.optimizer, state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.scaler.load_state_dict(state["scaler"])
-        if self.ema is not None:
-            self.ema.module.load_state_dict(
-                shard_state_dict(self.ema.module, state["ema"]["model"])
-            )
-            self.ema.n_averaged.fill_(state["ema"]["updates"])
-        self.loop_state = LoopState(**state["loop_state"])
 
 
 def _average_state(ema: AveragedModel) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from configs.schema import CFG
+from configs.schema import CFG, Executor
 from executor.devices.select import Precision, choose_device, choose_precision
 from executor.distributed.world import World
 from utils.errors import UserError
@@ -17,7 +17,7 @@ from utils.framework import keras, tf
 from utils.logs import log
 
 _POLICIES = {"fp32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float16"}
-_FIRST_WITH_BF16 = (8, 0)  # CUDA's compute capability of Ampere; also the first with TF32
+_AMPERE = (8, 0)  # its compute capability in CUDA; the first with bf16 and TF32
 
 
 class Device:
@@ -25,10 +25,6 @@ class Device:
 
     def __init__(self, cfg: CFG, world: World | None = None) -> None:
         """Choose the device and the precision that the configuration asks for.
-
-        Args:
-            cfg: The `executor` section and the normalisation of the images are used.
-            world: The processes that train together; None: this one works alone.
 
         Raises:
             UserError: If the machine does not have them.
@@ -49,12 +45,12 @@ class Device:
         self.precision, self.reason = _precision(cfg.executor.precision, self.kind)
         self._compile = cfg.executor.compile
         self._eager = cfg.executor.eager
-        self._has_tf32 = self.kind == "cuda" and cfg.executor.tf32 and _gpu_computes_in_tf32()
+        self._has_tf32 = self.kind == "cuda" and cfg.executor.tf32 and _gpu_is_recent()
         self._size = cfg.data.image_size
         self._shift = np.array(cfg.data.mean, np.float32) * np.float32(255)
         self._scale = np.array(cfg.data.std, np.float32) * np.float32(255)
         self._forward: dict[int, Any] = {}
-        _set_up_process(cfg, self.kind)
+        _set_up_process(cfg.executor, cfg.run.deterministic, self.kind)
         self.world.connect(cfg.executor.timeout_minutes)
 
     def __str__(self) -> str:
@@ -147,9 +143,8 @@ def _available(wanted: str) -> str:
 
 
 def _precision(wanted: str, kind: str) -> tuple[Precision, str]:
-    """Return the precision and why."""
     if kind == "cuda":
-        accepts = computes = _gpu_details().get("compute_capability", (0, 0)) >= _FIRST_WITH_BF16
+        accepts = computes = _gpu_is_recent()
     else:
         accepts, computes = True, kind == "cpu" and _cpu_computes_bf16()
     return choose_precision(wanted, kind, accepts_bf16=accepts, computes_bf16=computes)
@@ -161,8 +156,9 @@ def _gpu_details() -> dict[str, Any]:
     return details
 
 
-def _gpu_computes_in_tf32() -> bool:
-    return bool(_gpu_details().get("compute_capability", (0, 0)) >= _FIRST_WITH_BF16)
+def _gpu_is_recent() -> bool:
+    """Return whether the GPU computes in bf16 and TF32."""
+    return bool(_gpu_details().get("compute_capability", (0, 0)) >= _AMPERE)
 
 
 def _cpu_computes_bf16() -> bool:
@@ -185,12 +181,11 @@ def _threads() -> int:
     return os.cpu_count() or 1
 
 
-def _set_up_process(cfg: CFG, kind: str) -> None:
-    """Make the settings that hold for the whole process."""
+def _set_up_process(executor: Executor, deterministic: bool, kind: str) -> None:
     try:
-        if cfg.executor.threads is not None:
-            tf.config.threading.set_intra_op_parallelism_threads(cfg.executor.threads)
-            tf.config.threading.set_inter_op_parallelism_threads(cfg.executor.threads)
+        if executor.threads is not None:
+            tf.config.threading.set_intra_op_parallelism_threads(executor.threads)
+            tf.config.threading.set_inter_op_parallelism_threads(executor.threads)
         for gpu in tf.config.list_physical_devices("GPU"):
             if kind == "cpu":
                 tf.config.set_visible_devices([], "GPU")
@@ -203,6 +198,6 @@ def _set_up_process(cfg: CFG, kind: str) -> None:
             _threads(),
         )
     if kind == "cuda":
-        tf.config.experimental.enable_tensor_float_32_execution(cfg.executor.tf32)
-    if cfg.run.deterministic:
+        tf.config.experimental.enable_tensor_float_32_execution(executor.tf32)
+    if deterministic:
         tf.config.experimental.enable_op_determinism()

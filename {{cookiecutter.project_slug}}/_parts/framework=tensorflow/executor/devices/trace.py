@@ -18,15 +18,9 @@ class Tracer:
         """Trace nothing yet."""
         self._folder = Path()
         self.is_running = False
-        """Whether it is between `start` and `stop`."""
 
     def start(self, folder: Path) -> None:
-        """Begin.
-
-        Args:
-            folder: Where files that belong to it may be put: TensorFlow's own form of a trace, for
-                TensorBoard with its profile plugin (XProf).
-        """
+        """Begin; the folder gets TensorFlow's own form, for TensorBoard's plugin (XProf)."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         tf.profiler.experimental.start(str(folder))
@@ -39,14 +33,7 @@ class Tracer:
         self.is_running = False
 
     def write(self, path: Path) -> None:
-        """Write what was traced in Chrome's form, as Perfetto reads it.
-
-        Args:
-            path: A new file, `.json.gz`.
-
-        Raises:
-            OSError: If it cannot be written.
-        """
+        """Write what was traced in Chrome's form, as Perfetto reads it, to a new `.json.gz`."""
         from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XSpace
 
         newest = max((self._folder / _TENSORBOARD).iterdir())
@@ -60,9 +47,7 @@ class Tracer:
 def _events(process: int, plane: Any) -> Iterator[dict[str, Any]]:
     """Yield what happened on a device: first the names of device and threads, then the events.
 
-    Args:
-        process: The number that the device is given; Chrome's form knows processes only.
-        plane: TensorFlow's message about it, an `XPlane`.
+    Chrome's form knows processes only, so the device is one; `plane` is TensorFlow's `XPlane`.
     """
     names = {key: metadata.name for key, metadata in plane.event_metadata.items()}
     yield _name("process_name", plane.name, pid=process)

@@ -25,39 +25,18 @@ def shape_of_logits(model: Model, images: np.ndarray, device: Device) -> list[in
 
 
 def predict_classes(model: Model, images: np.ndarray, device: Device) -> np.ndarray:
-    """Return the most likely class of each pixel.
-
-    Args:
-        model: Any; evaluated in evaluation mode.
-        images: uint8 [B, H, W, 3].
-        device: Where the model is.
-
-    Returns:
-        uint8 [B, H, W].
-    """
+    """Return the most likely class of each pixel, uint8 [B, H, W]; images: uint8 [B, H, W, 3]."""
     return _classes(device.compiled(model)(images))
 
 
 def predict_probabilities(model: Model, images: np.ndarray, device: Device) -> np.ndarray:
-    """Return the probability of each class at each pixel, float32 [B, C, H, W].
-
-    Args:
-        model: Any; evaluated in evaluation mode.
-        images: uint8 [B, H, W, 3].
-        device: Where the model is.
-    """
+    """Return the probability of each class at each pixel, float32 [B, C, H, W]."""
     probabilities = tf.nn.softmax(device.compiled(model)(images), axis=CLASS_AXIS).numpy()
     return np.ascontiguousarray(np.moveaxis(probabilities, CLASS_AXIS, 1))
 
 
 def forward_flops(model: Model, image_size: tuple[int, int], device: Device) -> int:
-    """Count the operations of one sample's forward pass; a product with a sum is two.
-
-    Args:
-        model: In the end it is as it was.
-        image_size: Height and width of the sample.
-        device: Where the model is.
-    """
+    """Count the operations of one sample's forward pass; a product with a sum is two."""
 
     def forward(images: tf.Tensor) -> tf.Tensor:
         return model(device.images(images), training=False)
@@ -95,16 +74,7 @@ def adapt_loss(loss: Any, device: Device) -> Loss:
 
 @contextmanager
 def measuring(model: Model, loss: Loss, device: Device) -> Iterator[Measure]:
-    """Prepare to measure a model in evaluation mode.
-
-    Args:
-        model: Any.
-        loss: As in training.
-        device: Where the model is.
-
-    Yields:
-        A function of a batch that returns its mean loss and the classes, uint8 [B, H, W].
-    """
+    """Yield a function of a batch that returns its mean loss and the classes, uint8 [B, H, W]."""
     forward = device.compiled(model)
 
     def measure(batch: Batch) -> tuple[float, np.ndarray]:

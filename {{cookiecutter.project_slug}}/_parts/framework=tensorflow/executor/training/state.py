@@ -65,12 +65,9 @@ class AveragedModel:
     """An exponential moving average of a model's weights and running statistics."""
 
     def __init__(self, model: Model, module: Model, decay: float) -> None:
-        """Begin with the model's weights.
+        """Begin with the model's weights; `module` is an equal model, which becomes the average.
 
-        Args:
-            model: Whose average it is.
-            module: An equal model, which becomes the average.
-            decay: Share of the average that an update keeps, between 0 and 1.
+        An update keeps the share `decay` of the average, between 0 and 1.
         """
         self.module = module
         self.n_averaged = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -125,9 +122,6 @@ class TrainState:
         """Move on what changes with every step, whether it had an update or not.
 
         The schedule does not: it is a function of the number of the step.
-
-        Args:
-            sample_offset: Where the samples of the step ended in the stream of samples.
         """
         self.loop_state.step += 1
         self.loop_state.sample_offset = sample_offset
@@ -153,7 +147,17 @@ class TrainState:
             ValueError: If the state is that of another model or optimizer.
         """
         try:
-            self._load(state)
+            _put_all(self.model, state["model"])
+            for variable, value in zip(self.generators, state["generators"], strict=True):
+                variable.assign(value)
+            variables = self.optimizer.variables
+            for variable, value in zip(variables, state["optimizer"], strict=True):
+                variable.assign(value)
+            self.scaler.load_state_dict(state["scaler"])
+            if self.ema is not None:
+                _put_all(self.ema.module, state["ema"]["model"])
+                self.ema.n_averaged.assign(state["ema"]["updates"])
+            self.loop_state = LoopState(**state["loop_state"])
         except KeyError as error:
             raise ValueError(f"{error} is missing") from error
 
@@ -162,30 +166,13 @@ class TrainState:
         if self.ema is not None:
             put_tensors(self.ema.module, tensors_of(self.model))
 
-    def _load(self, state: dict[str, Any]) -> None:
-        _put_all(self.model, state["model"])
-        for variable, value in zip(self.generators, state["generators"], strict=True):
-            variable.assign(value)
-        variables = self.optimizer.variables
-        for variable, value in zip(variables, state["optimizer"], strict=True):
-            variable.assign(value)
-        self.scaler.load_state_dict(state["scaler"])
-        if self.ema is not None:
-            _put_all(self.ema.module, state["ema"]["model"])
-            self.ema.n_averaged.assign(state["ema"]["updates"])
-        self.loop_state = LoopState(**state["loop_state"])
-
 
 def _average_state(ema: AveragedModel) -> dict[str, Any]:
     return {"model": tensors_of(ema.module), "updates": int(ema.n_averaged.numpy())}
 
 
 def _put_all(model: Model, tensors: Mapping[str, Tensor]) -> None:
-    """Put tensors into a model that must have exactly these names.
-
-    Raises:
-        ValueError: If a name is missing or unknown.
-    """
+    """Put tensors into a model; a ValueError says if it does not have exactly these names."""
     own = tensors_of(model)
     other = sorted(own.keys() ^ tensors.keys())
     if other:
