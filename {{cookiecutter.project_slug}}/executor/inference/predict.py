@@ -36,12 +36,8 @@ def predict(
         UserError: If an image cannot be read, two have one name, or there are no weights yet.
     """
     files = _listed(images)
-    folder = Path(output)
     written: list[Path] = []
-
-    def when() -> str:
-        return f"after {len(written) // 2} of {len(files)} images"
-
+    when = lambda: f"after {len(written) // 2} of {len(files)} images"  # noqa: E731
     with explain_out_of_memory(when, _advice):
         predictor = load(path, overrides)
         names, size = predictor.class_names, predictor.cfg.data.image_size
@@ -51,7 +47,7 @@ def predict(
             image = decode_image(content, name)
             small = np.array(decode_image(content, name, size))  # as in training
             mask = resize_mask(predictor.predict(small[None])[0], image.shape[:2])
-            written += _write(folder, file.stem, image, mask, colours)
+            written += _write(Path(output), file.stem, image, mask, colours)
     return written
 
 
@@ -85,12 +81,13 @@ def _listed(images: Sequence[str]) -> list[Path]:
 def _write(
     folder: Path, stem: str, image: np.ndarray, mask: np.ndarray, colours: np.ndarray
 ) -> list[Path]:
+    files = [folder / f"{stem}_mask.png", folder / f"{stem}_overlay.png"]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         picture = Image.fromarray(mask)
         picture.putpalette(colours.ravel().tolist())
-        picture.save(folder / f"{stem}_mask.png")
-        Image.fromarray(overlay(image, mask, colours)).save(folder / f"{stem}_overlay.png")
+        picture.save(files[0])
+        Image.fromarray(overlay(image, mask, colours)).save(files[1])
     except OSError as error:
         raise UserError(f"{storage.shown(str(folder))}: cannot be written ({error}).") from error
-    return [folder / f"{stem}_mask.png", folder / f"{stem}_overlay.png"]
+    return files

@@ -1,6 +1,6 @@
 """Evaluates models: the one in training on the validation split, any other on any split."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -11,7 +11,6 @@ from dataloader.batches import Batch, Share, evaluation_batches
 from dataloader.cache import Decoded
 from dataloader.sample import IGNORE_INDEX
 from evaluation.build import build_evaluators
-from evaluation.evaluator import Evaluator
 from evaluation.samples import SamplePicker
 from executor.devices.device import Device
 from executor.devices.tensors import Model
@@ -25,12 +24,9 @@ _TRIAL_BATCHES = 2
 class Evaluation(NamedTuple):
     """What the evaluation of a whole split yields."""
 
-    values: dict[str, float]
-    """The mean `loss` over the samples and the values of all evaluators, by name."""
-    confusion: np.ndarray
-    """int64 [classes, classes]: rows are the true classes."""
-    picker: SamplePicker
-    """Samples for the report."""
+    values: dict[str, float]  # the mean `loss` over the samples, and what the evaluators yield
+    confusion: np.ndarray  # int64 [classes, classes]: rows are the true classes
+    picker: SamplePicker  # samples for the report
 
 
 class Validator:
@@ -63,30 +59,23 @@ class Validator:
         """
         batches = list(islice(self._batches(1), _TRIAL_BATCHES))
         self._check_logits(model, batches[0].images[:1])
-        return self._evaluate(model, batches, self._evaluators()[1])
+        return self._evaluate(model, batches)[1]
 
     def evaluate_part(self, model: Model) -> dict[str, float]:
         """Return the values on the part of the split that `train.val_subsplits` leaves."""
-        batches = self._batches(self._train.val_subsplits)
-        return self._evaluate(model, batches, self._evaluators()[1])
+        return self._evaluate(model, self._batches(self._train.val_subsplits))[1]
 
     def evaluate_whole(self, model: Model) -> Evaluation:
         """Return the values on the whole split, the confusion matrix and picked samples."""
         picker = SamplePicker(seed=self._seed, ignore_index=IGNORE_INDEX)
-        confusion, evaluators = self._evaluators()
-        values = self._evaluate(model, self._batches(1), evaluators, picker)
-        return Evaluation(values, confusion.totals, picker)
-
-    def _evaluators(self) -> tuple[Evaluator, list[Evaluator]]:
-        return build_evaluators(self._train, self._class_names, IGNORE_INDEX)
+        confusion, values = self._evaluate(model, self._batches(1), picker)
+        return Evaluation(values, confusion, picker)
 
     def _evaluate(
-        self,
-        model: Model,
-        batches: Iterable[Batch],
-        evaluators: Sequence[Evaluator],
-        picker: SamplePicker | None = None,
-    ) -> dict[str, float]:
+        self, model: Model, batches: Iterable[Batch], picker: SamplePicker | None = None
+    ) -> tuple[np.ndarray, dict[str, float]]:
+        """Return the confusion matrix and the values; fill the picker."""
+        confusion, evaluators = build_evaluators(self._train, self._class_names, IGNORE_INDEX)
         total, count = 0.0, 0
         with measuring(model, self._loss, self._device) as measure:
             for batch in batches:
@@ -108,7 +97,7 @@ class Validator:
             values.update(evaluator.results())
         if picker is not None and world.size > 1:
             picker.join(world.gather(picker.packed()))
-        return values
+        return confusion.totals, values
 
     def _batches(self, parts: int) -> Iterator[Batch]:
         share = Share(self._device.world.rank, self._device.world.size)

@@ -24,8 +24,6 @@ from executor.training.loop_state import StepMetrics
 from executor.training.trainer import Trainer
 from utils import storage
 
-_COUNTED_AT_ONCE = 256  # samples
-
 
 def check(cfg: CFG, checks: Checks) -> None:
     """Check whether a training with this configuration would run, and would survive a stop.
@@ -81,7 +79,7 @@ def _check_training(
         return
     if run is not None:
         keep = trainer.cfg.train.keep_checkpoints
-        checks.make("free disk space", lambda: resume_test.free_space(saved, keep, run))
+        checks.make("free disk space", lambda: resume_test.free_space(saved, keep, run.path))
     after = checks.make("next steps", lambda: resume_test.take_steps(trainer, MORE_STEPS), _losses)
     if after is None:
         return
@@ -98,8 +96,7 @@ def _device(trainer: Trainer) -> str:
 
 def _begin(trainer: Trainer, run: RunDirectory | None) -> str:
     """Build what the training begins with; a run that is continued reads no initial weights."""
-    is_begun = run is not None and checkpoint.steps(run.checkpoints)
-    trainer.setup_model(checkpoint.load_newest(run.checkpoints) if run and is_begun else None)
+    trainer.setup_model(None if run is None else checkpoint.load_newest(run.checkpoints))
     return _described(trainer)
 
 
@@ -131,8 +128,8 @@ def _counted(decoded: Decoded) -> str:
 
 def _check_shares(checks: Checks, decoded: Decoded, names: Sequence[str]) -> None:
     counts = np.zeros(IGNORE_INDEX + 1, dtype=np.int64)
-    for start in range(0, len(decoded), _COUNTED_AT_ONCE):
-        part = decoded.masks[start : start + _COUNTED_AT_ONCE]
+    for start in range(0, len(decoded), 256):  # samples counted at once
+        part = decoded.masks[start : start + 256]
         counts += np.bincount(part.ravel(), minlength=IGNORE_INDEX + 1)
     shares = counts / counts.sum()
     texts = [f"{name} {share:.2%}" for name, share in zip(names, shares, strict=False)]

@@ -10,7 +10,6 @@ import tomllib
 from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import NamedTuple
 
 from executor.preflight.checklist import Checks
 from utils import storage
@@ -33,30 +32,27 @@ def check_installed(checks: Checks) -> None:
         checks.warn("packages", "there is no requirements.txt to compare with")
         return
     wanted = _requirements(path.read_text(encoding="utf-8"))
-    installed = {requirement.name: _installed(requirement.name) for requirement in wanted}
+    installed = {name: _installed(name) for name in wanted}
     checks.make("packages", lambda: _checked_packages(installed))
     others = [
         f"{name} {found} (tested: {pin})"
-        for name, pin in wanted
+        for name, pin in wanted.items()
         if (found := installed[name]) and pin and not fnmatchcase(_public(found, pin), pin)
     ]
     if others:
         checks.warn("versions", "other than in requirements.txt: " + ", ".join(others))
 
 
-class _Requirement(NamedTuple):
-    name: str
-    pin: str | None
-    """The version that was tested; None: any."""
+def _requirements(text: str) -> dict[str, str | None]:
+    """Return the packages that a file asks for on this machine, and the tested versions if any.
 
-
-def _requirements(text: str) -> list[_Requirement]:
-    """Return what a requirements file asks for on this machine; unusual lines are passed over."""
-    found = []
+    Unusual lines are passed over.
+    """
+    found = {}
     for line in text.splitlines():
         match = _REQUIREMENT.fullmatch(re.sub(r"(^|\s)#.*", "", line).strip())
         if match and _applies(match["marker"] or ""):
-            found.append(_Requirement(match["name"], match["pin"]))
+            found[match["name"]] = match["pin"]
     return found
 
 
@@ -76,7 +72,7 @@ def _installed(name: str) -> str | None:
 
 
 def _public(installed: str, pin: str) -> str:
-    """Return a version without the name of a build, as in 2.13.0+cpu, unless the pin has one."""
+    # Without the name of a build, as in 2.13.0+cpu, unless the pin has one.
     return installed if "+" in pin else installed.partition("+")[0]
 
 

@@ -11,7 +11,6 @@ from safetensors import deserialize
 
 from executor.checkpoints import checkpoint
 from executor.devices.tensors import Tensor, write_tensors
-from executor.runs.run_directory import RunDirectory
 from executor.training.divergence import diverged
 from executor.training.loop_state import StepMetrics
 from executor.training.trainer import Trainer
@@ -27,10 +26,8 @@ class Saved:
     """A state that was written to a folder."""
 
     step: int
-    size: int
-    """Bytes of its files."""
-    digests: dict[str, str]
-    """What each tensor and value is, by its place in the state."""
+    size: int  # bytes of its files
+    digests: dict[str, str]  # what each tensor and value is, by its place in the state
 
     def __str__(self) -> str:
         return f"{len(self.digests)} tensors and values, {_megabytes(self.size)}"
@@ -57,13 +54,13 @@ def save(trainer: Trainer, folder: Path) -> Saved:
     return Saved(step, sum(path.stat().st_size for path in files), _digests(content, folder))
 
 
-def free_space(saved: Saved, keep: int, run: RunDirectory) -> str:
+def free_space(saved: Saved, keep: int, run: Path) -> str:
     """Say how much room there is where the run writes.
 
     Raises:
         UserError: If its checkpoints do not fit, of which `keep` are kept beside the best one.
     """
-    place = next(p for p in (run.path, *run.path.parents) if p.exists())
+    place = next(p for p in (run, *run.parents) if p.exists())
     free = shutil.disk_usage(place).free
     # Those that are kept, the best, one that is being written, and the exported weights.
     needed = saved.size * (keep + 3)

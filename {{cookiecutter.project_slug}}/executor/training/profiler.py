@@ -35,21 +35,10 @@ class Profiler(Callback):
 
     def step(self, step: int, values: Values) -> None:
         """Begin or end the trace where it is time to."""
-        if self._tracer.is_running:
-            self._throughput.exclude_lap()
-            self._end_if_due(step)
-        else:
+        if not self._tracer.is_running:
             self._begin_if_due(step)
-
-    def end(self, status: str) -> None:
-        """End a trace that was begun."""
-        self._tracer.stop()
-
-    def _begin_if_due(self, step: int) -> None:
-        if step == self._before and step < self._plan.total_steps:
-            self._tracer.start(self._run.profile)
-
-    def _end_if_due(self, step: int) -> None:
+            return
+        self._throughput.exclude_lap()
         first = (self._before or 0) + 1
         if step - first + 1 < _STEPS and not self._plan.checkpoints_at(step):
             return
@@ -62,3 +51,11 @@ class Profiler(Callback):
             return
         where = storage.join(self._run.address, path.parent.name, path.name)
         log.info("profile   %s: steps %d to %d, to be opened at %s", where, first, step, _VIEWER)
+
+    def end(self, status: str) -> None:
+        """End a trace that was begun."""
+        self._tracer.stop()
+
+    def _begin_if_due(self, step: int) -> None:
+        if step == self._before and step < self._plan.total_steps:
+            self._tracer.start(self._run.profile)

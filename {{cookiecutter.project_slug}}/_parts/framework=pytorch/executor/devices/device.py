@@ -48,7 +48,6 @@ class Device:
         _set_up_process(cfg.executor, cfg.run.deterministic, self.kind)
 
     def __str__(self) -> str:
-        """Return the line that announces the choice."""
         tf32 = ", products of fp32 in TF32" if self._has_tf32() else ""
         return f"{self._name()}, {self.precision} ({self.reason}){tf32}"
 
@@ -118,11 +117,8 @@ class Device:
         return self._tf32 and torch.cuda.is_tf32_supported()
 
     def _row(self, width: int) -> tuple[Tensor, Tensor]:
-        """Return shift and scale for a row of pixels.
-
-        Channels lie side by side. Given three numbers for the three channels of a pixel, a CPU
-        works through runs of three; given a whole row it is five times as fast.
-        """
+        # Channels lie side by side. Given three numbers for the three channels of a pixel, a CPU
+        # works through runs of three; given a whole row it is five times as fast.
         if width not in self._rows:
             self._rows[width] = (self._shift.repeat(width), self._scale.repeat(width))
         return self._rows[width]
@@ -162,7 +158,6 @@ def _precision(wanted: str, device: str) -> tuple[Precision, str]:
 
 
 def _cpu_computes_bf16() -> bool:
-    """Return whether the CPU has instructions for bf16 (without them it is emulated, slowly)."""
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 

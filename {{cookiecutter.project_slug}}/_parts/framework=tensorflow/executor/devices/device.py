@@ -54,7 +54,6 @@ class Device:
         self.world.connect(cfg.executor.timeout_minutes)
 
     def __str__(self) -> str:
-        """Return the line that announces the choice."""
         tf32 = ", products of fp32 in TF32" if self._has_tf32 else ""
         return f"{self._name()}, {self.precision} ({self.reason}){tf32}"
 
@@ -162,7 +161,6 @@ def _gpu_is_recent() -> bool:
 
 
 def _cpu_computes_bf16() -> bool:
-    """Return whether the CPU has instructions for bf16 (without them it is emulated, slowly)."""
     with contextlib.suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8") as file:
         for line in file:
             if line.startswith(("flags", "Features")):  # x86 and ARM; all cores are alike
