@@ -26,8 +26,7 @@ def load_split(data: Data, source: Source, name: str, processes: int = 1) -> Dec
     Several processes of one machine have one copy, on disk, unless data.cache is "memory".
 
     Raises:
-        UserError: If the split is empty, or samples are bad and may not be left out; the message
-            names their files.
+        UserError: If the split is empty, or samples are bad and may not be left out.
     """
     options = DecodeOptions(
         data.image_size,

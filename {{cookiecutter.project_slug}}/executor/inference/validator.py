@@ -41,11 +41,9 @@ class Validator:
         class_names: tuple[str, ...],
         device: Device,
     ) -> None:
-        """Remember what is needed for an evaluation; the seed picks samples for the report."""
+        """Prepare; the seed picks samples for the report."""
         self._train = train
         self._seed = seed
-        # What fits into memory in training fits here.
-        self._batch_size = train.batch_size // train.accumulate
         self._loss = loss
         self._decoded = decoded
         self._class_names = class_names
@@ -74,7 +72,6 @@ class Validator:
     def _evaluate(
         self, model: Model, batches: Iterable[Batch], picker: SamplePicker | None = None
     ) -> tuple[np.ndarray, dict[str, float]]:
-        """Return the confusion matrix and the values; fill the picker."""
         confusion, evaluators = build_evaluators(self._train, self._class_names, IGNORE_INDEX)
         total, count = 0.0, 0
         with measuring(model, self._loss, self._device) as measure:
@@ -100,13 +97,14 @@ class Validator:
         return confusion.totals, values
 
     def _batches(self, parts: int) -> Iterator[Batch]:
-        share = Share(self._device.world.rank, self._device.world.size)
-        return evaluation_batches(self._decoded, self._batch_size, (0, parts), share)
+        world, train = self._device.world, self._train
+        size = train.batch_size // train.accumulate  # what fits into memory in training fits here
+        return evaluation_batches(self._decoded, size, (0, parts), Share(world.rank, world.size))
 
     def _check_logits(self, model: Model, images: np.ndarray) -> None:
-        count, height, width = images.shape[:3]
         shape = shape_of_logits(model, images, self._device)
-        expected, names = [count, height, width], ["batch", "height", "width"]
+        count, height, width = expected = list(images.shape[:3])
+        names = ["batch", "height", "width"]
         expected.insert(CLASS_AXIS, len(self._class_names))
         names.insert(CLASS_AXIS, "classes")
         if shape != expected:

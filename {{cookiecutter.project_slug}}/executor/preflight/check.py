@@ -48,8 +48,9 @@ def _check_data(trainer: Trainer, checks: Checks) -> bool:
     if source is None:
         return False
     trainer.class_names = source.class_names
+    counted = lambda decoded: f"{len(decoded)} samples, all decoded"  # noqa: E731
     training, validation = (
-        checks.make(f"{name} data", partial(load_split, cfg.data, source, name), _counted)
+        checks.make(f"{name} data", partial(load_split, cfg.data, source, name), counted)
         for name in ("train", "validation")
     )
     if training is None or validation is None:
@@ -120,10 +121,6 @@ def _run_directory(trainer: Trainer, stack: ExitStack) -> RunDirectory:
 def _progress(run: RunDirectory) -> str:
     steps = checkpoint.steps(run.checkpoints)
     return f"{run.address}, {f'to be continued after step {steps[-1]}' if steps else 'a new run'}"
-
-
-def _counted(decoded: Decoded) -> str:
-    return f"{len(decoded)} samples, all decoded"
 
 
 def _check_shares(checks: Checks, decoded: Decoded, names: Sequence[str]) -> None:

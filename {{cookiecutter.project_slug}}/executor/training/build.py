@@ -30,15 +30,12 @@ from utils.names import build, resolve
 def build_state(
     cfg: CFG, class_names: Sequence[str], total_steps: int, device: Device
 ) -> TrainState:
-    """Return the state of a run before its first step.
-
-    Raises:
-        UserError: If something cannot be built, or no parameter can be trained.
-    """
-    make_model = partial(build_model, cfg, class_names, device)
-    model, ema = build_models(
-        make_model, cfg.train.ema_decay, cfg.executor.sync_batch_norm, device.world
+    """Return the state before the first step; a UserError says what cannot be built or trained."""
+    make, synchronised = (
+        partial(build_model, cfg, class_names, device),
+        cfg.executor.sync_batch_norm,
     )
+    model, ema = build_models(make, cfg.train.ema_decay, synchronised, device.world)
     named = named_parameters(model)
     if not named:
         raise UserError(f"model.target={cfg.model.target} has no parameter that can be trained.")

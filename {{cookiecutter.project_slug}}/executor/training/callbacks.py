@@ -1,7 +1,6 @@
 """What a training calls and writes while it runs: callbacks, checkpoints, and how it ended."""
 
 from contextlib import suppress
-from types import TracebackType
 from typing import Any
 
 from configs.schema import CFG, Component
@@ -65,17 +64,11 @@ class Outputs:
     def __enter__(self) -> "Outputs":
         """Write what describes the run: its configuration, and what it runs on."""
         if self._run is not None:
-            parameters = count_parameters(self._state.model)[0]
-            facts = {**self._device.facts(), "parameters": parameters, **system_facts()}
-            self._run.begin(self._cfg, facts)
+            parameters = {"parameters": count_parameters(self._state.model)[0]}
+            self._run.begin(self._cfg, {**self._device.facts(), **parameters, **system_facts()})
         return self
 
-    def __exit__(
-        self,
-        _: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
         """Let the writer of checkpoints come to its end, and say how the run ended."""
         if self._run is None or self._checkpointer is None:
             return
@@ -109,11 +102,7 @@ class Outputs:
     def step(self, metrics: StepMetrics) -> None:
         """Give one step to the callbacks, and a row of the mean since the last one if it is due."""
         loop_state = self._state.loop_state
-        values = {
-            "loss": metrics.loss,
-            "grad_norm": metrics.grad_norm,
-            "learning_rate": metrics.learning_rate,
-        }
+        values = {name: getattr(metrics, name) for name in ("loss", "grad_norm", "learning_rate")}
         if metrics.skipped is None:
             loop_state.loss_sum += metrics.loss
             loop_state.loss_count += 1

@@ -65,7 +65,6 @@ def diverged(metrics: StepMetrics, batch: SkippedBatch) -> DivergedError:
 
 
 def _described(metrics: StepMetrics, batch: SkippedBatch) -> str:
-    """Return what happened, as two sentences."""
     return (
         f"step {metrics.step} gave loss {metrics.loss} and gradient norm {metrics.grad_norm}; the "
         f"weights are unchanged. Training samples of the step: {first_few(batch.indices, 8)}."

@@ -12,7 +12,6 @@ class Tracer:
     """A trace of what happens from `start` to `stop`."""
 
     def __init__(self) -> None:
-        """Trace nothing yet."""
         self._profile: torch.profiler.profile | None = None
         self.is_running = False
 

@@ -127,11 +127,9 @@ class Device:
         }
 
     def _name(self) -> str:
-        if self.kind == "cpu":
-            return f"cpu ({_threads()} threads)"
         if self.kind == "cuda":
             return f"cuda ({_gpu_details().get('device_name', 'GPU')})"
-        return self.kind
+        return f"cpu ({_threads()} threads)" if self.kind == "cpu" else self.kind
 
 
 def _available(wanted: str) -> str:

@@ -15,7 +15,6 @@ class Tracer:
     """A trace of what happens from `start` to `stop`."""
 
     def __init__(self) -> None:
-        """Trace nothing yet."""
         self._folder = Path()
         self.is_running = False
 
