@@ -94,7 +94,7 @@ def measure_speed(
 def utilisation(samples_per_second: float, flops: float | None, peak: float) -> float | None:
     """Return the share of the hardware's peak that a training uses.
 
-    `flops` are those of one sample's forward pass, the others a second's of all devices together.
+    `flops` are those of one sample's forward pass, `peak` those of all devices in a second.
     """
     return None if flops is None else samples_per_second * _PASSES * flops / peak
 
