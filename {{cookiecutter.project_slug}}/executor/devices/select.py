@@ -9,11 +9,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 
 def choose_device(wanted: str, has: Mapping[str, bool], build: str) -> str:
-    """Return the device to use, of those that the machine has, the best first.
-
-    Raises:
-        UserError: If the machine does not have it.
-    """
+    """Return the device to use, of those that the machine has, the best first."""
     if wanted == "auto":
         return next(name for name, there in has.items() if there)
     if not has[wanted]:
@@ -31,9 +27,6 @@ def choose_precision(
     """Return the precision to use, and why.
 
     A device that accepts bf16 but does not compute in it emulates it, slowly.
-
-    Raises:
-        UserError: If the device cannot.
     """
     if wanted == "fp16" and device == "cpu":
         raise UserError("executor.precision=fp16 needs a GPU and there is none; use auto or bf16.")

@@ -16,11 +16,7 @@ _CHANNELS = 3
 
 
 def build_model(cfg: CFG, class_names: Sequence[str], device: Device) -> Model:
-    """Return a new model on the device; its initial weights follow from `run.seed`.
-
-    Raises:
-        UserError: If the target cannot be built or is no model of the framework.
-    """
+    """Return a new model on the device; its initial weights follow from `run.seed`."""
     device.seed(int(seeding.generator(cfg.run.seed, seeding.WEIGHTS).integers(1 << 48)))
     size = cfg.data.image_size
     offered = {"num_classes": len(class_names), "in_channels": _CHANNELS, "image_size": size}

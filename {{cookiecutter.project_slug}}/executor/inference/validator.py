@@ -50,11 +50,7 @@ class Validator:
         self._device = device
 
     def try_out(self, model: Model) -> dict[str, float]:
-        """Evaluate two batches, so that a mistake in a model or metric shows before training.
-
-        Raises:
-            UserError: If the logits have another shape than the masks ask for.
-        """
+        """Evaluate two batches, so that a mistake in a model or metric shows before training."""
         batches = list(islice(self._batches(1), _TRIAL_BATCHES))
         self._check_logits(model, batches[0].images[:1])
         return self._evaluate(model, batches)[1]

@@ -55,11 +55,7 @@ def save(trainer: Trainer, folder: Path) -> Saved:
 
 
 def free_space(saved: Saved, keep: int, run: Path) -> str:
-    """Say how much room there is where the run writes.
-
-    Raises:
-        UserError: If its checkpoints do not fit, of which `keep` are kept beside the best one.
-    """
+    """Say how much room there is for the checkpoints, or raise a UserError if there is not."""
     place = next(p for p in (run, *run.parents) if p.exists())
     free = shutil.disk_usage(place).free
     # Those that are kept, the best, one that is being written, and the exported weights.

@@ -28,11 +28,7 @@ class DivergenceGuard:
         self._newest = newest
 
     def __call__(self, metrics: StepMetrics) -> bool:
-        """Return whether the run goes on from where it is; otherwise it went back to a checkpoint.
-
-        Raises:
-            DivergedError: If the run shall not go on.
-        """
+        """Return whether the run goes on from here, not from a checkpoint; or end it."""
         batch = metrics.skipped
         if batch is None:
             return True

@@ -41,11 +41,7 @@ class LoopState:
     skipped: list[int] = field(default_factory=list)
 
     def record_evaluation(self, values: Mapping[str, float], train: Train) -> None:
-        """Take note of whether an evaluation is the best, and how long ago the best one is.
-
-        Raises:
-            UserError: If the value to monitor is not there. NaN is never the best.
-        """
+        """Take note of whether an evaluation is the best, which NaN never is, or how long ago."""
         value = monitored(values, train.monitor)
         margin = 0.0 if train.early_stopping is None else train.early_stopping.min_delta
         sign = 1.0 if train.monitor_mode == "max" else -1.0
@@ -67,11 +63,7 @@ class LoopState:
 
 
 def monitored(values: Mapping[str, float], monitor: str) -> float:
-    """Return the value of an evaluation that decides which weights are best.
-
-    Raises:
-        UserError: If the evaluation does not yield it.
-    """
+    """Return the value that decides which weights are best; a UserError says if there is none."""
     if monitor not in values:
         raise UserError(
             f"train.monitor={monitor!r} is not among the values of an evaluation: "

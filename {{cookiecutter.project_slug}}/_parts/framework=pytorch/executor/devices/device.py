@@ -29,11 +29,7 @@ class Device:
     """Where tensors live and in which precision the model computes."""
 
     def __init__(self, cfg: CFG, world: World | None = None) -> None:
-        """Choose the device and the precision that the configuration asks for.
-
-        Raises:
-            UserError: If the machine does not have them.
-        """
+        """Choose what is asked for; a UserError says if the machine does not have it."""
         self.world = world or World()
         self.torch_device = _device(cfg.executor.device, self.world.local_rank)
         self.kind = self.torch_device.type

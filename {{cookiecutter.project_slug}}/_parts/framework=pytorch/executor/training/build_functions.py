@@ -52,11 +52,7 @@ def named_parameters(model: Model) -> dict[str, Parameter]:
 
 
 def foreign_arguments(target: str, factory: Any, groups: Sequence[ParameterGroup]) -> list[Any]:
-    """Return what an optimizer without a plain name is given: all parameters, or groups of them.
-
-    Raises:
-        UserError: If there are groups, and it is no class of PyTorch's kind.
-    """
+    """Return what an optimizer without a plain name is given: all parameters, or groups of them."""
     first, *others = groups
     if not others:
         return [list(first.parameters)]
@@ -79,11 +75,7 @@ def make_optimizer(
     given: Sequence[Any],
     offered: Mapping[str, Any],
 ) -> Any:
-    """Return what an optimizer's target makes; `given` is passed before its arguments.
-
-    Raises:
-        UserError: If it does not take the arguments, or the groups.
-    """
+    """Return what an optimizer's target makes; `given` is passed before its arguments."""
     arguments = {**_fused(factory, component.arguments, parameters), **component.arguments}
     optimizer = call(component.target, factory, arguments, *given, offered=offered)
     for group in getattr(optimizer, "param_groups", []):

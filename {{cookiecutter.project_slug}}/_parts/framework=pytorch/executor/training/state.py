@@ -58,11 +58,7 @@ class TrainState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to a saved state.
-
-        Raises:
-            ValueError: If the state is that of another model or optimizer.
-        """
+        """Go back to a saved state; a ValueError says if it is that of another model."""
         try:
             self.model.load_state_dict(shard_state_dict(self.model, state["model"]))
             _restore_optimizer(self.optimizer, state["optimizer"])

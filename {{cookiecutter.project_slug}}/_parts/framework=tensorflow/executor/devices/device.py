@@ -24,11 +24,7 @@ class Device:
     """Where tensors live and in which precision the model computes."""
 
     def __init__(self, cfg: CFG, world: World | None = None) -> None:
-        """Choose the device and the precision that the configuration asks for.
-
-        Raises:
-            UserError: If the machine does not have them.
-        """
+        """Choose what is asked for; a UserError says if the machine does not have it."""
         if keras.backend.backend() != "tensorflow":
             raise UserError(
                 f"Keras was started with the backend {keras.backend.backend()}; start a new "

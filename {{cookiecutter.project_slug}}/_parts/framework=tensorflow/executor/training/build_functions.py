@@ -43,11 +43,7 @@ def named_parameters(model: Model) -> dict[str, Parameter]:
 
 
 def foreign_arguments(target: str, factory: Any, groups: Sequence[ParameterGroup]) -> list[Any]:
-    """Return what an optimizer without a plain name is given: nothing, Keras asks later.
-
-    Raises:
-        UserError: If there are groups.
-    """
+    """Return what an optimizer without a plain name is given: nothing, Keras asks later."""
     if len(groups) > 1:
         raise UserError(
             f"train.parameter_groups needs adam, adamw or sgd: an optimizer of Keras, such as "
@@ -63,11 +59,7 @@ def make_optimizer(
     given: Sequence[Any],
     offered: Mapping[str, Any],
 ) -> Any:
-    """Return what an optimizer's target makes; `given` is passed before its arguments.
-
-    Raises:
-        UserError: If it does not take the arguments, or has a schedule inside.
-    """
+    """Return what an optimizer's target makes; `given` is passed before its arguments."""
     optimizer = call(component.target, factory, component.arguments, *given, offered=offered)
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         return optimizer

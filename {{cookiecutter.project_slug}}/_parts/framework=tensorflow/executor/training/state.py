@@ -141,11 +141,7 @@ class TrainState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to a saved state.
-
-        Raises:
-            ValueError: If the state is that of another model or optimizer.
-        """
+        """Go back to a saved state; a ValueError says if it is that of another model."""
         try:
             _put_all(self.model, state["model"])
             for variable, value in zip(self.generators, state["generators"], strict=True):
