@@ -11,8 +11,8 @@ import yaml
 
 from conftest import Run
 
-# All that showing a configuration may import beside Python's own modules: anything more makes people
-# wait. How long it takes is measured in benchmarks/ (suite "answers").
+# All that showing a configuration may import beside the modules of Python itself: anything more
+# makes people wait. How long it takes is measured in benchmarks/ (suite "answers").
 CHECKS = {"configs", "utils", "yaml", "pydantic", "pydantic_core"}
 CHECKS |= {"annotated_types", "typing_extensions", "typing_inspection"}  # which pydantic needs
 STARTS_PYTHON = {"sitecustomize", "org"}  # tried by Python itself, if there
