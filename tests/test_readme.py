@@ -146,10 +146,13 @@ for word in sys.argv[1:]:
     key, _, value = word.partition("=")
     place = known
     for part in key.split("."):
+        if "target" in place:  # what an object takes, which need not be the default one
+            break
         assert part in place, f"unknown key {key}"
         place = place[part]
-    if value:
-        load_config(None, [word])
+    else:
+        if value:
+            load_config(None, [word])
 print(len(sys.argv))
 """
 
