@@ -16,12 +16,6 @@ ITS_OWN = {
     "pytorch": {
         *("ops/stepping.py", "executor/devices/device.py:Device.autocast"),
         "model/mobilenet_unet.py:MobileNetUNet.train",
-        # What TensorFlow does by itself, or has no state for that could be put back.
-        *(
-            "executor/devices/sandbox.py",
-            "executor/devices/prefetch.py",
-            "executor/devices/device.py:Device.ahead",
-        ),
         # A model that lies on several processes, and gradients that are exchanged by PyTorch.
         *(
             f"executor/distributed/world.py:World.{name}"
@@ -45,6 +39,8 @@ ITS_OWN = {
             f"executor/distributed/world.py:World.{name}"
             for name in ("apart", "each", "first", "replica", "shares", "take_over", "together")
         ),
+        # The losses that layers of Keras add do not go with layers that synchronise.
+        "executor/distributed/sync_batch_norm.py:losses_of_layers",
         "model/keras_layers.py",
     },
 }

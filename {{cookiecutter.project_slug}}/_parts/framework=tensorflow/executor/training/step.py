@@ -52,9 +52,8 @@ class TrainStep:
         self._part_size = self._batch_size // self._accumulate // self._world.replicas
         self._clip_norm = cfg.train.clip_norm
         self._seed = int(seeding.generator(cfg.run.seed, seeding.FRAMEWORK).integers(_SEEDS))
-        self._takes_turns = (
-            cfg.executor.sync_batch_norm and device.world.replicas > device.world.size
-        )
+        several = device.world.replicas > device.world.size
+        self._takes_turns = several and cfg.executor.sync_batch_norm
         self._learning: list[bool] = []  # which parameters have a gradient; known once traced
         signature = [
             tf.TensorSpec([None, *cfg.data.image_size, 3], tf.uint8),
@@ -148,18 +147,14 @@ class TrainStep:
         norms = each(tf.linalg.global_norm, gradients)
         total, norm = self._world.first((total, norms))
 
-        def update() -> tf.Tensor:
-            self._update(gradients, norms, rate)
-            return tf.constant(True)
-
-        def restore() -> tf.Tensor:
+        def restore() -> None:
             each(self._assign, self._statistics, before)
-            return tf.constant(False)
 
         # A gradient scaler expects infinite gradients now and then, and skips their update itself.
         checked = total if self._state.scaler.is_enabled() else [total, norm]
         is_good = tf.reduce_all(tf.math.is_finite(checked))
-        return tf.cond(is_good, update, restore), tf.stack([total, norm])
+        tf.cond(is_good, lambda: self._update(gradients, norms, rate), restore)
+        return is_good, tf.stack([total, norm])
 
     def _read(self, variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
         return [tf.identity(variable.value) for variable in variables]
