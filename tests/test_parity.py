@@ -25,6 +25,8 @@ ITS_OWN = {
             f"executor/devices/tensors.py:{name}"
             for name in ("gather_full", "shard_like", "shard_state_dict")
         ),
+        # The notes that processes leave for their launcher.
+        *(f"executor/launch/rank.py:{name}" for name in ("NOTES", "RUNS", "SEEN")),
         "components.py",
     },
     "tensorflow": {
@@ -92,6 +94,8 @@ def names_of(body: list[ast.stmt]) -> Shape:
             found[node.name] = names_of(node.body)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "TypeAlias":
+                continue  # a class of the framework, which may be imported by this name as well
             names = [target.id for target in targets if isinstance(target, ast.Name)]
             found.update((name, "a value") for name in names if is_public(name))
     return found
