@@ -18,7 +18,8 @@ from configs.loading import load_config
 from dataloader.build import load_split, open_source, training_batches
 
 cfg = load_config()
-batches = training_batches(cfg, load_split(cfg, open_source(cfg), "train"))
+decoded = load_split(cfg.data, open_source(cfg.data), "train")
+batches = training_batches(cfg.data, decoded, cfg.train.batch_size, cfg.run.seed)
 digest = hashlib.sha256()
 for number in range(50):
     batch = batches.at(number * cfg.train.batch_size, cfg.train.batch_size)

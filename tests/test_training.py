@@ -145,7 +145,7 @@ from dataloader.build import load_split, open_source
 from sklearn.datasets import load_sample_image
 
 cfg = load_config(None, ["data.image_size=[120, 200]", "data.source.canvas=200"])
-scenes = load_split(cfg, open_source(cfg), "test")
+scenes = load_split(cfg.data, open_source(cfg.data), "test")
 for index in range(8):
     Image.fromarray(scenes.images[index]).save(f"{sys.argv[1]}/scene{index}.png")
     Image.fromarray(scenes.masks[index]).save(f"{sys.argv[2]}/scene{index}.png")
