@@ -69,7 +69,7 @@ def _speed(places: Places, processes: int, steps: int) -> _Speed:
 
 
 def _trained(places: Places, processes: int, steps: int) -> tuple[float, float]:
-    """Train so many steps; return the images a second, and the CPU seconds of all processes."""
+    """Train so many steps; return the samples a second, and the CPU seconds of all processes."""
     run = places.fresh_folder(f"scaling-{processes}") / "run"
     words = [f"run.dir={run}", f"train.max_steps={steps}", *_SETTINGS]
     words.append(f"train.batch_size={processes * _BATCH}")
@@ -78,4 +78,4 @@ def _trained(places: Places, processes: int, steps: int) -> tuple[float, float]:
     environment = {**places.environment(), "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
     used = usage_of([places.python, *command], places.project, environment)
     speed = json.loads((run / "speed.json").read_text(encoding="utf-8"))
-    return float(speed["images_per_second"]), used.cpu
+    return float(speed["samples_per_second"]), used.cpu

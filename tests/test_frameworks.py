@@ -18,12 +18,11 @@ from configs.loading import load_config
 from dataloader.build import load_split, open_source, training_batches
 
 cfg = load_config()
-data, size = cfg.data, cfg.train.batch_size
-train = load_split(data, open_source(data), "train")
-batches = training_batches(data, train, size, cfg.run.seed)
+decoded = load_split(cfg.data, open_source(cfg.data), "train")
+batches = training_batches(cfg.data, decoded, cfg.train.batch_size, cfg.run.seed)
 digest = hashlib.sha256()
 for number in range(50):
-    batch = batches.at(number * size, size)
+    batch = batches.at(number * cfg.train.batch_size, cfg.train.batch_size)
     for array in (batch.indices, batch.images, batch.masks):
         digest.update(array.tobytes())
 print(json.dumps(digest.hexdigest()))

@@ -48,8 +48,8 @@ def main() -> None:
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
         torch.set_float32_matmul_precision("high")
-    source = open_source(cfg)
-    batches = Batches(cfg, load_split(cfg, source, "train"), device)
+    source = open_source(cfg.data)
+    batches = Batches(cfg, load_split(cfg.data, source, "train"), device)
     offered = {
         "num_classes": len(source.class_names),
         "in_channels": 3,
@@ -57,7 +57,7 @@ def main() -> None:
     }
     model = build(cfg.model.target, cfg.model.arguments, offered=offered)
     model = model.to(device, memory_format=torch.channels_last).train()
-    forward = torch.compile(model) if cfg.executor.compile is True else model
+    forward = torch.compile(model) if cfg.executor.compile else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     is_bf16 = cfg.executor.precision == "bf16"
     step = 0

@@ -31,8 +31,8 @@ def main() -> None:
     cfg = load_config(str(path))
     device = Device(cfg)
     began = time.perf_counter()
-    decoded = load_split(cfg, open_source(cfg), "train")
-    batches = training_batches(cfg, decoded)
+    decoded = load_split(cfg.data, open_source(cfg.data), "train")
+    batches = training_batches(cfg.data, decoded, batch_size, cfg.run.seed)
 
     def batch_at(position: int) -> Batch:
         return batches.at(position, batch_size)

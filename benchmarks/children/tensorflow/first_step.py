@@ -7,7 +7,6 @@ script does.
 """
 
 import os
-from collections.abc import Iterator
 
 import executor.training.trainer
 from dataloader.batches import Batch
@@ -18,14 +17,17 @@ from model.unet import UNet
 class FirstTrainStep(TrainStep):
     """Ends the process instead of a second call."""
 
-    def __call__(self, group: Batch) -> Iterator[list[StepMetrics]]:
-        """Take the first steps of a group."""
-        for values in super().__call__(group):
-            yield values
+    _is_first = True
+
+    def __call__(self, chunk: Batch) -> list[StepMetrics]:
+        """Take the first steps."""
+        if not self._is_first:
             os._exit(0)
+        self._is_first = False
+        return super().__call__(chunk)
 
 
-executor.train.TrainStep = FirstTrainStep
+executor.training.trainer.TrainStep = FirstTrainStep
 
 
 class FirstStepUNet(UNet):

@@ -16,7 +16,7 @@ from evaluation.colours import ERROR, class_colours, rgb
 from evaluation.report import Report, write_report
 from evaluation.samples import Group, Sample
 
-NAMES = ("pet", "background", "<b>border</b>")
+NAMES = ("object", "background", "<b>border</b>")
 
 
 def sample(group: Group, name: str) -> Sample:
@@ -39,7 +39,7 @@ def report() -> Report:
     return Report(
         title='run "one" & <two>',
         history=history,
-        metrics={"accuracy": 0.9, "mean_iou": 0.6, "iou_pet": 0.5, "loss": float("nan")},
+        metrics={"accuracy": 0.9, "mean_iou": 0.6, "iou_object": 0.5, "loss": float("nan")},
         class_names=NAMES,
         confusion=np.array([[5, 1, 0], [0, 9, 1], [0, 0, 0]]),
         samples=[
