@@ -1,9 +1,8 @@
-"""Checkpoints: whole or not there, verified when read, and nothing in them is ever executed.
+"""Checkpoints: complete or absent, verified when read, and nothing in them is ever executed.
 
 A checkpoint is two files: `step-00000200.safetensors` with the tensors, and `step-00000200.json`
 with everything else and the SHA-256 of both. The JSON is written last and is what makes the
-checkpoint count, so a machine may stop at any moment. `checkpointer.py` says when one
-is written.
+checkpoint count, so a machine may stop at any moment. `checkpointer.py` writes them in training.
 """
 
 import contextlib
@@ -12,7 +11,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from executor.devices.tensors import Tensor, read_tensors, write_tensors
 from utils import storage
@@ -22,21 +21,13 @@ from utils.logs import log
 _NAME = re.compile(r"^step-(\d{8,})\.json$")
 
 
-class Parts(NamedTuple):
-    """A state taken apart into what each of the two files holds."""
-
-    plain: Any
-    """What JSON can hold, with the names of the tensors in their places."""
-    tensors: dict[str, Tensor]
-
-
 def save(folder: Path, step: int, state: dict[str, Any]) -> None:
     """Write the checkpoint of a step; see `take_apart` and `write`."""
-    write(folder, step, take_apart(state))
+    write(folder, step, *take_apart(state))
 
 
-def take_apart(state: Any) -> Parts:
-    """Separate the tensors of a state, which are not copied, from the rest.
+def take_apart(state: Any) -> tuple[Any, dict[str, Tensor]]:
+    """Return a state as JSON can hold it, tensors replaced by names; and the tensors, not copied.
 
     Args:
         state: Nested dictionaries and lists of tensors, numbers, texts, booleans and None.
@@ -45,16 +36,11 @@ def take_apart(state: Any) -> Parts:
         UserError: If the state holds anything else.
     """
     tensors: dict[str, Tensor] = {}
-    return Parts(_split(state, "", tensors), tensors)
+    return _split(state, "", tensors), tensors
 
 
-def write(folder: Path, step: int, parts: Parts) -> None:
-    """Write the checkpoint of a step, and read it again to see that it is whole.
-
-    Args:
-        folder: Where the run keeps its checkpoints.
-        step: Updates done so far.
-        parts: The state.
+def write(folder: Path, step: int, plain: Any, tensors: dict[str, Tensor]) -> None:
+    """Write what `take_apart` returned, and read it again to verify it.
 
     Raises:
         UserError: If the files cannot be written; earlier checkpoints are as they were.
@@ -64,11 +50,11 @@ def write(folder: Path, step: int, parts: Parts) -> None:
     counted = path.with_suffix(f".json.{os.getpid()}.tmp")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_tensors(written, parts.tensors)
+        write_tensors(written, tensors)
         with written.open("rb+") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             os.fsync(file.fileno())
-        record = {"step": step, "sha256": digest, "state": parts.plain}
+        record = {"step": step, "sha256": digest, "state": plain}
         record["check"] = _digest(record)
         storage.write_synced(str(counted), json.dumps(record).encode("utf-8"))
         os.replace(written, path)
@@ -94,12 +80,7 @@ def steps(folder: Path) -> list[int]:
 
 
 def load(folder: Path, step: int) -> dict[str, Any]:
-    """Return the state of a step's checkpoint.
-
-    Raises:
-        ValueError: If it is damaged.
-        OSError: If a file is missing or cannot be read.
-    """
+    """Return the state of a step's checkpoint; a ValueError or OSError if it is damaged."""
     path, plain = _verified(folder, step)
     state: dict[str, Any] = join(plain, read_tensors(path))
     return state
@@ -144,18 +125,13 @@ def prune(folder: Path, keep: int, best: int | None) -> None:
 
 
 def _verified(folder: Path, step: int) -> tuple[Path, Any]:
-    """Return the file of tensors and the rest of a checkpoint that is whole.
-
-    Raises:
-        ValueError: If it is damaged.
-        OSError: If a file is missing or cannot be read.
-    """
+    """Return the file of tensors and the rest of a checkpoint; see `load` for the errors."""
     path = folder / f"step-{step:08d}.safetensors"
     record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    is_whole = isinstance(record, dict) and record.pop("check", None) == _digest(record)
-    if not is_whole or digest != record["sha256"]:
+    is_intact = isinstance(record, dict) and record.pop("check", None) == _digest(record)
+    if not is_intact or digest != record["sha256"]:
         raise ValueError("its content does not match its checksum")
     return path, record["state"]
 
@@ -166,7 +142,7 @@ def _digest(record: dict[str, Any]) -> str:
 
 
 def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
-    """Put the tensors aside and return the rest as what JSON can hold."""
+    """Add the tensors to `tensors` and return the rest as what JSON can hold."""
     if isinstance(value, Tensor):
         tensors[path] = value
         return {"tensor": path}
@@ -183,7 +159,7 @@ def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
 
 
 def join(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """Put a state together again from what `take_apart` made of it."""
+    """Return the state that `take_apart` separated."""
     if not isinstance(value, dict):
         return value
     if "tensor" in value:

@@ -1,6 +1,6 @@
 """What starting several processes needs in either framework; `launcher.py` starts them.
 
-Nothing here or there imports a framework: a launcher has nothing to compute.
+Neither imports a framework: a launcher has nothing to compute.
 """
 
 import os
@@ -12,8 +12,9 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import FrameType, TracebackType
+from types import FrameType
 
+from configs.schema import Resources
 from executor.launch.exits import STOPPED
 from utils.errors import DivergedError, FailedError, StoppedError, UserError
 
@@ -29,55 +30,35 @@ class Launch:
 
     program: tuple[str, ...]
     """A Python file and its arguments, the same for every process."""
-    nodes: int
-    """Machines."""
-    processes: int
-    """Processes on each machine."""
-    restarts: int
-    """How often all are started again after one died."""
-    gpus: int
-    """GPUs of each process."""
-    cpus: int | None
-    """Cores of each process; None: an equal share."""
-    grace_seconds: int
-    """Seconds in which the processes may save when they are asked to stop."""
-    environment: Mapping[str, str]
-    """Further environment variables."""
-    address: str | None
+    resources: Resources
+    address: str | None = None
     """Where the machines find each other, in the framework's form."""
-    node_rank: int | None
-    """Which of the machines this is; None: nobody said."""
+    node_rank: int | None = None
+    """Which of the machines this is, from 0; None: unknown."""
 
 
 class Signals:
-    """While it is entered, signals to stop are noted; `take` hands each out once."""
+    """While it is entered, signals to stop are noted; `take` returns each once."""
 
     def __init__(self) -> None:
-        """Note nothing yet."""
         self.received: int | None = None
         self._pending: int | None = None
         self._time = -_REPEAT_SECONDS
         self._before = ExitStack()
 
     def __enter__(self) -> "Signals":
-        """Take over the signals, but for those that are ignored (as `nohup` does)."""
         for name, meaning in _MEANING.items():
             number = getattr(signal, name, None)  # Windows has no SIGHUP
+            # `nohup` ignores a signal; it stays so.
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                 self._take_over(number, meaning)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Give the signals back."""
+    def __exit__(self, *_: object) -> None:
         self._before.close()
 
     def take(self) -> int | None:
-        """Return the signal that is to be handed on, if there is one."""
+        """Return the signal to pass on, if there is one."""
         number, self._pending = self._pending, None
         return number
 
@@ -93,11 +74,7 @@ class Signals:
 
 
 def host_and_port(text: str, option: str) -> tuple[str, int]:
-    """Split HOST:PORT.
-
-    Raises:
-        UserError: If it is something else.
-    """
+    """Split HOST:PORT; a UserError if `text` is something else."""
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536 or set(host) & set(" ,/="):
         raise UserError(
@@ -117,19 +94,19 @@ def free_ports(count: int) -> list[int]:
 
 def threads(launch: Launch) -> int:
     """Return how many threads each process may use without taking another's cores."""
-    if launch.cpus is not None:
-        return launch.cpus
+    if launch.resources.cpus_per_process is not None:
+        return launch.resources.cpus_per_process
     if hasattr(os, "sched_getaffinity"):  # what this process may use; Linux only
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
-    return max(1, cores // launch.processes)
+    return max(1, cores // launch.resources.processes_per_node)
 
 
 def environment_settings(launch: Launch, defaults: Mapping[str, str]) -> dict[str, str]:
     """Return the variables to set: defaults that the environment leaves open, then the launch's."""
     kept = {name: value for name, value in defaults.items() if name not in os.environ}
-    return {**kept, **launch.environment}
+    return {**kept, **launch.resources.environment}
 
 
 def announce(command: Sequence[str], settings: Mapping[str, str]) -> None:
@@ -149,15 +126,7 @@ def describe_exit(code: int) -> str:
 
 
 def conclude(code: int) -> None:
-    """Turn what `launcher.start` returned into the error that ends the program with it.
-
-    Args:
-        code: 0, or the exit code that stands for how the processes ended.
-
-    Raises:
-        UserError, DivergedError, StoppedError, FailedError: See `utils.errors`; with 2, 3, 128 plus
-            a signal's number, and anything else.
-    """
+    """Raise the error of `utils.errors` that has the exit code `launcher.start` returned."""
     if code == 2:
         raise UserError("the launched processes refused; their message stands above.")
     if code == 3:

@@ -13,10 +13,12 @@ _LINE_SECONDS = 10.0
 
 
 class Progress(Callback):
-    """A line now and then; on a terminal a bar besides."""
+    """A line now and then; on a terminal a bar besides.
+
+    `monitor` is the value of an evaluation that is shown beside its loss.
+    """
 
     def __init__(self, monitor: str, throughput: Throughput) -> None:
-        """Prepare; `monitor` is the value of an evaluation that is shown beside its loss."""
         self._monitor = monitor
         self._throughput = throughput
         self._total = 0

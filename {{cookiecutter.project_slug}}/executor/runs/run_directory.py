@@ -41,16 +41,13 @@ _MAY_CHANGE = (
 
 
 class RunDirectory:
-    """Names and writes the files of a run; see `opened`."""
+    """Names and writes the files of a run.
+
+    `path` is the local folder, which need not exist; `address` what people call it: the folder, or
+    the URL that it is copied to; `publish` brings what changed to the URL, if there is one.
+    """
 
     def __init__(self, path: Path, address: str, publish: Callable[[], None]) -> None:
-        """Point at a folder, which need not exist.
-
-        Args:
-            path: The local folder.
-            address: What people call it: the folder, or the URL that it is copied to.
-            publish: Brings what changed to the URL, if there is one.
-        """
         self.path = path
         self.address = storage.shown(address)
         self.publish = publish
@@ -67,14 +64,9 @@ class RunDirectory:
         self.report = self.path / "report.html"
 
     def check(self, cfg: CFG, force: bool = False) -> None:
-        """Check that a run with this configuration may be written here; nothing is written yet.
+        """Refuse a folder that holds something else, or a run with another configuration.
 
-        Args:
-            cfg: The configuration.
-            force: Continue a run with another configuration, with a warning.
-
-        Raises:
-            UserError: If the folder holds something else, or a run with another configuration.
+        With `force` such a run continues, with a warning. Nothing is written.
         """
         if self.config.is_file():
             self._check_continues(cfg, force)
@@ -85,7 +77,7 @@ class RunDirectory:
             )
 
     def begin(self, cfg: CFG, facts: Mapping[str, Any]) -> None:
-        """Write what describes the run: the configuration and what it runs on."""
+        """Write the configuration and what the run runs on."""
         storage.write_text(str(self.config), to_yaml(cfg))
         self.write_json(self.environment, facts)
 
@@ -146,9 +138,8 @@ class RunDirectory:
         ]
         if not changed:
             return
-        differences = f"{self.address} holds a run with another configuration:\n" + "\n".join(
-            changed
-        )
+        lines = "\n".join(changed)
+        differences = f"{self.address} holds a run with another configuration:\n{lines}"
         if not force:
             raise UserError(
                 f"{differences}\nGive this one its own folder, for example run.dir=runs/second, "
@@ -159,11 +150,9 @@ class RunDirectory:
 
 @contextmanager
 def open_run(address: str) -> Iterator[RunDirectory]:
-    """Open a run's folder to look at what is there.
+    """Open a run's folder, which need not exist, or a URL.
 
-    Args:
-        address: A local folder, which need not exist, or a URL. What lies at a URL is copied into a
-            temporary folder, and back by `RunDirectory.publish`.
+    What lies at a URL is copied into a temporary folder, and back by `RunDirectory.publish`.
     """
     if not storage.is_remote(address):
         yield RunDirectory(Path(address), address, lambda: None)
@@ -177,15 +166,7 @@ def open_run(address: str) -> Iterator[RunDirectory]:
 
 @contextmanager
 def run_to_write(cfg: CFG, force: bool = False) -> Iterator[RunDirectory]:
-    """Open the folder of `run.dir` and keep other processes from writing to it.
-
-    Args:
-        cfg: The configuration.
-        force: Continue a run with another configuration, with a warning.
-
-    Raises:
-        UserError: If another process holds it, or `RunDirectory.check` refuses it.
-    """
+    """Open the folder of `run.dir`, check it and keep other processes from writing to it."""
     address = storage.resolve(cfg.run.dir)
     with remote_lock(address), open_run(address) as run, local_lock(run.path):
         run.check(cfg, force)
@@ -194,11 +175,7 @@ def run_to_write(cfg: CFG, force: bool = False) -> Iterator[RunDirectory]:
 
 @contextmanager
 def open_existing_run(address: str) -> Iterator[RunDirectory]:
-    """Open the folder of a run that has been started; see `opened`.
-
-    Raises:
-        UserError: If there is no run in it.
-    """
+    """Open the folder of a run that has been started; a UserError if there is none in it."""
     with open_run(address) as run:
         if not run.config.is_file():
             raise UserError(
@@ -209,7 +186,7 @@ def open_existing_run(address: str) -> Iterator[RunDirectory]:
 
 
 def json_line(row: Mapping[str, Any]) -> str:
-    """Return a row as a line of JSON, with null for NaN and infinity."""
+    """Return a row as a line of JSON."""
     return json.dumps(_finite(row)) + "\n"
 
 

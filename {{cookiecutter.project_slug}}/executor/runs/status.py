@@ -29,17 +29,15 @@ class Status:
     total_steps: int
     """The last step of the run."""
     best: float | None
-    """The best value of `monitor` so far."""
+    """The best value of `monitor` so far; None: it is not known yet."""
     monitor: str
     """The value that decides which weights are best."""
     updated: str
     """When the file was written: ISO 8601, UTC."""
     pid: int
-    """The process that trains."""
     host: str
-    """The machine that it runs on."""
     samples_per_second: float | None
-    """How fast it trains; None: that is not known yet."""
+    """None: it is not known yet."""
 
     @property
     def time(self) -> datetime:
@@ -48,16 +46,11 @@ class Status:
 
 
 class StatusFile(Callback):
-    """Keeps the file up to date while a run trains."""
+    """Keeps the file up to date while a run trains; `best` returns the best value so far."""
 
     def __init__(
-        self,
-        path: Path,
-        monitor: str,
-        throughput: Throughput,
-        best: Callable[[], float | None],
+        self, path: Path, monitor: str, throughput: Throughput, best: Callable[[], float | None]
     ) -> None:
-        """Prepare to write a file; `best` returns the best value of `monitor` so far."""
         self._path = path
         self._monitor = monitor
         self._throughput = throughput
@@ -83,15 +76,13 @@ class StatusFile(Callback):
 
     def _write(self, status: str) -> None:
         best = self._best()
-        best = best if best is not None and math.isfinite(best) else None
-        now = datetime.now(UTC).isoformat(timespec="seconds")
         content = {
             "status": status,
             "step": self._step,
             "total_steps": self._total_steps,
-            "best": best,
+            "best": best if best is not None and math.isfinite(best) else None,
             "monitor": self._monitor,
-            "updated": now,
+            "updated": datetime.now(UTC).isoformat(timespec="seconds"),
             "pid": os.getpid(),
             "host": platform.node(),
             "samples_per_second": self._throughput.samples_per_second,

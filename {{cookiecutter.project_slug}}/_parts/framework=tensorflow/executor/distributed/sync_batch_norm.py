@@ -1,4 +1,4 @@
-"""Lets batch normalisation see the whole batch where several replicas take shares of it."""
+"""Lets batch normalisation use the statistics of all replicas."""
 
 from executor.devices.tensors import Model
 from utils.framework import keras

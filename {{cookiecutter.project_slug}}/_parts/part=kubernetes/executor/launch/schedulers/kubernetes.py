@@ -184,7 +184,7 @@ def _volumes(job: Job, settings: Settings) -> tuple[list[_Mapping], list[_Mappin
     # NCCL passes data between processes there; what a container has by default is too small.
     volumes: list[_Mapping] = [{"name": "shared-memory", "emptyDir": {"medium": "Memory"}}]
     mounts = [{"name": "shared-memory", "mountPath": "/dev/shm"}]  # noqa: S108
-    claim, run = settings.volume_claim, job.cfg.run.dir
+    claim, run = settings.volume_claim, job.run_dir
     if storage.is_remote(run):
         return volumes, mounts
     inside = PurePosixPath(_APP, run)
