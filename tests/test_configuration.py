@@ -11,9 +11,9 @@ import yaml
 
 from conftest import Run
 
-# All that showing a configuration may import beside Python's own modules: anything more makes
-# people wait. How long it takes is measured in benchmarks/ (suite "answers").
-CHECKS = {"configs", "utils", "yaml", "pydantic", "pydantic_core"}
+# All that showing a configuration may import beside the modules of Python itself: anything more
+# makes people wait. How long it takes is measured in benchmarks/ (suite "answers").
+CHECKS = {"configs", "executor", "utils", "yaml", "pydantic", "pydantic_core"}
 CHECKS |= {"annotated_types", "typing_extensions", "typing_inspection"}  # which pydantic needs
 STARTS_PYTHON = {"sitecustomize", "org"}  # tried by Python itself, if there
 
@@ -204,7 +204,7 @@ def test_the_traceback_is_there_for_those_who_ask(project: Path, run: Run, tmp_p
 
 @pytest.mark.parametrize(
     ("words", "imported"),
-    [(["--help"], {"utils"}), (["train", "--help"], CHECKS), (["config"], CHECKS)],
+    [(["--help"], {"executor", "utils"}), (["train", "--help"], CHECKS), (["config"], CHECKS)],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_help_and_configuration_import_little(

@@ -19,12 +19,6 @@ ITS_OWN = {
         *(f"executor/launch/rank.py:{name}" for name in ("NOTES", "RUNS", "SEEN")),
         "executor/devices/device.py:Device.autocast",
         "model/mobilenet_unet.py:MobileNetUNet.train",
-        # What TensorFlow does by itself, or has no state for that could be put back.
-        *(
-            "executor/devices/sandbox.py",
-            "executor/devices/prefetch.py",
-            "executor/devices/device.py:Device.ahead",
-        ),
         # A model that lies on several processes, and gradients that are exchanged by PyTorch.
         *(
             f"executor/distributed/world.py:World.{name}"
@@ -50,6 +44,8 @@ ITS_OWN = {
             f"executor/distributed/world.py:World.{name}"
             for name in ("apart", "each", "first", "replica", "shares", "take_over", "together")
         ),
+        # The losses that layers of Keras add do not go with layers that synchronise.
+        "executor/distributed/sync_batch_norm.py:losses_of_layers",
         "model/keras_layers.py",
     },
 }
@@ -110,6 +106,8 @@ def names_of(body: list[ast.stmt]) -> Shape:
             found[node.name] = names_of(node.body)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "TypeAlias":
+                continue  # a class of the framework, which may be imported by this name as well
             names = [target.id for target in targets if isinstance(target, ast.Name)]
             found.update((name, "a value") for name in names if is_public(name))
     return found

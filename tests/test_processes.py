@@ -304,6 +304,7 @@ def test_learning_rates_mean_the_same_for_any_number_of_processes(
             assert together == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("framework", ["tensorflow"], scope="session")
 def test_synchronised_normalisation_sees_what_that_of_one_process_sees(
     train: Train, strategies: list[str], tmp_path: Path
 ):
@@ -316,11 +317,28 @@ def test_synchronised_normalisation_sees_what_that_of_one_process_sees(
     for strategy in strategies:
         done = train(tmp_path / strategy, 2, *together, f"executor.strategy={strategy}")
         assert done.returncode == 0, done.stderr
-        assert "2 batch batch_norms see the batches of all 2" in done.stderr
+        assert "2 batch normalisations see the batches of all 2" in done.stderr
         assert losses(tmp_path / strategy) == pytest.approx(alone, rel=1e-5)
         assert values(tmp_path / strategy) == pytest.approx(values(tmp_path / "alone"), rel=1e-4)
     assert train(tmp_path / "apart", 2, normed).returncode == 0
     assert losses(tmp_path / "apart") != pytest.approx(alone, rel=1e-3)
+
+
+@pytest.mark.parametrize("framework", ["pytorch"], scope="session")
+def test_normalisation_is_not_synchronised_on_cpus(
+    train: Train, strategies: list[str], tmp_path: Path
+):
+    words = ["model.target=model.mine:Normed", "executor.sync_batch_norm=true"]
+    for strategy in strategies:
+        run = tmp_path / strategy
+        done = train(run, 2, *words, f"executor.strategy={strategy}", restarts=2)
+        assert done.returncode == 2, done.stderr
+        assert "error: executor.sync_batch_norm=true: PyTorch synchronises" in done.stderr
+        assert "Traceback" not in done.stderr
+        # The first process says it; the other one says it with its rank before it.
+        assert done.stderr.count("\nerror: executor.sync_batch_norm") == 1
+        assert done.stderr.count("PyTorch synchronises") <= 2  # nothing is started again
+        assert not saved(run) and not (run / "metrics.jsonl").exists()
 
 
 def test_what_is_evaluated_by_several_is_counted_once(trained: Callable[..., Path], train: Train):

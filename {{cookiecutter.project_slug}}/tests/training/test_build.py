@@ -88,5 +88,6 @@ def test_groups_that_cannot_be_are_refused(mine: str, words: tuple[str, ...], me
 
 def test_the_reported_rate_is_the_configured_one() -> None:
     everything = "train.parameter_groups=[{match: ., rate: 0.5}]"
-    state = state_of(everything, "train.optimizer={target: sgd, learning_rate: 0.25}")
+    sgd = "train.optimizer={target: sgd, learning_rate: 0.25}"
+    state = state_of(everything, sgd, "train.schedule=constant")
     assert initial_rate(state.optimizer) == 0.25

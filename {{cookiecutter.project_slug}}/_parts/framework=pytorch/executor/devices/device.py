@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import platform
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -66,6 +67,23 @@ class Device:
     def compiled(self, model: nn.Module) -> Any:
         """Return what to call for a forward pass in training: the model, compiled if configured."""
         return torch.compile(model) if self._compile else model
+
+    @contextlib.contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Mark where the compiler may run.
+
+        Raises:
+            UserError: If it cannot compile the model.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if not self._compile or not isinstance(error, torch._dynamo.exc.TorchDynamoException):
+                raise
+            reason = str(error).strip().partition("\n")[0]
+            raise UserError(
+                f"executor.compile=true: the model cannot be compiled: {reason} Set it to false."
+            ) from error
 
     def building(self) -> AbstractContextManager[Any]:
         """Return the context in which a model is made; PyTorch needs none."""

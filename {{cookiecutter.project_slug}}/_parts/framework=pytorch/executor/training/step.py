@@ -41,8 +41,8 @@ class TrainStep:
         self._loss = loss
         self._device = device
         self._world = device.world
-        self._wrapped = state.model
-        self._forward: Any = None  # made for the first samples
+        self._wrapped = state.model  # with `ddp` another one, once the first samples are there
+        self._forward: Any = None  # what is called: the one above, or compiled
         self._parameters = [p for g in state.optimizer.param_groups for p in g["params"]]
         buffers = list(state.model.buffers())
         # Each process sees other samples; with averaged statistics all have the same model.
@@ -65,13 +65,15 @@ class TrainStep:
             it has changed no weight, and the steps after it are not taken.
         """
         if self._forward is None:
-            self._forward = self._prepare(chunk)
+            self._wrapped = self._world.wrapped(self._state.model, leaves_some=self._probe(chunk))
+            self._forward = self._device.compiled(self._wrapped)
         micro_batches = self._micro_batches(chunk)
         taken: list[StepMetrics] = []
         for start in range(0, len(chunk.indices), self._batch_size):
             indices = chunk.indices[start : start + self._batch_size]
             parts = islice(micro_batches, self._accumulate)
-            taken.append(self._step(parts, indices, chunk.position + start))
+            with self._device.compiling():
+                taken.append(self._step(parts, indices, chunk.position + start))
             if taken[-1].skipped is not None:
                 break
         return taken
@@ -79,6 +81,7 @@ class TrainStep:
     def _step(
         self, micro_batches: Iterable[_MicroBatch], indices: np.ndarray, offset: int
     ) -> StepMetrics:
+        """Take one step; its samples begin at `offset` in the stream of samples."""
         state = self._state
         before = [buffer.clone() for buffer in self._restored]
         self._device.seed(self._seed + state.loop_state.step + self._world.rank * _RANK_SEEDS)
@@ -141,19 +144,18 @@ class TrainStep:
             warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
             state.after_step(end)
 
-    def _prepare(self, chunk: Batch) -> Any:
-        """Return the model's forward pass for training.
+    def _probe(self, chunk: Batch) -> bool:
+        """Return whether some parameters take no part, which only DDP must know.
 
-        DDP must know whether some parameters take no part; a pass over the first samples shows it.
+        A pass over the first samples shows it, and changes nothing but gradients.
         """
-        model, leaves_some = self._state.model, False
-        if self._world.strategy == "ddp":
-            before = [buffer.clone() for buffer in model.buffers()]
-            self._loss_of(model, *next(self._micro_batches(chunk))).backward()
-            _restore(model.buffers(), before)
-            leaves_some = any(parameter.grad is None for parameter in self._parameters)
-        self._wrapped = self._world.wrapped(model, leaves_some=leaves_some)
-        return self._device.compiled(self._wrapped)
+        if self._world.strategy != "ddp":
+            return False
+        model = self._state.model
+        before = [buffer.clone() for buffer in model.buffers()]
+        self._loss_of(model, *next(self._micro_batches(chunk))).backward()
+        _restore(model.buffers(), before)
+        return any(parameter.grad is None for parameter in self._parameters)
 
     def _micro_batches(self, chunk: Batch) -> Iterator[_MicroBatch]:
         """Yield what each forward pass sees, on the device.

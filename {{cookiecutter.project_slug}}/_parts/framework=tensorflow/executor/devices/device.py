@@ -80,13 +80,31 @@ class Device:
 
             if self._eager:
                 return forward
-            self._forward[id(model)] = tf.function(
+            traced = tf.function(
                 lambda images: self.world.apart(forward, images),
                 input_signature=[tf.TensorSpec([None, *self._size, 3], tf.uint8)],
                 autograph=False,
                 jit_compile=self._compile or None,
             )
+            self._forward[id(model)] = self.compiling()(traced)
         return self._forward[id(model)]
+
+    @contextlib.contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Mark where the compiler may run.
+
+        Raises:
+            UserError: If it cannot compile the model.
+        """
+        try:
+            yield
+        except tf.errors.OpError as error:
+            if not self._compile or "tf2xla" not in str(error):
+                raise
+            reason = next(line for line in str(error).splitlines() if _is_reason(line))
+            raise UserError(
+                f"executor.compile=true: the model cannot be compiled: {reason} Set it to false."
+            ) from error
 
     @contextlib.contextmanager
     def building(self) -> Iterator[None]:
@@ -137,6 +155,11 @@ class Device:
         if self.kind == "cuda":
             return f"cuda ({_gpu_details().get('device_name', 'GPU')})"
         return self.kind
+
+
+def _is_reason(line: str) -> bool:
+    """Return whether a line of an error of a graph says what failed, and not where."""
+    return bool(line) and not line.startswith(("Graph exec", "Detected at node", "<stack"))
 
 
 def _available(wanted: str) -> str:

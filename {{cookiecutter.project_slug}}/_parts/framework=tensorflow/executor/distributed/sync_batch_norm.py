@@ -1,7 +1,8 @@
 """Lets batch normalisation use the statistics of all replicas."""
 
 from executor.devices.tensors import Model
-from utils.framework import keras
+from utils.errors import UserError
+from utils.framework import keras, tf
 
 
 def batch_norms(model: Model) -> list[keras.layers.BatchNormalization]:
@@ -14,3 +15,24 @@ def synchronise(model: Model) -> None:
     """Let these layers use the statistics of all replicas' shares, in training."""
     for layer in batch_norms(model):
         layer.synchronized = True
+
+
+def losses_of_layers(model: Model, *, takes_turns: bool) -> list[tf.Tensor]:
+    """Return what layers add to the loss, such as the decay of their weights; in a forward pass.
+
+    Args:
+        model: Any.
+        takes_turns: Whether several devices of one process compute layer by layer, as synchronised
+            layers let them. Keras keeps what a layer adds in the layer, which then has that of all.
+
+    Raises:
+        UserError: If it is not known which device's the losses are.
+    """
+    if takes_turns and any(layer._losses for layer in model._flatten_layers()):
+        raise UserError(
+            "a layer of the model adds a loss of its own (add_loss), which Keras mixes up between "
+            "devices where executor.sync_batch_norm=true lets them take turns. Take "
+            "executor.strategy=multi_worker or single, or executor.sync_batch_norm=false."
+        )
+    losses: list[tf.Tensor] = model.losses
+    return losses

@@ -1,6 +1,5 @@
 """Optimizer steps: forward, backward, checks, update; several of them in one call of a graph."""
 
-import math
 from collections.abc import Sequence
 from itertools import compress
 from typing import Any
@@ -10,11 +9,11 @@ import numpy as np
 from configs.schema import CFG
 from dataloader.batches import Batch
 from executor.devices.device import Device
+from executor.distributed.sync_batch_norm import losses_of_layers
 from executor.training.loop_state import SkippedBatch, StepMetrics
 from executor.training.state import TrainState
 from ops.loss_functions import Loss
 from utils import seeding
-from utils.errors import UserError
 from utils.framework import keras, tf
 
 _SEEDS = (1 << 31) - 2  # Keras takes the states of its generators modulo this number
@@ -44,7 +43,6 @@ class TrainStep:
         self._device = device
         self._parameters = list(state.model.trainable_variables)
         self._statistics = list(state.model.non_trainable_weights)
-        self._generators = state.generators
         self._world = device.world
         self._world.take_over(state.optimizer)
         # Each replica sees other samples; with averaged statistics all have the same model.
@@ -54,10 +52,8 @@ class TrainStep:
         self._part_size = self._batch_size // self._accumulate // self._world.replicas
         self._clip_norm = cfg.train.clip_norm
         self._seed = int(seeding.generator(cfg.run.seed, seeding.FRAMEWORK).integers(_SEEDS))
-        # Keras collects the losses that layers add in the layers; where devices take turns, layer
-        # by layer, those of several.
         several = device.world.replicas > device.world.size
-        self._mixes_losses = several and cfg.executor.sync_batch_norm
+        self._takes_turns = several and cfg.executor.sync_batch_norm
         self._learning: list[bool] = []  # which parameters have a gradient; known once traced
         signature = [
             tf.TensorSpec([None, *cfg.data.image_size, 3], tf.uint8),
@@ -87,28 +83,27 @@ class TrainStep:
         count = len(chunk.indices) // size
         rates = [float(state.schedule(first + number)) for number in range(count)]
         arrays = (chunk.images, chunk.masks, np.array(rates, np.float32), np.int64(first))
-        with self._world.exchanging():
+        with self._world.exchanging(), self._device.compiling():
+            results, is_good = self._run(*arrays)
             # Reading the results waits for the call to end.
-            rows: list[tuple[float, float]] = self._run(*arrays).numpy().tolist()
+            rows: list[tuple[float, float]] = results.numpy().tolist()
         taken: list[StepMetrics] = []
-        for number, ((loss, norm), rate) in enumerate(zip(rows, rates, strict=True)):
-            start, end = number * size, (number + 1) * size
-            state.after_step(chunk.position + end)
-            skipped = None
-            if not self._is_good(loss, norm):
-                indices = tuple(chunk.indices[start:end].tolist())
-                skipped = SkippedBatch(chunk.position + start, indices)
-            taken.append(StepMetrics(state.loop_state.step, loss, norm, rate, skipped))
-            if skipped is not None:
-                break
+        for number, (loss, norm) in enumerate(rows):
+            state.after_step(chunk.position + (number + 1) * size)
+            taken.append(StepMetrics(state.loop_state.step, loss, norm, rates[number]))
+        if not is_good:
+            start = (len(rows) - 1) * size
+            indices = tuple(chunk.indices[start : start + size].tolist())
+            skipped = SkippedBatch(chunk.position + start, indices)
+            taken[-1] = taken[-1]._replace(skipped=skipped)
         return taken
 
     def _steps(
         self, images: tf.Tensor, masks: tf.Tensor, rates: tf.Tensor, first: tf.Tensor
-    ) -> tf.Tensor:
-        """Return loss and gradient norm of each step, float32 [steps, 2].
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return loss and gradient norm of each step, float32 [steps, 2], and whether all are good.
 
-        Where they are not finite it ends; what follows is 0.
+        The first step that is not good is the last one taken.
 
         Args:
             images: uint8 [steps x share of the batch, H, W, 3].
@@ -128,18 +123,22 @@ class TrainStep:
             is_good, row = self._step(images[i], masks[i], rates[i])
             return i + 1, is_good, tf.tensor_scatter_nd_update(results, [[i]], [row])
 
-        _, _, results = tf.while_loop(
+        taken, is_good, results = tf.while_loop(
             lambda i, is_good, _: (i < count) & is_good,
             step,
             (0, True, tf.zeros((count, 2))),
             parallel_iterations=1,
         )
-        return results
+        return results[:taken], is_good
 
     def _step(
         self, images: tf.Tensor, masks: tf.Tensor, rate: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Do one step with this process's share of its images and masks [B, ...]."""
+        """Take one step with this process's share of its samples.
+
+        Returns:
+            Whether it was an update, bool [], and its loss and gradient norm, float32 [2].
+        """
         each = self._world.each
         images, masks = self._world.shares(images), self._world.shares(masks)
         before = each(self._read, self._statistics)
@@ -148,16 +147,14 @@ class TrainStep:
         norms = each(tf.linalg.global_norm, gradients)
         total, norm = self._world.first((total, norms))
 
-        def update() -> tf.Tensor:
-            self._update(gradients, norms, rate)
-            return tf.constant(True)
-
-        def restore() -> tf.Tensor:
+        def restore() -> None:
             each(self._assign, self._statistics, before)
-            return tf.constant(False)
 
-        is_good = self._is_good(total, norm)
-        return tf.cond(is_good, update, restore), tf.stack([total, norm])
+        # A gradient scaler expects infinite gradients now and then, and skips their update itself.
+        checked = total if self._state.scaler.is_enabled() else [total, norm]
+        is_good = tf.reduce_all(tf.math.is_finite(checked))
+        tf.cond(is_good, lambda: self._update(gradients, norms, rate), restore)
+        return is_good, tf.stack([total, norm])
 
     def _read(self, variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
         return [tf.identity(variable.value) for variable in variables]
@@ -166,18 +163,11 @@ class TrainStep:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 
-    def _is_good(self, loss: Any, norm: Any) -> Any:
-        """Return whether a step's loss and gradient norm, tensors or numbers, are finite."""
-        # A gradient scaler expects infinite gradients now and then, and skips their update itself.
-        value = loss if self._state.scaler.is_enabled() else loss + norm
-        return tf.math.is_finite(value) if tf.is_tensor(value) else math.isfinite(value)
-
-    def _gradients(self, images: Any, masks: Any) -> tuple[Any, Any]:
+    def _gradients(self, images: Any, masks: Any) -> Any:
         """Return mean loss and gradient of each replica's share of a batch."""
         together = self._world.together
         if self._accumulate == 1:
-            total, sums = together(self._part, images, masks)
-            return total, sums
+            return together(self._part, images, masks)
 
         def add(i: tf.Tensor, total: Any, sums: Any) -> tuple[tf.Tensor, Any, Any]:
             return (i + 1, *together(self._with_part, i, images, masks, total, sums))
@@ -191,14 +181,7 @@ class TrainStep:
         )
         return total, sums
 
-    def _with_part(
-        self,
-        i: tf.Tensor,
-        images: tf.Tensor,
-        masks: tf.Tensor,
-        total: tf.Tensor,
-        sums: Sequence[tf.Tensor],
-    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    def _with_part(self, i: Any, images: Any, masks: Any, total: Any, sums: Any) -> tuple[Any, Any]:
         """Add loss and gradient of an accumulation step to those of the ones before."""
         part = slice(i * self._part_size, (i + 1) * self._part_size)
         loss, gradients = self._part(images[part], masks[part])
@@ -220,7 +203,8 @@ class TrainStep:
         with tf.GradientTape() as tape:
             logits = self._state.model(self._device.images(images), training=True)
             loss = self._loss(tf.cast(logits, tf.float32), self._device.masks(masks))
-            loss = tf.add_n([tf.ensure_shape(loss, ()), *self._losses_of_layers()])
+            added = losses_of_layers(self._state.model, takes_turns=self._takes_turns)
+            loss = tf.add_n([tf.ensure_shape(loss, ()), *added])
             loss /= self._accumulate
             scaled = self._state.scaler.scale(loss)
         variables = [v.value for v in self._parameters]
@@ -230,22 +214,6 @@ class TrainStep:
             tf.zeros_like(v) if g is None else g for v, g in zip(variables, gradients, strict=True)
         )
         return loss, [tf.convert_to_tensor(gradient) for gradient in zeros]
-
-    def _losses_of_layers(self) -> list[tf.Tensor]:
-        """Return what layers add to the loss, such as the decay of their weights.
-
-        Raises:
-            UserError: If it is not known which device's they are.
-        """
-        model = self._state.model
-        if self._mixes_losses and any(layer._losses for layer in model._flatten_layers()):
-            raise UserError(
-                "a layer of the model adds a loss of its own (add_loss), which Keras mixes up "
-                "between devices where executor.sync_batch_norm=true lets them take turns. Take "
-                "executor.strategy=multi_worker or single, or executor.sync_batch_norm=false."
-            )
-        losses: list[tf.Tensor] = model.losses
-        return losses
 
     def _update(self, gradients: Sequence[Any], norms: Any, rate: tf.Tensor) -> None:
         """Change everything that a step changes, but what the model itself changed."""
@@ -276,6 +244,6 @@ class TrainStep:
     def _seed_generators(self, step: tf.Tensor) -> None:
         """Let the model's random draws follow from the seed and the step, whatever came before."""
         own = self._seed + self._world.replica() * _REPLICA_SEEDS
-        for number, state in enumerate(self._generators):
+        for number, state in enumerate(self._state.generators):
             start = (own + step) % _SEEDS
             state.assign(tf.stack([start, tf.constant(number * _DRAWS_A_STEP, tf.int64)]))

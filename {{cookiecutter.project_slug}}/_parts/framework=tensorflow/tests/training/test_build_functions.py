@@ -2,11 +2,16 @@
 
 import pytest
 
+from configs.loading import load_config
 from configs.schema import Component
+from executor.devices.device import Device
+from executor.training.build import build_state
 from executor.training.build_functions import foreign_arguments, make_optimizer
 from ops.parameter_groups import ParameterGroup
 from utils.errors import UserError
 from utils.framework import keras
+
+CLASSES = ("object", "background", "border")
 
 
 def test_classes_of_keras_take_no_groups() -> None:
@@ -22,3 +27,22 @@ def test_an_optimizer_has_its_variables_before_the_first_step() -> None:
     given = [keras.Variable([1.0])]
     optimizer = make_optimizer(component, keras.optimizers.Lion, given, [], {})
     assert optimizer.built
+
+
+def build(*overrides: str) -> None:
+    cfg = load_config(None, ["data.image_size=16", "executor.device=cpu", *overrides])
+    build_state(cfg, CLASSES, 10, Device(cfg))
+
+
+def test_a_schedule_inside_of_an_optimizer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    made = keras.optimizers.SGD(learning_rate=schedule)
+    monkeypatch.setattr(keras.optimizers, "SGD", lambda: made)
+    with pytest.raises(UserError, match=r"name the schedule in train\.schedule"):
+        build("train.optimizer={target: keras.optimizers:SGD}")
+
+
+def test_what_is_no_schedule_is_refused() -> None:
+    name = "keras.callbacks:ReduceLROnPlateau"
+    with pytest.raises(UserError, match="a function of the number of the update"):
+        build(f"train.schedule={{target: {name}, patience: 0}}")

@@ -14,7 +14,7 @@ import pytest
 from executor.checkpoints import checkpoint
 from executor.launch import determined as determined_trial
 from executor.launch.determined import Watch, hyperparameter_words
-from executor.runs.run_directory import RunDirectory
+from executor.runs.run_directory import RunDirectory, json_line
 from utils.errors import StoppedAtOnceError
 from utils.signals import StopSignals, are_remembered, stopping_at_once
 
@@ -53,7 +53,8 @@ def run(tmp_path: Path) -> RunDirectory:
 def add(run: RunDirectory, step: int, loss: float) -> None:
     run.path.mkdir(exist_ok=True)
     values = {"step": step, "epoch": 0.5, "split": "train", "loss": loss, "grad_norm": float("nan")}
-    run.append([values])
+    with run.history.open("a", encoding="utf-8") as file:
+        file.write(json_line(values))
 
 
 def test_what_is_new_is_reported_once(run: RunDirectory) -> None:

@@ -1,0 +1,40 @@
+"""A compiled step learns what a plain one does, and a compiler that fails is named."""
+
+from pathlib import Path
+
+import pytest
+
+from main import main
+from utils.errors import UserError
+from utils.framework import tf
+from utils.storage import PROJECT
+
+
+def train(run: Path, *words: str) -> dict[str, float]:
+    debug = ["train", "--config", str(PROJECT / "configs" / "debug.yaml")]
+    values: dict[str, float] = main(
+        [*debug, f"run.dir={run}", "executor.device=cpu", "run.tensorboard=false", *words]
+    )
+    return values
+
+
+def test_a_compiler_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from executor.devices.device import Device
+
+    images = Device.images
+
+    def refuse(self: Device, raw: tf.Tensor) -> tf.Tensor:
+        same = tf.numpy_function(lambda array: array, [raw], tf.uint8)
+        return images(self, tf.ensure_shape(same, raw.shape))
+
+    monkeypatch.setattr(Device, "images", refuse)
+    message = r"executor\.compile=true: .* unsupported operations .* Set it to false"
+    with pytest.raises(UserError, match=message):
+        train(tmp_path / "run", "executor.compile=true")
+
+
+@pytest.mark.slow
+def test_a_compiled_step_trains(tmp_path: Path) -> None:
+    plain = train(tmp_path / "plain", "executor.precision=fp32")
+    compiled = train(tmp_path / "compiled", "executor.precision=fp32", "executor.compile=true")
+    assert compiled["loss"] == pytest.approx(plain["loss"], rel=1e-3)
