@@ -14,11 +14,7 @@ from utils.storage import PROJECT, shown
 
 
 def resolve(target: str, home: str | None = None) -> Any:
-    """Import what a target names.
-
-    Args:
-        target: `module:object`, nested attributes too (the form of Python entry points).
-        home: The module in which a plain name without colon is looked up.
+    """Import what a target names: `module:object`, or a plain name of the module `home`.
 
     Raises:
         UserError: If there is no such module or object, or importing the module fails.
@@ -47,11 +43,7 @@ def build(
     home: str | None = None,
     offered: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Call what a target names; see `resolve` and `call`.
-
-    Raises:
-        UserError: If there is no such callable, or the arguments do not fit.
-    """
+    """Call what a target names; see `resolve` and `call`."""
     return call(target, resolve(target, home), arguments, *positional, offered=offered)
 
 
@@ -104,7 +96,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def _plain(name: str, home: str) -> Any:
-    """Return one of the public functions and classes that a module defines itself."""
+    """Return a public function or class that the module `home` defines itself."""
     module = _import(home, name)
     known = {
         key: value
@@ -134,7 +126,7 @@ def _import(name: str, target: str) -> ModuleType:
 
 
 def _no_module(name: str) -> str:
-    """Say that a module is missing, and which of those beside it may have been meant."""
+    """Return that a module is missing, and the module beside it with the most similar name."""
     package, _, last = name.rpartition(".")
     path = getattr(importlib.import_module(package), "__path__", []) if package else [str(PROJECT)]
     names = (module.name for module in pkgutil.iter_modules(path))
@@ -144,7 +136,7 @@ def _no_module(name: str) -> str:
 
 
 def _failed(name: str, error: Exception) -> UserError:
-    """Return what to say of a module whose import raised an error, with the line that did."""
+    """Return the message for a module whose import raised an error, with the line that did."""
     if isinstance(error, UserError):
         return UserError(f"module {name!r} cannot be imported: {error}")
     if isinstance(error, SyntaxError):

@@ -72,7 +72,7 @@ def read_text(path: str) -> str:
 
 
 def write_bytes(path: str, content: bytes) -> None:
-    """Write a whole file, or leave what was there: a reader never sees a part of it.
+    """Write a file, or leave what was there: a reader never sees a part of it.
 
     Raises:
         UserError: If it cannot be written (no space, no permission, a folder that is a file).
@@ -90,7 +90,7 @@ def write_bytes(path: str, content: bytes) -> None:
 
 
 def write_text(path: str, content: str) -> None:
-    """Write a whole UTF-8 file, or leave what was there; see `write_bytes`."""
+    """Write a UTF-8 file; see `write_bytes`."""
     write_bytes(path, content.encode("utf-8"))
 
 
@@ -121,11 +121,7 @@ def download(url: str, path: str) -> None:
 
 
 def upload(path: str, url: str) -> None:
-    """Copy a local file to a remote one; readers see the old one or the new one, whole.
-
-    Raises:
-        UserError: If it cannot be written.
-    """
+    """Copy a local file to a remote one; a UserError if it cannot be written."""
     filesystem, inner = _filesystem(url)
     with _user_errors(url, "the file cannot be written"):
         _make_folder(filesystem, inner)

@@ -6,7 +6,6 @@ Neither imports a framework: a launcher has nothing to compute.
 import os
 import shlex
 import signal
-import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -83,15 +82,6 @@ def host_and_port(text: str, option: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def free_ports(count: int) -> list[int]:
-    """Return that many different ports of this machine that nobody listens on."""
-    with ExitStack() as opened:
-        sockets = [opened.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-
-
 def threads(launch: Launch) -> int:
     """Return how many threads each process may use without taking another's cores."""
     if launch.resources.cpus_per_process is not None:
@@ -113,16 +103,6 @@ def announce(command: Sequence[str], settings: Mapping[str, str]) -> None:
     """Print what is started as a line that a shell understands."""
     variables = [f"{name}={value}" for name, value in settings.items()]
     print(shlex.join(["env", *variables, *command]), file=sys.stderr, flush=True)
-
-
-def describe_exit(code: int) -> str:
-    """Return how a process ended, in words; `code` is that of `subprocess`."""
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was killed by signal {-code}"
 
 
 def conclude(code: int) -> None:

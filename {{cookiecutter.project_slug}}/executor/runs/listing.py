@@ -83,16 +83,16 @@ def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
 
 def _described(folder: Path, root: Path) -> Run:
     name = folder.relative_to(root).as_posix() if folder != root else folder.name
-    said = status.read(folder / "status.json")
-    if said is None:  # it has not begun to train
+    found = status.read(folder / "status.json")
+    if found is None:  # it has not begun to train
         changed = datetime.fromtimestamp((folder / "config.yaml").stat().st_mtime, UTC)
         unknown = (None, None, None, None)
         return Run(name, "stopped", *unknown, _in_utc(changed), str(folder), _CONTINUES)
-    state, note = said.status, _CONTINUES if said.status == "stopped" else None
-    if state == "running" and not status.is_alive(said):
+    state, note = found.status, _CONTINUES if found.status == "stopped" else None
+    if state == "running" and not status.is_alive(found):
         state, note = "stopped", f"it was killed; {_CONTINUES}"
-    known = (said.step, said.total_steps, said.monitor, said.best, _in_utc(said.time))
-    return Run(name, state, *known, str(folder), note, said.samples_per_second)
+    known = (found.step, found.total_steps, found.monitor, found.best, _in_utc(found.time))
+    return Run(name, state, *known, str(folder), note, found.samples_per_second)
 
 
 def _in_utc(time: datetime) -> str:

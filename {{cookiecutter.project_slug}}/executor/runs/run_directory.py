@@ -69,7 +69,7 @@ class RunDirectory:
         With `force` such a run continues, with a warning. Nothing is written.
         """
         if self.config.is_file():
-            self._check_continues(cfg, force)
+            self._check_unchanged(cfg.model_dump(), force)
         elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise UserError(
                 f"run.dir: {self.address} exists and holds no run; "
@@ -111,7 +111,7 @@ class RunDirectory:
             storage.write_text(str(self.history), "".join(kept))
 
     def write_json(self, path: Path, values: Mapping[str, Any]) -> None:
-        """Write a JSON file, indented for people."""
+        """Write a JSON file."""
         storage.write_text(str(path), json.dumps(_finite(values), indent=2) + "\n")
 
     def _check_format(self) -> None:
@@ -129,11 +129,10 @@ class RunDirectory:
             f"can begin with its weights: train.init_from={self.weights}."
         )
 
-    def _check_continues(self, cfg: CFG, force: bool) -> None:
-        old, new = self.load_config().model_dump(), cfg.model_dump()
+    def _check_unchanged(self, config: dict[str, Any], force: bool) -> None:
         changed = [
             f"  {key}: {before!r} -> {now!r}"
-            for key, before, now in _differences(old, new)
+            for key, before, now in _differences(self.load_config().model_dump(), config)
             if not any(key == free or key.startswith(free + ".") for free in _MAY_CHANGE)
         ]
         if not changed:

@@ -298,16 +298,6 @@ def test_cores_are_shared_out() -> None:
     assert launching.threads(launch(cpus_per_process=7)) == 7
 
 
-def test_free_ports_differ() -> None:
-    assert len(set(launching.free_ports(20))) == 20
-
-
-def test_how_a_process_ended_in_words() -> None:
-    assert launching.describe_exit(-9) == "was killed by SIGKILL"
-    assert launching.describe_exit(-99) == "was killed by signal 99"
-    assert launching.describe_exit(1) == "ended with exit code 1"
-
-
 @pytest.mark.parametrize(
     ("code", "kind"),
     [

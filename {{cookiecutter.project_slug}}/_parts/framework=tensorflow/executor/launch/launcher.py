@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from configs.schema import Resources
 from executor.launch.exits import POLL_SECONDS, REFUSED, STOPPED
@@ -19,9 +20,7 @@ from executor.launch.processes import (
     Launch,
     Signals,
     announce,
-    describe_exit,
     environment_settings,
-    free_ports,
     host_and_port,
     threads,
 )
@@ -111,7 +110,7 @@ def _after_failure(failed: int, launch: Launch, processes: Sequence[_Process]) -
     if not is_meant:
         rank = (launch.node_rank or 0) * launch.resources.processes_per_node + failed
         where = f"{socket.gethostname()} (process {processes[failed].pid})"
-        log.warning("rank %d on %s %s; the others are stopped", rank, where, describe_exit(code))
+        log.warning("rank %d on %s %s; the others are stopped", rank, where, _describe_exit(code))
     patience = _TOGETHER_SECONDS if is_meant else 0.0
     if code in STOPPED:
         patience = launch.resources.grace_seconds
@@ -120,6 +119,15 @@ def _after_failure(failed: int, launch: Launch, processes: Sequence[_Process]) -
         time.sleep(POLL_SECONDS)
     _stop(processes, _FORCE_SECONDS)
     return code if is_meant else 1
+
+
+def _describe_exit(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
 
 
 def _cause(failed: int, processes: Sequence[_Process]) -> int:
@@ -175,7 +183,7 @@ def _workers(launch: Launch) -> tuple[list[str], int]:
     """Return the addresses of all processes, and the index of the first one on this machine."""
     nodes, processes = launch.resources.nodes, launch.resources.processes_per_node
     if nodes == 1:
-        return [f"127.0.0.1:{port}" for port in free_ports(processes)], 0
+        return [f"127.0.0.1:{port}" for port in _free_ports(processes)], 0
     hosts = [host_and_port(text, "--hosts") for text in (launch.address or "").split(",") if text]
     if len(hosts) != nodes:
         raise UserError(
@@ -188,6 +196,15 @@ def _workers(launch: Launch) -> tuple[list[str], int]:
         )
     workers = [f"{host}:{port + i}" for host, port in hosts for i in range(processes)]
     return workers, launch.node_rank * processes
+
+
+def _free_ports(count: int) -> list[int]:
+    """Return different ports of this machine that nobody listens on."""
+    with ExitStack() as opened:
+        sockets = [opened.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
 
 
 def _gpus(needs: Resources, index: int) -> str:

@@ -65,3 +65,13 @@ def test_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_environment_wins_over_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     assert all("OMP_NUM_THREADS" not in each for each in ranks._settings(launch()))
+
+
+def test_free_ports_differ() -> None:
+    assert len(set(ranks._free_ports(20))) == 20
+
+
+def test_how_a_process_ended_in_words() -> None:
+    assert ranks._describe_exit(-9) == "was killed by SIGKILL"
+    assert ranks._describe_exit(-99) == "was killed by signal 99"
+    assert ranks._describe_exit(1) == "ended with exit code 1"
