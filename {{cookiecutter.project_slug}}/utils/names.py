@@ -16,8 +16,7 @@ from utils.storage import PROJECT, shown
 def resolve(target: str, home: str | None = None) -> Any:
     """Import what a target names: `module:object`, or a plain name of the module `home`.
 
-    Raises:
-        UserError: If there is no such module or object, or importing the module fails.
+    It is a UserError if there is no such module or object, or importing the module fails.
     """
     module_name, colon, path = target.partition(":")
     if not colon and home is not None and target.isidentifier():
@@ -54,15 +53,9 @@ def call(
     *positional: Any,
     offered: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Call a function with arguments that a user wrote.
+    """Call a function or class, `name` in messages, with arguments that a user wrote.
 
-    Args:
-        name: What to call it in messages.
-        function: The class or function.
-        arguments: The keyword arguments that the configuration states.
-        *positional: What the caller passes in any case.
-        offered: What the caller knows; each is passed only where the function takes that name and
-            the configuration does not state it.
+    What is `offered` is passed where the function takes that name and the user did not state it.
 
     Raises:
         UserError: If the arguments do not fit, or the function refuses their values.

@@ -72,11 +72,7 @@ def read_text(path: str) -> str:
 
 
 def write_bytes(path: str, content: bytes) -> None:
-    """Write a file, or leave what was there: a reader never sees a part of it.
-
-    Raises:
-        UserError: If it cannot be written (no space, no permission, a folder that is a file).
-    """
+    """Write a file, a reader of which never sees a part; a UserError if it cannot be written."""
     with _user_errors(path, "the file cannot be written"):
         if is_remote(path):
             filesystem, inner = _filesystem(path)
@@ -170,7 +166,6 @@ def _read_web(url: str) -> bytes:
 
 
 def _make_folder(filesystem: Any, inner: str) -> None:
-    """Make the folder of a remote file where there is such a thing."""
     protocols = filesystem.protocol
     if _FLAT.isdisjoint([protocols] if isinstance(protocols, str) else protocols):
         filesystem.makedirs(os.path.dirname(inner), exist_ok=True)

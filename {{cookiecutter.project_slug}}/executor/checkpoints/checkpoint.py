@@ -5,11 +5,11 @@ with everything else and the SHA-256 of both. The JSON is written last and is wh
 checkpoint count, so a machine may stop at any moment. `checkpointer.py` writes them in training.
 """
 
-import contextlib
 import hashlib
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,22 +29,15 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> None:
 def take_apart(state: Any) -> tuple[Any, dict[str, Tensor]]:
     """Return a state as JSON can hold it, tensors replaced by names; and the tensors, not copied.
 
-    Args:
-        state: Nested dictionaries and lists of tensors, numbers, texts, booleans and None.
-
-    Raises:
-        UserError: If the state holds anything else.
+    A state is nested dictionaries and lists of tensors, numbers, texts, booleans and None; anything
+    else is a UserError.
     """
     tensors: dict[str, Tensor] = {}
     return _split(state, "", tensors), tensors
 
 
 def write(folder: Path, step: int, plain: Any, tensors: dict[str, Tensor]) -> None:
-    """Write what `take_apart` returned, and read it again to verify it.
-
-    Raises:
-        UserError: If the files cannot be written; earlier checkpoints are as they were.
-    """
+    """Write what `take_apart` returned, and read it again to verify it; a UserError if it fails."""
     path = folder / f"step-{step:08d}.safetensors"
     written = path.with_suffix(f".{os.getpid()}.tmp")
     counted = path.with_suffix(f".json.{os.getpid()}.tmp")
@@ -62,9 +55,9 @@ def write(folder: Path, step: int, plain: Any, tensors: dict[str, Tensor]) -> No
         _verified(folder, step)
     except (OSError, ValueError) as error:
         for temporary in (written, counted):
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 temporary.unlink()
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"{storage.shown(str(path))}: the checkpoint cannot be written ({reason}). "
             "Earlier checkpoints are whole; make room and start the same command again."
@@ -87,10 +80,9 @@ def load(folder: Path, step: int) -> dict[str, Any]:
 
 
 def load_newest(folder: Path) -> dict[str, Any] | None:
-    """Return the newest state that verifies, or None if there is no checkpoint at all.
+    """Return the newest state that verifies; None without any checkpoint.
 
-    Raises:
-        UserError: If there are checkpoints and none of them verifies.
+    It is a UserError if there are checkpoints and none of them verifies.
     """
     candidates = steps(folder)
     for step in reversed(candidates):
@@ -107,10 +99,7 @@ def load_newest(folder: Path) -> dict[str, Any] | None:
 
 
 def prune(folder: Path, keep: int, best: int | None) -> None:
-    """Remove all but the newest `keep` checkpoints and that of the best step, and lost pieces.
-
-    Lost pieces are what a process that was killed while it wrote or removed a checkpoint left.
-    """
+    """Remove all but the newest `keep` checkpoints and the best, and what killed processes left."""
     known = steps(folder)
     kept = {*known[-keep:], best}
     for step in known:
@@ -137,7 +126,7 @@ def _verified(folder: Path, step: int) -> tuple[Path, Any]:
 
 
 def _digest(record: dict[str, Any]) -> str:
-    """Return the SHA-256 of what a JSON file says, which survives being written and read."""
+    """Return the SHA-256 of a record, the same before it is written and after it is read."""
     return hashlib.sha256(json.dumps(record).encode("utf-8")).hexdigest()
 
 

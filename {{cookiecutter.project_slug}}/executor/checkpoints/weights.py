@@ -21,8 +21,7 @@ def eval_weights(saved: dict[str, Any]) -> dict[str, Tensor]:
 def best_weights(run: RunDirectory) -> tuple[dict[str, Tensor], int | None]:
     """Return a run's best weights and their step (None where only the exported file is left).
 
-    Raises:
-        UserError: If the run has no weights yet, or they are damaged.
+    It is a UserError if the run has no weights yet, or they are damaged.
     """
     newest = checkpoint.load_newest(run.checkpoints)
     if newest is not None:
@@ -61,12 +60,8 @@ def load_strictly(model: Model, weights: dict[str, Tensor], origin: str) -> None
 def start_from(model: Model, path: str) -> None:
     """Fine-tune: put all weights whose name and shape fit into a model, and log which they are.
 
-    Args:
-        model: The model.
-        path: A run's folder, whose best weights are taken, or a `.safetensors` file.
-
-    Raises:
-        UserError: If there is nothing to load from, or nothing of it fits.
+    `path` is a run's folder, whose best weights are taken, or a `.safetensors` file. It is a
+    UserError if nothing can be loaded, or nothing fits.
     """
     if path.endswith(".safetensors"):
         weights = _of_file(path)

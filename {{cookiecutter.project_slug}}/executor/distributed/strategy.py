@@ -19,19 +19,15 @@ def choose_strategy(
     known: Collection[str],
     devices: int = 1,
 ) -> str:
-    """Return the strategy to use.
+    """Return the strategy to use, for the one that `executor.strategy` wants.
 
     Args:
-        wanted: `executor.strategy`.
-        train: `batch_size` and `accumulate` are used.
+        wanted: One of `known`, which the framework has, or "auto".
+        train: States how the batch is split.
         launched: How many processes a launcher started for this training; None without one.
-        default: What `auto` means under a launcher.
-        known: The strategies that the framework has, "single" among them.
+        default: What "auto" means under a launcher.
+        known: "single" is among them.
         devices: How many devices one process alone can train on at once.
-
-    Raises:
-        UserError: If the framework does not have it, it does not go with how the process was
-            started, or the batch cannot be split evenly.
     """
     if wanted not in {"auto", *known}:
         raise UserError(
@@ -55,11 +51,7 @@ def choose_strategy(
 
 
 def check_processes(wanted: str, train: Train, launched: int) -> None:
-    """Refuse a number of processes, on all machines together, that cannot train together.
-
-    Raises:
-        UserError: If each would train the whole, or the batch cannot be split evenly.
-    """
+    """Refuse a number of processes, on all machines together, that cannot share a batch."""
     if wanted in _IN_ONE_PROCESS and launched > 1:
         raise UserError(
             f"executor.strategy={wanted}, but {launched} processes were launched: each would "

@@ -49,7 +49,6 @@ def local_lock(folder: Path) -> Iterator[None]:
 
 
 def _lock(folder: Path) -> int:
-    """Return a descriptor that holds a folder until it is closed, or the process ends."""
     if fcntl is None:
         return os.open(os.devnull, os.O_RDONLY)
     descriptor = os.open(folder, os.O_RDONLY)
@@ -103,20 +102,23 @@ def remote_lock(url: str) -> Iterator[None]:
 
 
 def _is_alive(owner: Owner, me: Owner) -> bool:
-    """Return whether the process that claimed a URL still writes, as far as that can be known.
+    """Return whether the process that claimed a URL seems to write still.
 
     A container that is started again may have the name of its predecessor, and the same numbers.
     """
     is_recent = time.time() - float(owner["time"]) < _LOST_SECONDS
     if not is_recent or owner["host"] != me["host"]:
         return is_recent
+    return owner["pid"] != me["pid"] and process_exists(int(owner["pid"]))
+
+
+def process_exists(number: int) -> bool:
+    """Return whether a process of this machine runs, perhaps somebody else's; not on Windows."""
     try:
-        os.kill(int(owner["pid"]), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it is somebody else's
-        return True
-    return owner["pid"] != me["pid"]
+        os.kill(number, 0)  # sends nothing
+    except (ProcessLookupError, PermissionError) as error:
+        return isinstance(error, PermissionError)
+    return True
 
 
 def _in_use(address: str, what_to_do: str) -> UserError:

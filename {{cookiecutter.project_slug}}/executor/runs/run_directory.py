@@ -20,23 +20,11 @@ from utils.logs import log
 
 # A run may go on with other values here; any other change would mix two experiments.
 _MAY_CHANGE = (
-    "data.cache",
-    "data.cache_dir",
-    "data.workers",
-    "executor",
-    "run.callbacks",
-    "run.dir",
-    "run.log_every",
-    "run.tensorboard",
-    "train.accumulate",
-    "train.checkpoint_every",
-    "train.checkpoint_minutes",
-    "train.divergence_limit",
-    "train.early_stopping",
-    "train.epochs",
-    "train.keep_checkpoints",
-    "train.max_steps",
-    "train.on_divergence",
+    *("data.cache", "data.cache_dir", "data.workers", "executor"),
+    *("run.callbacks", "run.dir", "run.log_every", "run.tensorboard"),
+    *("train.accumulate", "train.checkpoint_every", "train.checkpoint_minutes"),
+    *("train.divergence_limit", "train.early_stopping", "train.epochs", "train.keep_checkpoints"),
+    *("train.max_steps", "train.on_divergence"),
 )
 
 
@@ -84,9 +72,7 @@ class RunDirectory:
     def load_config(self, overrides: Sequence[str] = ()) -> CFG:
         """Return the configuration of the run with `key.path=value` words laid over it.
 
-        Raises:
-            UserError: If the words do not fit, the file was edited and no longer does, or an older
-                version of the project wrote it.
+        It is a UserError if words or file are invalid, or an older version wrote the file.
         """
         self._check_format()
         return load_complete(str(self.config), overrides)
@@ -115,7 +101,6 @@ class RunDirectory:
         storage.write_text(str(path), json.dumps(_finite(values), indent=2) + "\n")
 
     def _check_format(self) -> None:
-        """Refuse a run that was begun before its files changed."""
         if not self.environment.is_file():
             return
         facts = json.loads(self.environment.read_text(encoding="utf-8"))
@@ -190,11 +175,9 @@ def json_line(row: Mapping[str, Any]) -> str:
 
 
 def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values with null for NaN and infinity, which JSON does not know."""
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in values.items()
-    }
+    """Return values with None for NaN and infinity, which JSON does not know."""
+    unknown = [k for k, v in values.items() if isinstance(v, float) and not math.isfinite(v)]
+    return {**values, **dict.fromkeys(unknown)}
 
 
 def without_initial_weights(cfg: CFG) -> CFG:

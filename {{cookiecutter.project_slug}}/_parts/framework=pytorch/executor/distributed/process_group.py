@@ -33,8 +33,11 @@ def process_group(executor: Executor, train: Train) -> Iterator[World]:
         return
     local = (int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
     try:
-        with _process_group(executor) as place:
+        place = _connect(executor)
+        try:
             yield World(strategy, *place, *local)
+        finally:
+            torch.distributed.destroy_process_group()
     except UserError as error:
         rank, _ = launched()
         raise error if rank == 0 else UserError(f"rank {rank}: {error}") from error
@@ -43,9 +46,8 @@ def process_group(executor: Executor, train: Train) -> Iterator[World]:
         raise
 
 
-@contextmanager
-def _process_group(executor: Executor) -> Iterator[tuple[int, int]]:
-    """Connect to the other processes; yield the rank of this one and the number of all."""
+def _connect(executor: Executor) -> tuple[int, int]:
+    """Connect to the other processes; return the rank of this one and the number of all."""
     has_gpu = torch.cuda.is_available() and executor.device in ("auto", "cuda")
     backend = "cpu:gloo,cuda:nccl" if has_gpu else "gloo"
     timeout = timedelta(minutes=executor.timeout_minutes)
@@ -57,10 +59,7 @@ def _process_group(executor: Executor) -> Iterator[tuple[int, int]]:
     except torch.distributed.DistError as error:
         reason = str(error).strip().splitlines()[0]
         raise FailedError(f"this process does not find the others: {reason}") from error
-    try:
-        yield rank, size
-    finally:
-        torch.distributed.destroy_process_group()
+    return rank, size
 
 
 def _rendezvous(timeout: timedelta) -> tuple[torch.distributed.distributed_c10d.Store, int, int]:

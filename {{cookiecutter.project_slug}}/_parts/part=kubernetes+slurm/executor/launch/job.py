@@ -62,9 +62,6 @@ def write(
         words: The parsed words of `train`.
         scheduler: A module of `schedulers/`.
         arguments: The parsed options of `launch`.
-
-    Raises:
-        UserError: If settings are missing or impossible, or a file is there and differs.
     """
     check_resources(cfg.executor, cfg.train)
     file = storage.resolve(f"configs/{arguments.on}.yaml")
