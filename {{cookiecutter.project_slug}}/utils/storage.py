@@ -172,7 +172,6 @@ def _make_folder(filesystem: Any, inner: str) -> None:
 
 
 def _filesystem(path: str) -> tuple[Any, str]:
-    """Return the fsspec file system of a URL and the path inside of it."""
     from fsspec.core import url_to_fs
 
     try:

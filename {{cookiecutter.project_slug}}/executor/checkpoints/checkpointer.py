@@ -10,7 +10,7 @@ from executor.runs.run_directory import RunDirectory
 
 
 class Checkpointer:
-    """Saves a run's state now and then; one checkpoint is written at a time.
+    """Saves a run's state; one checkpoint is written at a time.
 
     A copy of the state is kept in memory for it. What goes wrong while writing is raised by the
     next call of `save` or `wait`, as a UserError.
@@ -46,7 +46,7 @@ class Checkpointer:
             writing.result()
 
     def close(self) -> None:
-        """Let the writer come to its end; what went wrong is raised by `wait`."""
+        """Wait for the writer to end; what went wrong is raised by `wait`."""
         self._writer.shutdown(wait=True)
 
     def _write(

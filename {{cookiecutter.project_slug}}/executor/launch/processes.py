@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import FrameType
+from functools import partial
 
 from configs.schema import Resources
 from executor.launch.exits import STOPPED
@@ -50,7 +50,8 @@ class Signals:
             number = getattr(signal, name, None)  # Windows has no SIGHUP
             # `nohup` ignores a signal; it stays so.
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-                self._take_over(number, meaning)
+                before = signal.signal(number, partial(self._note, meaning))
+                self._before.callback(signal.signal, number, before)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -61,15 +62,11 @@ class Signals:
         number, self._pending = self._pending, None
         return number
 
-    def _take_over(self, number: int, meaning: int) -> None:
-        def note(_: int, frame: FrameType | None) -> None:
-            if time.monotonic() - self._time < _REPEAT_SECONDS:
-                return
+    def _note(self, meaning: int, *_: object) -> None:
+        if time.monotonic() - self._time >= _REPEAT_SECONDS:
             self._time = time.monotonic()
             self._pending = meaning
             self.received = self.received or meaning
-
-        self._before.callback(signal.signal, number, signal.signal(number, note))
 
 
 def host_and_port(text: str, option: str) -> tuple[str, int]:
@@ -94,13 +91,13 @@ def threads(launch: Launch) -> int:
 
 
 def environment_settings(launch: Launch, defaults: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables to set: defaults that the environment leaves open, then the launch's."""
+    """Return the launch's variables, and defaults that the environment does not set."""
     kept = {name: value for name, value in defaults.items() if name not in os.environ}
     return {**kept, **launch.resources.environment}
 
 
 def announce(command: Sequence[str], settings: Mapping[str, str]) -> None:
-    """Print what is started as a line that a shell understands."""
+    """Print what is started as a line for a shell."""
     variables = [f"{name}={value}" for name, value in settings.items()]
     print(shlex.join(["env", *variables, *command]), file=sys.stderr, flush=True)
 

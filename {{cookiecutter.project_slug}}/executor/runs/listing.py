@@ -108,7 +108,6 @@ def _row(run: Run, now: datetime) -> tuple[str, ...]:
 
 
 def _age(seconds: float) -> str:
-    """Return how long ago something was, in the largest unit that fits."""
     for length, unit in _UNITS:
         if seconds >= length:
             return f"{seconds // length:.0f} {unit} ago"

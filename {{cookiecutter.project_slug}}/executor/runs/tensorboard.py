@@ -10,7 +10,7 @@ from executor.runs.throughput import Throughput
 
 
 class TensorBoard(Callback):
-    """Writes metrics for TensorBoard, which is imported by the first one: that costs time."""
+    """Writes metrics for TensorBoard, which is imported by the first one, since that takes time."""
 
     def __init__(self, folder: Path, throughput: Throughput) -> None:
         self._folder = folder

@@ -62,7 +62,7 @@ class Throughput:
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a process, with those that it works with, has trained: `speed.json`."""
+    """How fast a run was trained: `speed.json`."""
 
     samples_per_second: float
     """Of all processes together."""
@@ -74,7 +74,7 @@ class Speed:
     device: str
     precision: str
     peak_memory: int | None
-    """Bytes: on a GPU of its tensors, on a CPU of the process; that of the process with most."""
+    """Bytes, the most of any process: on a GPU of its tensors, on a CPU of the process."""
     mfu_estimate: float | None
     """Share of what the cards compute at most (model FLOPs utilisation); None if not known."""
 

@@ -95,7 +95,6 @@ def report_lost_peers(world: World, step: Callable[[], int]) -> Iterator[None]:
 
 
 def _is_of_exchange(error: RuntimeError) -> bool:
-    """Return whether an error came from gloo or NCCL."""
     if isinstance(error, torch.distributed.DistError):
         return True
     return any(word in str(error) for word in ("gloo", "Gloo", "NCCL", "Connection closed by peer"))

@@ -73,7 +73,6 @@ class _Notes:
         self._is_answered = False
 
     def attempt(self) -> int:
-        """Return the number of the last attempt that left notes."""
         return max((attempt for attempt, _, _ in self._all()), default=0)
 
     def codes(self) -> list[int]:
@@ -117,7 +116,6 @@ class _Notes:
         (self._folder / SEEN).touch()
 
     def _last(self) -> list[tuple[str, str]]:
-        """Return rank and text of each note of the last attempt."""
         last = self.attempt()
         return [(rank, text) for attempt, rank, text in self._all() if attempt == last]
 
@@ -151,7 +149,6 @@ def _wait(process: subprocess.Popen[bytes], notes: _Notes, signals: Signals, gra
 
 
 def _signalled(pids: list[int], number: int) -> bool:
-    """Send a signal to processes; return whether there was any."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
@@ -159,7 +156,6 @@ def _signalled(pids: list[int], number: int) -> bool:
 
 
 def _torchrun(launch: Launch) -> list[str]:
-    """Return the command that starts the processes of this machine."""
     rendezvous, needs = dict(_RENDEZVOUS), launch.resources
     if needs.nodes == 1:
         where = ["--standalone", "--local-addr", "127.0.0.1"]
@@ -185,19 +181,13 @@ def _settings(launch: Launch) -> dict[str, str]:
         "OMP_NUM_THREADS": str(threads(launch)),
         "TORCH_CPP_LOG_LEVEL": "ERROR",  # a lost connection takes one line, not forty
     }
-    if (
-        launch.resources.nodes > 1
-    ):  # otherwise a machine that comes in place of a lost one cannot join
+    if launch.resources.nodes > 1:  # or a machine that replaces a lost one could not join
         defaults["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     return environment_settings(launch, defaults)
 
 
 def _result(code: int, notes: Collection[int], received: int | None) -> int:
-    """Return the exit code of a launch.
-
-    It follows from torchrun's code, the exit codes that processes of the last attempt noted, and
-    the signal by which the launcher was asked to stop.
-    """
+    """Return the exit code of a launch, from torchrun's, the noted ones and a received signal."""
     meant = [note for note in (*REFUSED, *STOPPED) if note in notes]
     if meant and (meant[0] in REFUSED or set(notes) <= {0, *STOPPED}):
         return meant[0]

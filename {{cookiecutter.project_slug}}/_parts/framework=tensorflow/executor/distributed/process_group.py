@@ -92,7 +92,6 @@ def report_lost_peers(world: World, step: Callable[[], int]) -> Iterator[None]:
 
 
 def _is_of_exchange(error: tf.errors.OpError) -> bool:
-    """Return whether an error came from an exchange between processes."""
     kinds = (tf.errors.UnavailableError, tf.errors.DeadlineExceededError)
     return isinstance(error, kinds) or "ollective" in str(error.message)
 

@@ -53,7 +53,6 @@ def start(launch: Launch) -> int:
 
 
 def _attempt(launch: Launch, signals: Signals) -> int:
-    """Start all processes once, and wait until all have ended."""
     processes: list[_Process] = []
     try:
         for settings in _settings(launch):
@@ -70,7 +69,6 @@ def _attempt(launch: Launch, signals: Signals) -> int:
 
 
 def _watch(launch: Launch, processes: Sequence[_Process], signals: Signals) -> int:
-    """Wait until all are done, one died, or they were asked to stop."""
     while any(process.poll() is None for process in processes):
         number = signals.take()
         if number is not None:
@@ -164,7 +162,6 @@ def _stop(processes: Sequence[_Process], seconds: float) -> None:
 
 
 def _settings(launch: Launch) -> list[dict[str, str]]:
-    """Return the environment variables of each process of this machine."""
     count = str(threads(launch))
     workers, first = _workers(launch)
     result = []
@@ -199,7 +196,6 @@ def _workers(launch: Launch) -> tuple[list[str], int]:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Return different ports of this machine that nobody listens on."""
     with ExitStack() as opened:
         sockets = [opened.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:

@@ -1,9 +1,9 @@
 """Trains as a trial on a Determined cluster: python -m executor.launch.determined [words of train].
 
-`determined.yaml` starts it. Training knows nothing of Determined: a thread beside it watches the
-run's folder and reports what is new there, and asks training to stop when Determined needs the
-machine. A checkpoint in Determined is a copy of that folder, so a trial that is moved continues as
-any run does, and `det checkpoint download` gives a run to look at.
+`determined.yaml` starts it. A thread beside the training watches the run's folder, reports what is
+new there, and asks training to stop when Determined needs the machine. A checkpoint in Determined
+is a copy of that folder, so a trial that is moved continues as any run does, and
+`det checkpoint download` gives a run to look at.
 
 Where a trial has several slots, each with a process of its own, the first process alone reports to
 Determined; the others only train, and stop when it does.
@@ -89,7 +89,7 @@ class Watch:
                     self.is_preempted = True
                     os.kill(os.getpid(), signal.SIGTERM)
                 self.report()
-        except Exception as error:  # Determined has tried several times: it begins again from there
+        except Exception as error:  # Determined has tried several times, and restarts the trial
             self._failure = error
             if not self.is_preempted:  # a second signal would end the run before it is saved
                 os.kill(os.getpid(), signal.SIGTERM)

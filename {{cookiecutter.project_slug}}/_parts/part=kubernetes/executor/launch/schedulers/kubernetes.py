@@ -166,7 +166,6 @@ def _limits(job: Job, settings: Settings) -> _Mapping:
 
 
 def _volumes(job: Job, settings: Settings) -> tuple[list[_Mapping], list[_Mapping]]:
-    """Return the volumes and where they are mounted."""
     # NCCL passes data between processes there; what a container has by default is too small.
     volumes: list[_Mapping] = [{"name": "shared-memory", "emptyDir": {"medium": "Memory"}}]
     mounts = [{"name": "shared-memory", "mountPath": "/dev/shm"}]  # noqa: S108
