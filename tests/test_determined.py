@@ -88,9 +88,9 @@ finally:  # a socket that it leaves behind
 """,
     "tensorflow": """
 import json, os, subprocess, sys
-from executor.launch.processes import free_ports
+from executor.launch.launcher import _free_ports
 
-workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
+workers = [f"127.0.0.1:{port}" for port in _free_ports(2)]
 processes = []
 for rank in range(2):
     place = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": rank}}

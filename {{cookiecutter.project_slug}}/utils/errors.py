@@ -30,14 +30,13 @@ class FailedError(Exception):
 class StoppedError(BaseException):
     """A signal asked the run to stop, and it did so after writing a checkpoint.
 
-    No Exception, as it may arrive anywhere and nobody's `except Exception` is meant for it: a
-    framework that is tracing a function would turn it into an error of its own.
+    Not an Exception, since it may be raised anywhere: a framework that is tracing a function would
+    turn it into an error of its own.
     """
 
     def __init__(self, message: str, signal_number: int) -> None:
-        """Remember the signal; the exit code is 128 plus its number, as shells have it."""
         super().__init__(message)
-        self.exit_code = 128 + signal_number
+        self.exit_code = 128 + signal_number  # as in shells
 
 
 class StoppedAtOnceError(StoppedError):

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -11,10 +12,9 @@ _UNKNOWN = 4 << 30  # assumed where the system does not say: half of it holds mo
 
 
 class OutOfMemory(NamedTuple):
-    """Memory that there was not enough of; what is not known is None."""
+    """A shortage of memory; what is not known is None."""
 
     device: Literal["CPU", "GPU"]
-    """Whose memory it is."""
     requested: int | None = None
     """Bytes that were requested last."""
     available: int | None = None
@@ -46,16 +46,13 @@ def amount(words: str, text: str) -> int | None:
 
 
 def _of_the_machine() -> int:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    try:  # macOS says how much there is, not how much of it is free
+    with suppress(OSError):
+        found = re.search(r"MemAvailable: *(\d+)", Path("/proc/meminfo").read_text())
+        if found:
+            return int(found[1]) * 1024
+    with suppress(AttributeError, OSError, ValueError):  # macOS says how much there is, not free
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, OSError, ValueError):
-        return _UNKNOWN
+    return _UNKNOWN
 
 
 def _of_the_container() -> int:
@@ -63,9 +60,7 @@ def _of_the_container() -> int:
     try:
         limit = int((group / "memory.max").read_text())  # "max" where there is none
         used = int((group / "memory.current").read_text())
-        kept = dict(line.split() for line in (group / "memory.stat").read_text().splitlines()).get(
-            "inactive_file", "0"
-        )  # the page cache, which is given up
-        return limit - used + int(kept)
+        kept = re.search(r"^inactive_file (\d+)", (group / "memory.stat").read_text(), re.MULTILINE)
+        return limit - used + (int(kept[1]) if kept else 0)  # the page cache is given up
     except (OSError, ValueError):
         return 1 << 62

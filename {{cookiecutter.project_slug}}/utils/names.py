@@ -14,14 +14,9 @@ from utils.storage import PROJECT, shown
 
 
 def resolve(target: str, home: str | None = None) -> Any:
-    """Import what a target names.
+    """Import what a target names: `module:object`, or a plain name of the module `home`.
 
-    Args:
-        target: `module:object`, nested attributes too (the form of Python entry points).
-        home: The module in which a plain name without colon is looked up.
-
-    Raises:
-        UserError: If there is no such module or object, or importing the module fails.
+    It is a UserError if there is no such module or object, or importing the module fails.
     """
     module_name, colon, path = target.partition(":")
     if not colon and home is not None and target.isidentifier():
@@ -47,11 +42,7 @@ def build(
     home: str | None = None,
     offered: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Call what a target names; see `resolve` and `call`.
-
-    Raises:
-        UserError: If there is no such callable, or the arguments do not fit.
-    """
+    """Call what a target names; see `resolve` and `call`."""
     return call(target, resolve(target, home), arguments, *positional, offered=offered)
 
 
@@ -62,15 +53,9 @@ def call(
     *positional: Any,
     offered: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Call a function with arguments that a user wrote.
+    """Call a function or class, `name` in messages, with arguments that a user wrote.
 
-    Args:
-        name: What to call it in messages.
-        function: The class or function.
-        arguments: The keyword arguments that the configuration states.
-        *positional: What the caller passes in any case.
-        offered: What the caller knows; each is passed only where the function takes that name and
-            the configuration does not state it.
+    What is `offered` is passed where the function takes that name and the user did not state it.
 
     Raises:
         UserError: If the arguments do not fit, or the function refuses their values.
@@ -104,7 +89,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def _plain(name: str, home: str) -> Any:
-    """Return one of the public functions and classes that a module defines itself."""
+    """Return a public function or class that the module `home` defines itself."""
     module = _import(home, name)
     known = {
         key: value
@@ -134,7 +119,7 @@ def _import(name: str, target: str) -> ModuleType:
 
 
 def _no_module(name: str) -> str:
-    """Say that a module is missing, and which of those beside it may have been meant."""
+    """Return that a module is missing, and the module beside it with the most similar name."""
     package, _, last = name.rpartition(".")
     path = getattr(importlib.import_module(package), "__path__", []) if package else [str(PROJECT)]
     names = (module.name for module in pkgutil.iter_modules(path))
@@ -144,7 +129,7 @@ def _no_module(name: str) -> str:
 
 
 def _failed(name: str, error: Exception) -> UserError:
-    """Return what to say of a module whose import raised an error, with the line that did."""
+    """Return the message for a module whose import raised an error, with the line that did."""
     if isinstance(error, UserError):
         return UserError(f"module {name!r} cannot be imported: {error}")
     if isinstance(error, SyntaxError):

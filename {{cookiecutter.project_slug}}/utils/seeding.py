@@ -29,15 +29,9 @@ def random_words(seed: int, stream: int, position: int, count: int) -> np.ndarra
 
 
 def uniform_draws(seed: int, stream: int, position: int, count: int, width: int) -> np.ndarray:
-    """Return `width` uniform numbers for each of `count` consecutive positions.
+    """Return float64 [count, width] in [0, 1): a row for each of `count` consecutive positions.
 
-    The numbers of a position are the same whether it is asked for alone or among others.
-
-    Returns:
-        float64 [count, width] in [0, 1).
-
-    Raises:
-        ValueError: If `width` is no multiple of 4.
+    The row of a position does not depend on `count`. `width` must be a multiple of 4.
     """
     if width % _WORDS_PER_COUNTER:
         raise ValueError(f"Argument `width` must be a multiple of 4. Received: {width}")

@@ -72,11 +72,7 @@ def read_text(path: str) -> str:
 
 
 def write_bytes(path: str, content: bytes) -> None:
-    """Write a whole file, or leave what was there: a reader never sees a part of it.
-
-    Raises:
-        UserError: If it cannot be written (no space, no permission, a folder that is a file).
-    """
+    """Write a file, a reader of which never sees a part; a UserError if it cannot be written."""
     with _user_errors(path, "the file cannot be written"):
         if is_remote(path):
             filesystem, inner = _filesystem(path)
@@ -90,7 +86,7 @@ def write_bytes(path: str, content: bytes) -> None:
 
 
 def write_text(path: str, content: str) -> None:
-    """Write a whole UTF-8 file, or leave what was there; see `write_bytes`."""
+    """Write a UTF-8 file; see `write_bytes`."""
     write_bytes(path, content.encode("utf-8"))
 
 
@@ -121,11 +117,7 @@ def download(url: str, path: str) -> None:
 
 
 def upload(path: str, url: str) -> None:
-    """Copy a local file to a remote one; readers see the old one or the new one, whole.
-
-    Raises:
-        UserError: If it cannot be written.
-    """
+    """Copy a local file to a remote one; a UserError if it cannot be written."""
     filesystem, inner = _filesystem(url)
     with _user_errors(url, "the file cannot be written"):
         _make_folder(filesystem, inner)
@@ -174,14 +166,12 @@ def _read_web(url: str) -> bytes:
 
 
 def _make_folder(filesystem: Any, inner: str) -> None:
-    """Make the folder of a remote file where there is such a thing."""
     protocols = filesystem.protocol
     if _FLAT.isdisjoint([protocols] if isinstance(protocols, str) else protocols):
         filesystem.makedirs(os.path.dirname(inner), exist_ok=True)
 
 
 def _filesystem(path: str) -> tuple[Any, str]:
-    """Return the fsspec file system of a URL and the path inside of it."""
     from fsspec.core import url_to_fs
 
     try:

@@ -1,1 +1,1 @@
-"""Saves and restores the state of a run, whole or not at all."""
+"""Saves and restores the state of a run."""

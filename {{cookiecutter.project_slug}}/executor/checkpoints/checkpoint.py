@@ -1,18 +1,17 @@
-"""Checkpoints: whole or not there, verified when read, and nothing in them is ever executed.
+"""Checkpoints: complete or absent, verified when read, and nothing in them is ever executed.
 
 A checkpoint is two files: `step-00000200.safetensors` with the tensors, and `step-00000200.json`
 with everything else and the SHA-256 of both. The JSON is written last and is what makes the
-checkpoint count, so a machine may stop at any moment. `checkpointer.py` says when one
-is written.
+checkpoint count, so a machine may stop at any moment. `checkpointer.py` writes them in training.
 """
 
-import contextlib
 import hashlib
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from executor.devices.tensors import Tensor, read_tensors, write_tensors
 from utils import storage
@@ -22,53 +21,33 @@ from utils.logs import log
 _NAME = re.compile(r"^step-(\d{8,})\.json$")
 
 
-class Parts(NamedTuple):
-    """A state taken apart into what each of the two files holds."""
-
-    plain: Any
-    """What JSON can hold, with the names of the tensors in their places."""
-    tensors: dict[str, Tensor]
-
-
 def save(folder: Path, step: int, state: dict[str, Any]) -> None:
     """Write the checkpoint of a step; see `take_apart` and `write`."""
-    write(folder, step, take_apart(state))
+    write(folder, step, *take_apart(state))
 
 
-def take_apart(state: Any) -> Parts:
-    """Separate the tensors of a state, which are not copied, from the rest.
+def take_apart(state: Any) -> tuple[Any, dict[str, Tensor]]:
+    """Return a state as JSON can hold it, tensors replaced by names; and the tensors, not copied.
 
-    Args:
-        state: Nested dictionaries and lists of tensors, numbers, texts, booleans and None.
-
-    Raises:
-        UserError: If the state holds anything else.
+    A state is nested dictionaries and lists of tensors, numbers, texts, booleans and None; anything
+    else is a UserError.
     """
     tensors: dict[str, Tensor] = {}
-    return Parts(_split(state, "", tensors), tensors)
+    return _split(state, "", tensors), tensors
 
 
-def write(folder: Path, step: int, parts: Parts) -> None:
-    """Write the checkpoint of a step, and read it again to see that it is whole.
-
-    Args:
-        folder: Where the run keeps its checkpoints.
-        step: Updates done so far.
-        parts: The state.
-
-    Raises:
-        UserError: If the files cannot be written; earlier checkpoints are as they were.
-    """
+def write(folder: Path, step: int, plain: Any, tensors: dict[str, Tensor]) -> None:
+    """Write what `take_apart` returned, and read it again to verify it; a UserError if it fails."""
     path = folder / f"step-{step:08d}.safetensors"
     written = path.with_suffix(f".{os.getpid()}.tmp")
     counted = path.with_suffix(f".json.{os.getpid()}.tmp")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_tensors(written, parts.tensors)
+        write_tensors(written, tensors)
         with written.open("rb+") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             os.fsync(file.fileno())
-        record = {"step": step, "sha256": digest, "state": parts.plain}
+        record = {"step": step, "sha256": digest, "state": plain}
         record["check"] = _digest(record)
         storage.write_synced(str(counted), json.dumps(record).encode("utf-8"))
         os.replace(written, path)
@@ -76,9 +55,9 @@ def write(folder: Path, step: int, parts: Parts) -> None:
         _verified(folder, step)
     except (OSError, ValueError) as error:
         for temporary in (written, counted):
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 temporary.unlink()
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"{storage.shown(str(path))}: the checkpoint cannot be written ({reason}). "
             "Earlier checkpoints are whole; make room and start the same command again."
@@ -94,22 +73,16 @@ def steps(folder: Path) -> list[int]:
 
 
 def load(folder: Path, step: int) -> dict[str, Any]:
-    """Return the state of a step's checkpoint.
-
-    Raises:
-        ValueError: If it is damaged.
-        OSError: If a file is missing or cannot be read.
-    """
+    """Return the state of a step's checkpoint; a ValueError or OSError if it is damaged."""
     path, plain = _verified(folder, step)
     state: dict[str, Any] = join(plain, read_tensors(path))
     return state
 
 
 def load_newest(folder: Path) -> dict[str, Any] | None:
-    """Return the newest state that verifies, or None if there is no checkpoint at all.
+    """Return the newest state that verifies; None without any checkpoint.
 
-    Raises:
-        UserError: If there are checkpoints and none of them verifies.
+    It is a UserError if there are checkpoints and none of them verifies.
     """
     candidates = steps(folder)
     for step in reversed(candidates):
@@ -126,10 +99,7 @@ def load_newest(folder: Path) -> dict[str, Any] | None:
 
 
 def prune(folder: Path, keep: int, best: int | None) -> None:
-    """Remove all but the newest `keep` checkpoints and that of the best step, and lost pieces.
-
-    Lost pieces are what a process that was killed while it wrote or removed a checkpoint left.
-    """
+    """Remove all but the newest `keep` checkpoints and the best, and what killed processes left."""
     known = steps(folder)
     kept = {*known[-keep:], best}
     for step in known:
@@ -144,29 +114,24 @@ def prune(folder: Path, keep: int, best: int | None) -> None:
 
 
 def _verified(folder: Path, step: int) -> tuple[Path, Any]:
-    """Return the file of tensors and the rest of a checkpoint that is whole.
-
-    Raises:
-        ValueError: If it is damaged.
-        OSError: If a file is missing or cannot be read.
-    """
+    """Return the file of tensors and the rest of a checkpoint; see `load` for the errors."""
     path = folder / f"step-{step:08d}.safetensors"
     record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    is_whole = isinstance(record, dict) and record.pop("check", None) == _digest(record)
-    if not is_whole or digest != record["sha256"]:
+    is_intact = isinstance(record, dict) and record.pop("check", None) == _digest(record)
+    if not is_intact or digest != record["sha256"]:
         raise ValueError("its content does not match its checksum")
     return path, record["state"]
 
 
 def _digest(record: dict[str, Any]) -> str:
-    """Return the SHA-256 of what a JSON file says, which survives being written and read."""
+    """Return the SHA-256 of a record, the same before it is written and after it is read."""
     return hashlib.sha256(json.dumps(record).encode("utf-8")).hexdigest()
 
 
 def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
-    """Put the tensors aside and return the rest as what JSON can hold."""
+    """Add the tensors to `tensors` and return the rest as what JSON can hold."""
     if isinstance(value, Tensor):
         tensors[path] = value
         return {"tensor": path}
@@ -183,7 +148,7 @@ def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
 
 
 def join(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """Put a state together again from what `take_apart` made of it."""
+    """Return the state that `take_apart` separated."""
     if not isinstance(value, dict):
         return value
     if "tensor" in value:

@@ -10,20 +10,14 @@ from executor.runs.run_directory import RunDirectory
 
 
 class Checkpointer:
-    """Saves a run's state now and then; one checkpoint is written at a time.
+    """Saves a run's state; one checkpoint is written at a time.
 
-    A copy of the state is kept in memory for it. What goes wrong while writing is raised
-    by the next call.
+    A copy of the state is kept in memory for it. What goes wrong while writing is raised by the
+    next call of `save` or `wait`, as a UserError.
     """
 
     def __init__(self, run: RunDirectory, keep: int, minutes: float | None) -> None:
-        """Prepare to write into a run's folder.
-
-        Args:
-            run: Where.
-            keep: How many of the newest checkpoints are kept beside the best one.
-            minutes: After which one is due even if the steps are not done; None: never.
-        """
+        """Keep the newest `keep` checkpoints and the best; after `minutes` one is due."""
         self._run = run
         self._keep = keep
         self._seconds = float("inf") if minutes is None else 60.0 * minutes
@@ -37,40 +31,28 @@ class Checkpointer:
         return time.monotonic() >= self._next
 
     def save(self, step: int, best_step: int | None, state: dict[str, Any]) -> None:
-        """Copy a state and begin to write it; wait first for the checkpoint before.
-
-        Args:
-            step: Steps done.
-            best_step: That of the best weights, whose checkpoint is kept.
-            state: What `TrainState.state_dict` returned.
-
-        Raises:
-            UserError: If the checkpoint before could not be written, or this one holds what cannot
-                be saved.
-        """
+        """Copy a state and begin to write it; wait first for the checkpoint before."""
         self.wait()
         self._next = time.monotonic() + self._seconds
         plain, tensors = checkpoint.take_apart(state)
         self._buffers = copy_into(tensors, self._buffers)
-        parts = checkpoint.Parts(plain, dict(self._buffers))
-        self._writing = self._writer.submit(self._write, step, best_step, parts)
+        copies = dict(self._buffers)
+        self._writing = self._writer.submit(self._write, step, best_step, plain, copies)
 
     def wait(self) -> None:
-        """Return when the last checkpoint is on disk and verified, and old ones are removed.
-
-        Raises:
-            UserError: If it could not be written.
-        """
+        """Return when the last checkpoint is on disk and verified, and old ones are removed."""
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
 
     def close(self) -> None:
-        """Let the writer come to its end; what went wrong is raised by `wait`."""
+        """Wait for the writer to end; what went wrong is raised by `wait`."""
         self._writer.shutdown(wait=True)
 
-    def _write(self, step: int, best_step: int | None, parts: checkpoint.Parts) -> None:
+    def _write(
+        self, step: int, best_step: int | None, plain: Any, tensors: dict[str, Tensor]
+    ) -> None:
         self._run.sync_history()
-        checkpoint.write(self._run.checkpoints, step, parts)
+        checkpoint.write(self._run.checkpoints, step, plain, tensors)
         checkpoint.prune(self._run.checkpoints, self._keep, best_step)
         self._run.publish()

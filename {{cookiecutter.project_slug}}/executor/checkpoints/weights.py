@@ -8,14 +8,12 @@ from executor.checkpoints import checkpoint
 from executor.devices.tensors import Model, Tensor, put_tensors, read_tensors, tensors_of
 from executor.runs.run_directory import RunDirectory, open_existing_run
 from utils import storage
-from utils.errors import UserError
+from utils.errors import UserError, first_few
 from utils.logs import log
-
-_SHOWN = 5
 
 
 def eval_weights(saved: dict[str, Any]) -> dict[str, Tensor]:
-    """Return the weights that a checkpoint was judged by: the moving average if it has one."""
+    """Return the weights that were evaluated: the moving average if there is one."""
     weights: dict[str, Tensor] = (saved["ema"] or saved)["model"]
     return weights
 
@@ -23,8 +21,7 @@ def eval_weights(saved: dict[str, Any]) -> dict[str, Tensor]:
 def best_weights(run: RunDirectory) -> tuple[dict[str, Tensor], int | None]:
     """Return a run's best weights and their step (None where only the exported file is left).
 
-    Raises:
-        UserError: If the run has no weights yet, or they are damaged.
+    It is a UserError if the run has no weights yet, or they are damaged.
     """
     newest = checkpoint.load_newest(run.checkpoints)
     if newest is not None:
@@ -41,11 +38,7 @@ def best_weights(run: RunDirectory) -> tuple[dict[str, Tensor], int | None]:
 
 
 def load_strictly(model: Model, weights: dict[str, Tensor], origin: str) -> None:
-    """Put weights into a model that must have exactly these.
-
-    Raises:
-        UserError: If names or shapes differ, as they do when the model's code has changed.
-    """
+    """Put weights into a model; a UserError if it does not have exactly these names and shapes."""
     own = tensors_of(model)
     problems = [
         *(f"{name} is missing" for name in own if name not in weights),
@@ -59,28 +52,28 @@ def load_strictly(model: Model, weights: dict[str, Tensor], origin: str) -> None
     if problems:
         raise UserError(
             f"the weights of {origin} do not fit the model; its code or its arguments have "
-            f"changed since they were saved: {_few(problems)}."
+            f"changed since they were saved: {first_few(problems)}."
         )
     put_tensors(model, weights)
 
 
 def start_from(model: Model, path: str) -> None:
-    """Fine-tune: put all weights that fit into a model and say what was loaded.
+    """Fine-tune: put all weights whose name and shape fit into a model, and log which they are.
 
-    Args:
-        model: Whose weights are replaced where name and shape agree.
-        path: A run's folder, whose best weights are taken, or a `.safetensors` file.
-
-    Raises:
-        UserError: If there is nothing to load from, or nothing of it fits.
+    `path` is a run's folder, whose best weights are taken, or a `.safetensors` file. It is a
+    UserError if nothing can be loaded, or nothing fits.
     """
-    weights = _of_file(path) if path.endswith(".safetensors") else _of_run(path)
+    if path.endswith(".safetensors"):
+        weights = _of_file(path)
+    else:
+        with open_existing_run(path) as run:
+            weights, _ = best_weights(run)
     own = tensors_of(model)
     fitting = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
     if not fitting:
         raise UserError(
             f"train.init_from={storage.shown(path)}: none of its {len(weights)} tensors fits the "
-            f"model. It has {_few(list(weights))}; the model has {_few(list(own))}."
+            f"model. It has {first_few(list(weights))}; the model has {first_few(list(own))}."
         )
     put_tensors(model, fitting)
     log.info("weights   %d of %d tensors from %s", len(fitting), len(own), storage.shown(path))
@@ -91,7 +84,7 @@ def start_from(model: Model, path: str) -> None:
         ("not used", [k for k in weights if k not in own]),
     ):
         if names:
-            log.info("          %d %s: %s", len(names), label, _few(names))
+            log.info("          %d %s: %s", len(names), label, first_few(names))
 
 
 def _of_file(path: str) -> dict[str, Tensor]:
@@ -103,18 +96,8 @@ def _of_file(path: str) -> dict[str, Tensor]:
         return _read(copy)
 
 
-def _of_run(path: str) -> dict[str, Tensor]:
-    with open_existing_run(path) as run:
-        return best_weights(run)[0]
-
-
 def _read(path: Path) -> dict[str, Tensor]:
     try:
         return read_tensors(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{storage.shown(str(path))} cannot be read: {error}") from error
-
-
-def _few(names: list[str]) -> str:
-    more = ", ..." if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

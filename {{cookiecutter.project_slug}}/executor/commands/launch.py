@@ -35,8 +35,8 @@ def run(arguments: argparse.Namespace) -> None:
     words = _train_words(arguments.words)
     from configs.loading import load_config
     from executor.launch.launcher import start
-    from executor.launch.local import local_launch
-    from executor.launch.processes import conclude
+    from executor.launch.processes import Launch, conclude
+    from executor.launch.resources import check_resources
 
     # Checked once, here: otherwise each process would report the same mistake.
     cfg = load_config(words.config, _with_options(words.overrides, arguments))
@@ -46,8 +46,9 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if schedulers is not None and node_rank is None and cfg.executor.resources.nodes > 1:
         node_rank = schedulers.node_rank()
+    check_resources(cfg.executor, cfg.train, node_rank)
     program = (str(PROJECT / "main.py"), *arguments.words)
-    conclude(start(local_launch(cfg, program, arguments.address, node_rank)))
+    conclude(start(Launch(program, cfg.executor.resources, arguments.address, node_rank)))
 
 
 def _schedulers() -> Any:

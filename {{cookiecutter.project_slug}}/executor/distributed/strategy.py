@@ -1,50 +1,70 @@
-"""Chooses how the work is spread over processes, from the configuration and what was launched."""
+"""Chooses how the work is spread over processes, and refuses what cannot be spread.
+
+Imports no framework: `launch` checks the number of processes before it starts them.
+"""
 
 from collections.abc import Collection
 
-from configs.schema import CFG
-from executor.distributed.batch_split import IN_ONE_PROCESS, check_batch, check_processes
+from configs.schema import Train
 from utils.errors import UserError
+
+_IN_ONE_PROCESS = ("single", "mirrored")  # the others work with one process, too, if launched
 
 
 def choose_strategy(
-    cfg: CFG, launched: int | None, default: str, known: Collection[str], devices: int = 1
+    wanted: str,
+    train: Train,
+    launched: int | None,
+    default: str,
+    known: Collection[str],
+    devices: int = 1,
 ) -> str:
-    """Return the strategy to use.
+    """Return the strategy to use, for the one that `executor.strategy` wants.
 
     Args:
-        cfg: `executor.strategy`, `train.batch_size` and `accumulate` are used.
+        wanted: One of `known`, which the framework has, or "auto".
+        train: States how the batch is split.
         launched: How many processes a launcher started for this training; None without one.
-        default: What `auto` means under a launcher.
-        known: The strategies that the framework has, "single" among them.
+        default: What "auto" means under a launcher.
+        known: "single" is among them.
         devices: How many devices one process alone can train on at once.
-
-    Raises:
-        UserError: If the framework does not have it, it does not go with how the process was
-            started, or the batch cannot be split evenly.
     """
-    wanted = cfg.executor.strategy
     if wanted not in {"auto", *known}:
         raise UserError(
             f"executor.strategy={wanted}: this framework has no such strategy. "
             f"Expected: auto, {', '.join(known)}."
         )
-    strategy = _automatic(launched, default, devices) if wanted == "auto" else wanted
-    if strategy not in IN_ONE_PROCESS and launched is None:
+    strategy = wanted
+    if wanted == "auto" and devices > 1 and (launched or 1) == 1:
+        strategy = "mirrored"
+    elif wanted == "auto":
+        strategy = "single" if launched is None else default
+    if strategy not in _IN_ONE_PROCESS and launched is None:
         raise UserError(
             f"executor.strategy={wanted} needs several processes, and this one was started "
             "alone. Start them with python main.py launch, or take auto."
         )
-    check_processes(cfg, launched or 1)
+    check_processes(wanted, train, launched or 1)
     if strategy == "mirrored":
-        check_batch(cfg, devices, "devices")
+        _check_batch(train, devices, "devices")
     return strategy
 
 
-def _automatic(launched: int | None, default: str, devices: int) -> str:
-    """Return what `auto` means."""
-    if launched is not None and launched > 1:
-        return default
-    if devices > 1:
-        return "mirrored"
-    return "single" if launched is None else default
+def check_processes(wanted: str, train: Train, launched: int) -> None:
+    """Refuse a number of processes, on all machines together, that cannot share a batch."""
+    if wanted in _IN_ONE_PROCESS and launched > 1:
+        raise UserError(
+            f"executor.strategy={wanted}, but {launched} processes were launched: each would "
+            "train the whole. Start one process, or take auto."
+        )
+    _check_batch(train, launched, "processes")
+
+
+def _check_batch(train: Train, shares: int, what: str) -> None:
+    least = shares * train.accumulate
+    if train.batch_size % least:
+        raise UserError(
+            f"train.batch_size={train.batch_size} cannot be split over {shares} {what} with "
+            f"train.accumulate={train.accumulate}: it is the size of the whole batch and must be a "
+            f"multiple of {least}, for example {-(-train.batch_size // least) * least}."
+        )

@@ -1,4 +1,4 @@
-"""What the exit codes of launched processes mean, and how such a process ends."""
+"""The exit codes of launched processes, and how such a process ends."""
 
 import atexit
 import os
@@ -6,7 +6,7 @@ import sys
 from typing import NoReturn
 
 POLL_SECONDS = 0.1
-# What a process said by intent: a mistake, divergence, a stop. To start it again would not help.
+# Exit codes of a mistake, divergence, and a stop: to start again would not help.
 REFUSED = (2, 3)
 STOPPED = (130, 143)
 

@@ -1,19 +1,19 @@
 """What starting several processes needs in either framework; `launcher.py` starts them.
 
-Nothing here or there imports a framework: a launcher has nothing to compute.
+Neither imports a framework: a launcher has nothing to compute.
 """
 
 import os
 import shlex
 import signal
-import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import FrameType, TracebackType
+from functools import partial
 
+from configs.schema import Resources
 from executor.launch.exits import STOPPED
 from utils.errors import DivergedError, FailedError, StoppedError, UserError
 
@@ -29,75 +29,48 @@ class Launch:
 
     program: tuple[str, ...]
     """A Python file and its arguments, the same for every process."""
-    nodes: int
-    """Machines."""
-    processes: int
-    """Processes on each machine."""
-    restarts: int
-    """How often all are started again after one died."""
-    gpus: int
-    """GPUs of each process."""
-    cpus: int | None
-    """Cores of each process; None: an equal share."""
-    grace_seconds: int
-    """Seconds in which the processes may save when they are asked to stop."""
-    environment: Mapping[str, str]
-    """Further environment variables."""
-    address: str | None
+    resources: Resources
+    address: str | None = None
     """Where the machines find each other, in the framework's form."""
-    node_rank: int | None
-    """Which of the machines this is; None: nobody said."""
+    node_rank: int | None = None
+    """Which of the machines this is, from 0; None: unknown."""
 
 
 class Signals:
-    """While it is entered, signals to stop are noted; `take` hands each out once."""
+    """While it is entered, signals to stop are noted; `take` returns each once."""
 
     def __init__(self) -> None:
-        """Note nothing yet."""
         self.received: int | None = None
         self._pending: int | None = None
         self._time = -_REPEAT_SECONDS
         self._before = ExitStack()
 
     def __enter__(self) -> "Signals":
-        """Take over the signals, but for those that are ignored (as `nohup` does)."""
         for name, meaning in _MEANING.items():
             number = getattr(signal, name, None)  # Windows has no SIGHUP
+            # `nohup` ignores a signal; it stays so.
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-                self._take_over(number, meaning)
+                before = signal.signal(number, partial(self._note, meaning))
+                self._before.callback(signal.signal, number, before)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Give the signals back."""
+    def __exit__(self, *_: object) -> None:
         self._before.close()
 
     def take(self) -> int | None:
-        """Return the signal that is to be handed on, if there is one."""
+        """Return the signal to pass on, if there is one."""
         number, self._pending = self._pending, None
         return number
 
-    def _take_over(self, number: int, meaning: int) -> None:
-        def note(_: int, frame: FrameType | None) -> None:
-            if time.monotonic() - self._time < _REPEAT_SECONDS:
-                return
+    def _note(self, meaning: int, *_: object) -> None:
+        if time.monotonic() - self._time >= _REPEAT_SECONDS:
             self._time = time.monotonic()
             self._pending = meaning
             self.received = self.received or meaning
 
-        self._before.callback(signal.signal, number, signal.signal(number, note))
-
 
 def host_and_port(text: str, option: str) -> tuple[str, int]:
-    """Split HOST:PORT.
-
-    Raises:
-        UserError: If it is something else.
-    """
+    """Split HOST:PORT; a UserError if `text` is something else."""
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536 or set(host) & set(" ,/="):
         raise UserError(
@@ -106,58 +79,31 @@ def host_and_port(text: str, option: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def free_ports(count: int) -> list[int]:
-    """Return that many different ports of this machine that nobody listens on."""
-    with ExitStack() as opened:
-        sockets = [opened.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-
-
 def threads(launch: Launch) -> int:
     """Return how many threads each process may use without taking another's cores."""
-    if launch.cpus is not None:
-        return launch.cpus
+    if launch.resources.cpus_per_process is not None:
+        return launch.resources.cpus_per_process
     if hasattr(os, "sched_getaffinity"):  # what this process may use; Linux only
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
-    return max(1, cores // launch.processes)
+    return max(1, cores // launch.resources.processes_per_node)
 
 
 def environment_settings(launch: Launch, defaults: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables to set: defaults that the environment leaves open, then the launch's."""
+    """Return the launch's variables, and defaults that the environment does not set."""
     kept = {name: value for name, value in defaults.items() if name not in os.environ}
-    return {**kept, **launch.environment}
+    return {**kept, **launch.resources.environment}
 
 
 def announce(command: Sequence[str], settings: Mapping[str, str]) -> None:
-    """Print what is started as a line that a shell understands."""
+    """Print what is started as a line for a shell."""
     variables = [f"{name}={value}" for name, value in settings.items()]
     print(shlex.join(["env", *variables, *command]), file=sys.stderr, flush=True)
 
 
-def describe_exit(code: int) -> str:
-    """Return how a process ended, in words; `code` is that of `subprocess`."""
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was killed by signal {-code}"
-
-
 def conclude(code: int) -> None:
-    """Turn what `launcher.start` returned into the error that ends the program with it.
-
-    Args:
-        code: 0, or the exit code that stands for how the processes ended.
-
-    Raises:
-        UserError, DivergedError, StoppedError, FailedError: See `utils.errors`; with 2, 3, 128 plus
-            a signal's number, and anything else.
-    """
+    """Raise the error of `utils.errors` that has the exit code `launcher.start` returned."""
     if code == 2:
         raise UserError("the launched processes refused; their message stands above.")
     if code == 3:

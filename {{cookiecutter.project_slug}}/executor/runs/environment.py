@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -13,14 +14,8 @@ RUN_FORMAT = 2
 """Of the files of a run; raise it when runs of an older version cannot be continued."""
 
 _PACKAGES = (
-    "torch",
-    "tensorflow",
-    "tensorflow-cpu",
-    "keras",
-    "numpy",
-    "pillow",
-    "pydantic",
-    "safetensors",
+    *("torch", "tensorflow", "tensorflow-cpu", "keras"),
+    *("numpy", "pillow", "pydantic", "safetensors"),
 )
 
 
@@ -40,10 +35,8 @@ def system_facts() -> dict[str, Any]:
 def _versions() -> list[tuple[str, str]]:
     found = []
     for name in _PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             found.append((name, version(name)))
-        except PackageNotFoundError:
-            continue
     return found
 
 

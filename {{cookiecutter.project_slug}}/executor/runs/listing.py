@@ -18,45 +18,34 @@ _HEADER = ("status", "step", "best", "updated", "name")
 
 @dataclass(frozen=True)
 class Run:
-    """One run as the list shows it; what is not known is None."""
+    """One run as the list shows it; what is not known is None. See also `Status`."""
 
     name: str
     """Its folder, from the one that was searched."""
     status: str
-    """running, finished, stopped, diverged or failed."""
     step: int | None
-    """Updates done."""
     total_steps: int | None
-    """The last step of the run."""
     monitor: str | None
-    """The value that decides which weights are best."""
     best: float | None
-    """The best of it so far."""
     updated: str
-    """When the run last wrote: ISO 8601, UTC."""
     path: str
     """The absolute path of its folder."""
     note: str | None = None
     """What to know or do about it."""
     samples_per_second: float | None = None
-    """How fast its process trains, or has trained."""
 
 
 def find_runs(folder: str) -> list[Run]:
     """Return the runs in a folder and in the folders directly in it, newest first.
 
-    Args:
-        folder: A run's folder is one that holds `config.yaml`; this may be one itself.
-
-    Raises:
-        UserError: If there is no such folder.
+    A run's folder is one that holds `config.yaml`; `folder` may be one itself.
     """
     root = Path(folder).resolve()
     if not root.is_dir():
         raise UserError(
             f"{shown(folder)}: there is no such folder. Give one that holds runs, for example runs."
         )
-    found = [_described(path, root) for path in _run_folders(root, _DEPTH)]
+    found = (_described(path, root) for path in _run_folders(root, _DEPTH))
     return sorted(found, key=lambda run: (run.updated, run.name), reverse=True)
 
 
@@ -94,26 +83,16 @@ def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
 
 def _described(folder: Path, root: Path) -> Run:
     name = folder.relative_to(root).as_posix() if folder != root else folder.name
-    said = status.read(folder / "status.json")
-    if said is None:  # it has not begun to train
+    found = status.read(folder / "status.json")
+    if found is None:  # it has not begun to train
         changed = datetime.fromtimestamp((folder / "config.yaml").stat().st_mtime, UTC)
         unknown = (None, None, None, None)
         return Run(name, "stopped", *unknown, _in_utc(changed), str(folder), _CONTINUES)
-    is_killed = said.status == "running" and not status.is_alive(said)
-    state = "stopped" if is_killed else said.status
-    note = f"it was killed; {_CONTINUES}" if is_killed else None
-    return Run(
-        name,
-        state,
-        said.step,
-        said.total_steps,
-        said.monitor,
-        said.best,
-        _in_utc(said.time),
-        str(folder),
-        _CONTINUES if said.status == "stopped" else note,
-        said.samples_per_second,
-    )
+    state, note = found.status, _CONTINUES if found.status == "stopped" else None
+    if state == "running" and not status.is_alive(found):
+        state, note = "stopped", f"it was killed; {_CONTINUES}"
+    known = (found.step, found.total_steps, found.monitor, found.best, _in_utc(found.time))
+    return Run(name, state, *known, str(folder), note, found.samples_per_second)
 
 
 def _in_utc(time: datetime) -> str:
@@ -129,7 +108,6 @@ def _row(run: Run, now: datetime) -> tuple[str, ...]:
 
 
 def _age(seconds: float) -> str:
-    """Return how long ago something was, in the largest unit that fits."""
     for length, unit in _UNITS:
         if seconds >= length:
             return f"{seconds // length:.0f} {unit} ago"

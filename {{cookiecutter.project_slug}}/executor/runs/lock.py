@@ -29,19 +29,16 @@ _LOST_SECONDS = 300.0  # without a beat after which the process that claimed a U
 def local_lock(folder: Path) -> Iterator[None]:
     """Hold a local folder, which is made if need be, and removed again if it stays empty.
 
-    The lock is the operating system's: it ends with the process, however that ends.
-
-    Raises:
-        UserError: If another process holds it, or the folder cannot be made.
+    The lock is the operating system's: it ends with the process, however that ends. It is a
+    UserError if another process holds it, or the folder cannot be made.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = _lock(folder)
     except OSError as error:
-        reason = error.strerror or str(error)
         name = storage.shown(str(folder))
-        raise UserError(f"run.dir: {name} cannot be made ({reason}).") from error
+        raise UserError(f"run.dir: {name} cannot be made ({error.strerror or error}).") from error
     try:
         yield
     finally:
@@ -52,7 +49,6 @@ def local_lock(folder: Path) -> Iterator[None]:
 
 
 def _lock(folder: Path) -> int:
-    """Return a descriptor that holds a folder until it is closed, or the process ends."""
     if fcntl is None:
         return os.open(os.devnull, os.O_RDONLY)
     descriptor = os.open(folder, os.O_RDONLY)
@@ -70,8 +66,7 @@ def _lock(folder: Path) -> int:
 def remote_lock(url: str) -> Iterator[None]:
     """Hold a run's URL by a small file that is written anew every minute; not a local folder.
 
-    Raises:
-        UserError: If another process holds it, or the storage cannot be reached.
+    It is a UserError if another process holds it, or the storage cannot be reached.
     """
     if not storage.is_remote(url):
         yield
@@ -83,16 +78,19 @@ def remote_lock(url: str) -> Iterator[None]:
         if _is_alive(owner, me):
             process = f"process {owner['pid']} on {owner['host']}"
             raise _in_use(url, f"wait until {process} ends, or remove {address} if it is gone")
-    storage.write_text(address, json.dumps({**me, "time": time.time()}))
     ended = threading.Event()
+
+    def claim() -> None:
+        storage.write_text(address, json.dumps({**me, "time": time.time()}))
 
     def beat() -> None:
         while not ended.wait(_BEAT_SECONDS):
             try:
-                storage.write_text(address, json.dumps({**me, "time": time.time()}))
-            except UserError as error:  # the next checkpoint will tell if it is serious
+                claim()
+            except UserError as error:  # if it is serious, the next checkpoint fails
                 log.warning("%s", error)
 
+    claim()
     thread = threading.Thread(target=beat, name="owner", daemon=True)
     thread.start()
     try:
@@ -104,20 +102,23 @@ def remote_lock(url: str) -> Iterator[None]:
 
 
 def _is_alive(owner: Owner, me: Owner) -> bool:
-    """Return whether the process that claimed a URL still writes, as far as that can be known.
+    """Return whether the process that claimed a URL seems to write still.
 
     A container that is started again may have the name of its predecessor, and the same numbers.
     """
     is_recent = time.time() - float(owner["time"]) < _LOST_SECONDS
     if not is_recent or owner["host"] != me["host"]:
         return is_recent
+    return owner["pid"] != me["pid"] and process_exists(int(owner["pid"]))
+
+
+def process_exists(number: int) -> bool:
+    """Return whether a process of this machine runs, perhaps somebody else's; not on Windows."""
     try:
-        os.kill(int(owner["pid"]), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it is somebody else's
-        return True
-    return owner["pid"] != me["pid"]
+        os.kill(number, 0)  # sends nothing
+    except (ProcessLookupError, PermissionError) as error:
+        return isinstance(error, PermissionError)
+    return True
 
 
 def _in_use(address: str, what_to_do: str) -> UserError:

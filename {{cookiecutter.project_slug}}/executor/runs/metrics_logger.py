@@ -1,7 +1,7 @@
 """Writes the metrics of a run into `metrics.jsonl`: one row a line, equal in two equal runs."""
 
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import TextIO
 
 from executor.runs.callback import Callback, RunInfo, Values
 from executor.runs.run_directory import RunDirectory, json_line
@@ -10,10 +10,12 @@ from utils.errors import UserError
 
 
 class MetricsLogger(Callback):
-    """Appends a row for every `log` and every evaluation."""
+    """Appends a row for every `log` and every evaluation.
+
+    `epoch` returns how often the training split was seen after a step.
+    """
 
     def __init__(self, run: RunDirectory, epoch: Callable[[int], float]) -> None:
-        """Prepare; `epoch` returns how often the training split was seen after a step."""
         self._run = run
         self._epoch = epoch
         self._file: TextIO | None = None
@@ -38,11 +40,11 @@ class MetricsLogger(Callback):
             self._file = None
 
     def _write(self, step: int, split: str, values: Values) -> None:
-        row: dict[str, Any] = {"step": step, "epoch": round(self._epoch(step), 4), "split": split}
+        row = {"step": step, "epoch": round(self._epoch(step), 4), "split": split, **values}
         try:
             if self._file is None:
                 self._file = self._run.history.open("a", encoding="utf-8")
-            self._file.write(json_line({**row, **values}))
+            self._file.write(json_line(row))
             self._file.flush()
         except OSError as error:
             raise UserError(

@@ -24,17 +24,12 @@ class Mirror:
     """Keeps a URL equal to a local folder."""
 
     def __init__(self, url: str, folder: Path) -> None:
-        """Pair a URL with an empty local folder; nothing is copied yet."""
         self._url = url
         self._folder = folder
         self._known: dict[str, tuple[int, int]] = {}
 
     def fetch(self) -> None:
-        """Download what is needed to look at the run or to continue it.
-
-        Raises:
-            UserError: If the storage cannot be reached.
-        """
+        """Download what is needed to look at the run or to continue it."""
         if not storage.exists(self._url):
             return
         here = [name for name in storage.list_files(self._url) if name != OWNER]
@@ -51,11 +46,7 @@ class Mirror:
         self._known = self._now()
 
     def publish(self) -> None:
-        """Upload what changed and remove what is gone.
-
-        Raises:
-            UserError: If the storage cannot be reached; what lies there is still whole.
-        """
+        """Upload what changed and remove what is gone."""
         now = self._now()
         changed = [name for name in now if self._known.get(name) != now[name]]
         for name in sorted(changed, key=_makes_others_count):
@@ -78,5 +69,5 @@ class Mirror:
 
 
 def _makes_others_count(name: str) -> bool:
-    """Return whether a file is the mark of a whole checkpoint, which is written last."""
+    """Return whether a file marks a checkpoint as complete; it is written last."""
     return name.startswith(f"{_CHECKPOINTS}/") and name.endswith(".json")

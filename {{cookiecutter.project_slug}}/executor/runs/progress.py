@@ -13,16 +13,18 @@ _LINE_SECONDS = 10.0
 
 
 class Progress(Callback):
-    """A line now and then; on a terminal a bar besides."""
+    """A line now and then; on a terminal a bar besides.
+
+    `monitor` is the value of an evaluation that is shown beside its loss.
+    """
 
     def __init__(self, monitor: str, throughput: Throughput) -> None:
-        """Prepare; `monitor` is the value of an evaluation that is shown beside its loss."""
         self._monitor = monitor
         self._throughput = throughput
         self._total = 0
         self._metric = ""
         self._next = 0.0
-        self._bar: _Bar | None = None
+        self._bar: Any = None
 
     def start(self, run: RunInfo) -> None:
         """Draw the bar where there is a terminal to draw it on."""
@@ -31,7 +33,7 @@ class Progress(Callback):
         self._next = time.monotonic() + _LINE_SECONDS
         if sys.stderr.isatty():
             self._next = 0.0
-            self._bar = _Bar(run.step, run.total_steps)
+            self._bar = _bar(run)
 
     def step(self, step: int, values: Values) -> None:
         """Show a step, if the last one that was shown is some time ago."""
@@ -44,7 +46,8 @@ class Progress(Callback):
             log.info("step %d/%d  %s", step, self._total, text)
         else:
             self._next = now + _BAR_SECONDS
-            self._bar.draw(step, text)
+            self._bar.update(self._bar.task_ids[0], completed=step, text=text)
+            self._bar.refresh()
 
     def evaluation(self, step: int, values: Values) -> None:
         """Show the two numbers that say most."""
@@ -58,7 +61,7 @@ class Progress(Callback):
     def end(self, status: str) -> None:
         """Leave the bar as it is and give the terminal back."""
         if self._bar is not None:
-            self._bar.close()
+            self._bar.stop()
             self._bar = None
 
     def _rate(self, step: int) -> str:
@@ -71,22 +74,14 @@ class Progress(Callback):
         return f"{rate:.0f} samples/s, {left // 60}:{left % 60:02d} left"
 
 
-class _Bar:
-    """One line that is drawn over and over."""
+def _bar(run: RunInfo) -> Any:
+    """Return one line that is drawn over and over."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    def __init__(self, done: int, total: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        text = TextColumn("{task.fields[text]}")
-        columns = (TextColumn("step"), MofNCompleteColumn(), BarColumn(), text)
-        self._bar: Any = Progress(*columns, console=Console(stderr=True), auto_refresh=False)
-        self._task = self._bar.add_task("", total=total, completed=done, text="")
-        self._bar.start()
-
-    def draw(self, step: int, text: str) -> None:
-        self._bar.update(self._task, completed=step, text=text)
-        self._bar.refresh()
-
-    def close(self) -> None:
-        self._bar.stop()
+    text = TextColumn("{task.fields[text]}")
+    columns = (TextColumn("step"), MofNCompleteColumn(), BarColumn(), text)
+    bar = Progress(*columns, console=Console(stderr=True), auto_refresh=False)
+    bar.add_task("", total=run.total_steps, completed=run.step, text="")
+    bar.start()
+    return bar

@@ -20,37 +20,22 @@ from utils.logs import log
 
 # A run may go on with other values here; any other change would mix two experiments.
 _MAY_CHANGE = (
-    "data.cache",
-    "data.cache_dir",
-    "data.workers",
-    "executor",
-    "run.callbacks",
-    "run.dir",
-    "run.log_every",
-    "run.tensorboard",
-    "train.accumulate",
-    "train.checkpoint_every",
-    "train.checkpoint_minutes",
-    "train.divergence_limit",
-    "train.early_stopping",
-    "train.epochs",
-    "train.keep_checkpoints",
-    "train.max_steps",
-    "train.on_divergence",
+    *("data.cache", "data.cache_dir", "data.workers", "executor"),
+    *("run.callbacks", "run.dir", "run.log_every", "run.tensorboard"),
+    *("train.accumulate", "train.checkpoint_every", "train.checkpoint_minutes"),
+    *("train.divergence_limit", "train.early_stopping", "train.epochs", "train.keep_checkpoints"),
+    *("train.max_steps", "train.on_divergence"),
 )
 
 
 class RunDirectory:
-    """Names and writes the files of a run; see `opened`."""
+    """Names and writes the files of a run.
+
+    `path` is the local folder, which need not exist; `address` what people call it: the folder, or
+    the URL that it is copied to; `publish` brings what changed to the URL, if there is one.
+    """
 
     def __init__(self, path: Path, address: str, publish: Callable[[], None]) -> None:
-        """Point at a folder, which need not exist.
-
-        Args:
-            path: The local folder.
-            address: What people call it: the folder, or the URL that it is copied to.
-            publish: Brings what changed to the URL, if there is one.
-        """
         self.path = path
         self.address = storage.shown(address)
         self.publish = publish
@@ -67,17 +52,12 @@ class RunDirectory:
         self.report = self.path / "report.html"
 
     def check(self, cfg: CFG, force: bool = False) -> None:
-        """Check that a run with this configuration may be written here; nothing is written yet.
+        """Refuse a folder that holds something else, or a run with another configuration.
 
-        Args:
-            cfg: The configuration.
-            force: Continue a run with another configuration, with a warning.
-
-        Raises:
-            UserError: If the folder holds something else, or a run with another configuration.
+        With `force` such a run continues, with a warning. Nothing is written.
         """
         if self.config.is_file():
-            self._check_continues(cfg, force)
+            self._check_unchanged(cfg.model_dump(), force)
         elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise UserError(
                 f"run.dir: {self.address} exists and holds no run; "
@@ -85,16 +65,14 @@ class RunDirectory:
             )
 
     def begin(self, cfg: CFG, facts: Mapping[str, Any]) -> None:
-        """Write what describes the run: the configuration and what it runs on."""
+        """Write the configuration and what the run runs on."""
         storage.write_text(str(self.config), to_yaml(cfg))
         self.write_json(self.environment, facts)
 
     def load_config(self, overrides: Sequence[str] = ()) -> CFG:
         """Return the configuration of the run with `key.path=value` words laid over it.
 
-        Raises:
-            UserError: If the words do not fit, the file was edited and no longer does, or an older
-                version of the project wrote it.
+        It is a UserError if words or file are invalid, or an older version wrote the file.
         """
         self._check_format()
         return load_complete(str(self.config), overrides)
@@ -119,11 +97,10 @@ class RunDirectory:
             storage.write_text(str(self.history), "".join(kept))
 
     def write_json(self, path: Path, values: Mapping[str, Any]) -> None:
-        """Write a JSON file, indented for people."""
+        """Write a JSON file."""
         storage.write_text(str(path), json.dumps(_finite(values), indent=2) + "\n")
 
     def _check_format(self) -> None:
-        """Refuse a run that was begun before its files changed."""
         if not self.environment.is_file():
             return
         facts = json.loads(self.environment.read_text(encoding="utf-8"))
@@ -137,18 +114,16 @@ class RunDirectory:
             f"can begin with its weights: train.init_from={self.weights}."
         )
 
-    def _check_continues(self, cfg: CFG, force: bool) -> None:
-        old, new = self.load_config().model_dump(), cfg.model_dump()
+    def _check_unchanged(self, config: dict[str, Any], force: bool) -> None:
         changed = [
             f"  {key}: {before!r} -> {now!r}"
-            for key, before, now in _differences(old, new)
+            for key, before, now in _differences(self.load_config().model_dump(), config)
             if not any(key == free or key.startswith(free + ".") for free in _MAY_CHANGE)
         ]
         if not changed:
             return
-        differences = f"{self.address} holds a run with another configuration:\n" + "\n".join(
-            changed
-        )
+        lines = "\n".join(changed)
+        differences = f"{self.address} holds a run with another configuration:\n{lines}"
         if not force:
             raise UserError(
                 f"{differences}\nGive this one its own folder, for example run.dir=runs/second, "
@@ -159,11 +134,9 @@ class RunDirectory:
 
 @contextmanager
 def open_run(address: str) -> Iterator[RunDirectory]:
-    """Open a run's folder to look at what is there.
+    """Open a run's folder, which need not exist, or a URL.
 
-    Args:
-        address: A local folder, which need not exist, or a URL. What lies at a URL is copied into a
-            temporary folder, and back by `RunDirectory.publish`.
+    What lies at a URL is copied into a temporary folder, and back by `RunDirectory.publish`.
     """
     if not storage.is_remote(address):
         yield RunDirectory(Path(address), address, lambda: None)
@@ -177,15 +150,7 @@ def open_run(address: str) -> Iterator[RunDirectory]:
 
 @contextmanager
 def run_to_write(cfg: CFG, force: bool = False) -> Iterator[RunDirectory]:
-    """Open the folder of `run.dir` and keep other processes from writing to it.
-
-    Args:
-        cfg: The configuration.
-        force: Continue a run with another configuration, with a warning.
-
-    Raises:
-        UserError: If another process holds it, or `RunDirectory.check` refuses it.
-    """
+    """Open the folder of `run.dir`, check it and keep other processes from writing to it."""
     address = storage.resolve(cfg.run.dir)
     with remote_lock(address), open_run(address) as run, local_lock(run.path):
         run.check(cfg, force)
@@ -194,11 +159,7 @@ def run_to_write(cfg: CFG, force: bool = False) -> Iterator[RunDirectory]:
 
 @contextmanager
 def open_existing_run(address: str) -> Iterator[RunDirectory]:
-    """Open the folder of a run that has been started; see `opened`.
-
-    Raises:
-        UserError: If there is no run in it.
-    """
+    """Open the folder of a run that has been started; a UserError if there is none in it."""
     with open_run(address) as run:
         if not run.config.is_file():
             raise UserError(
@@ -209,16 +170,14 @@ def open_existing_run(address: str) -> Iterator[RunDirectory]:
 
 
 def json_line(row: Mapping[str, Any]) -> str:
-    """Return a row as a line of JSON, with null for NaN and infinity."""
+    """Return a row as a line of JSON."""
     return json.dumps(_finite(row)) + "\n"
 
 
 def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values with null for NaN and infinity, which JSON does not know."""
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in values.items()
-    }
+    """Return values with None for NaN and infinity, which JSON does not know."""
+    unknown = [k for k, v in values.items() if isinstance(v, float) and not math.isfinite(v)]
+    return {**values, **dict.fromkeys(unknown)}
 
 
 def without_initial_weights(cfg: CFG) -> CFG:

@@ -5,17 +5,17 @@ import math
 import os
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from executor.runs.callback import Callback, RunInfo, Values
+from executor.runs.lock import process_exists
 from executor.runs.throughput import Throughput
 from utils import storage
 
-State = Literal["running", "finished", "stopped", "diverged", "failed"]
-
+_STATES = ("running", "finished", "stopped", "diverged", "failed")
 _SILENT_SECONDS = 600.0  # after which a run on another machine counts as dead
 
 
@@ -23,23 +23,22 @@ _SILENT_SECONDS = 600.0  # after which a run on another machine counts as dead
 class Status:
     """The content of the file."""
 
-    status: State
+    status: str
+    """running, finished, stopped, diverged or failed."""
     step: int
     """Updates done."""
     total_steps: int
     """The last step of the run."""
     best: float | None
-    """The best value of `monitor` so far."""
+    """The best value of `monitor` so far; None: it is not known yet."""
     monitor: str
     """The value that decides which weights are best."""
     updated: str
     """When the file was written: ISO 8601, UTC."""
     pid: int
-    """The process that trains."""
     host: str
-    """The machine that it runs on."""
     samples_per_second: float | None
-    """How fast it trains; None: that is not known yet."""
+    """None: it is not known yet."""
 
     @property
     def time(self) -> datetime:
@@ -48,16 +47,11 @@ class Status:
 
 
 class StatusFile(Callback):
-    """Keeps the file up to date while a run trains."""
+    """Keeps the file up to date while a run trains; `best` returns the best value so far."""
 
     def __init__(
-        self,
-        path: Path,
-        monitor: str,
-        throughput: Throughput,
-        best: Callable[[], float | None],
+        self, path: Path, monitor: str, throughput: Throughput, best: Callable[[], float | None]
     ) -> None:
-        """Prepare to write a file; `best` returns the best value of `monitor` so far."""
         self._path = path
         self._monitor = monitor
         self._throughput = throughput
@@ -83,20 +77,18 @@ class StatusFile(Callback):
 
     def _write(self, status: str) -> None:
         best = self._best()
-        best = best if best is not None and math.isfinite(best) else None
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        content = {
-            "status": status,
-            "step": self._step,
-            "total_steps": self._total_steps,
-            "best": best,
-            "monitor": self._monitor,
-            "updated": now,
-            "pid": os.getpid(),
-            "host": platform.node(),
-            "samples_per_second": self._throughput.samples_per_second,
-        }
-        storage.write_text(str(self._path), json.dumps(content, indent=2) + "\n")
+        content = Status(
+            status=status,
+            step=self._step,
+            total_steps=self._total_steps,
+            best=best if best is not None and math.isfinite(best) else None,
+            monitor=self._monitor,
+            updated=datetime.now(UTC).isoformat(timespec="seconds"),
+            pid=os.getpid(),
+            host=platform.node(),
+            samples_per_second=self._throughput.samples_per_second,
+        )
+        storage.write_text(str(self._path), json.dumps(asdict(content), indent=2) + "\n")
 
 
 def read(path: Path) -> Status | None:
@@ -104,7 +96,7 @@ def read(path: Path) -> Status | None:
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         content = Status(**{name: values[name] for name in Status.__dataclass_fields__})
-        is_known = content.status in get_args(State) and content.time.tzinfo is not None
+        is_known = content.status in _STATES and content.time.tzinfo is not None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return content if is_known else None
@@ -113,15 +105,9 @@ def read(path: Path) -> Status | None:
 def is_alive(status: Status) -> bool:
     """Return whether the process that wrote a status still runs.
 
-    On this machine the process is looked for; of another machine, and on Windows, where that
-    cannot be done without harm, a file that was written in the last ten minutes is believed.
+    For another machine, and on Windows, where a process cannot be looked for without harm: whether
+    the file was written in the last ten minutes.
     """
     if status.host == platform.node() and os.name == "posix":
-        try:
-            os.kill(status.pid, 0)  # sends nothing
-        except ProcessLookupError:
-            return False
-        except PermissionError:  # somebody else's process
-            return True
-        return True
+        return process_exists(status.pid)
     return (datetime.now(UTC) - status.time).total_seconds() < _SILENT_SECONDS

@@ -10,10 +10,9 @@ from executor.runs.throughput import Throughput
 
 
 class TensorBoard(Callback):
-    """Writes metrics for TensorBoard, which is imported by the first one: that costs time."""
+    """Writes metrics for TensorBoard, which is imported by the first one, since that takes time."""
 
     def __init__(self, folder: Path, throughput: Throughput) -> None:
-        """Prepare a file in `folder`."""
         self._folder = folder
         self._throughput = throughput
         self._first = 0
@@ -50,9 +49,5 @@ class TensorBoard(Callback):
             self._writer = EventFileWriter(str(self._folder))
             start = SessionLog(status=SessionLog.START)
             self._writer.add_event(Event(step=self._first, wall_time=now, session_log=start))
-        points = [
-            Summary.Value(tag=f"{split}/{name}", simple_value=value)
-            for name, value in values.items()
-        ]
-        event = Event(step=step, wall_time=now, summary=Summary(value=points))
-        self._writer.add_event(event)
+        points = [Summary.Value(tag=f"{split}/{k}", simple_value=v) for k, v in values.items()]
+        self._writer.add_event(Event(step=step, wall_time=now, summary=Summary(value=points)))

@@ -10,14 +10,12 @@ WARM_UP_STEPS = 10
 
 
 class Throughput:
-    """Times the steps of this process, but for what goes on between them."""
+    """Times the steps of this process, but for what goes on between them.
+
+    `batch_size`: samples of a step, over all processes.
+    """
 
     def __init__(self, batch_size: int) -> None:
-        """Wait for `start`.
-
-        Args:
-            batch_size: Samples of a step, over all processes.
-        """
         self._batch_size = batch_size
         self._warm_up = WARM_UP_STEPS
         self._since = 0.0
@@ -37,7 +35,7 @@ class Throughput:
         self._since = time.perf_counter()
 
     def lap(self, steps: int) -> float:
-        """End a lap in which so many steps were taken, begin the next one; return its seconds."""
+        """End a lap of so many steps, begin the next one, and return the seconds it took."""
         now = time.perf_counter()
         seconds, self._since = now - self._since, now
         if self._warm_up > 0:
@@ -64,7 +62,7 @@ class Throughput:
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a process, with those that it works with, has trained: `speed.json`."""
+    """How fast a run was trained: `speed.json`."""
 
     samples_per_second: float
     """Of all processes together."""
@@ -72,17 +70,15 @@ class Speed:
     steps: int
     """Steps that were timed."""
     batch_size: int
-    """Samples of a step, over all processes."""
     processes: int
     device: str
     precision: str
     peak_memory: int | None
-    """Bytes: on a GPU of its tensors, on a CPU of the process; that of the process with most."""
+    """Bytes, the most of any process: on a GPU of its tensors, on a CPU of the process."""
     mfu_estimate: float | None
     """Share of what the cards compute at most (model FLOPs utilisation); None if not known."""
 
     def __str__(self) -> str:
-        """Return the line that is announced."""
         parts = [f"{self.samples_per_second:,.1f} samples/s"]
         parts.append(f"{1e3 * self.seconds_per_step:,.1f} ms a step over {self.steps:,} steps")
         if self.peak_memory is not None:

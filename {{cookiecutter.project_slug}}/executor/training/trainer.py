@@ -66,7 +66,7 @@ class Trainer:
         """
         with ExitStack() as stack:
             stack.enter_context(stopping_at_once())
-            world = stack.enter_context(process_group(self.cfg))
+            world = stack.enter_context(process_group(self.cfg.executor, self.cfg.train))
             if world.is_first:
                 self.run = stack.enter_context(run_to_write(self.cfg, self.force))
             else:

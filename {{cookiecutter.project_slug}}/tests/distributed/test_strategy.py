@@ -17,7 +17,9 @@ WITH_MIRRORED = ("single", "mirrored", "multi_worker")
 def chosen(
     launched: int | None, *words: str, known: tuple[str, ...] = KNOWN, devices: int = 1
 ) -> str:
-    return choose_strategy(load_config(None, words), launched, known[-1], known, devices)
+    cfg = load_config(None, words)
+    wanted = cfg.executor.strategy
+    return choose_strategy(wanted, cfg.train, launched, known[-1], known, devices)
 
 
 @pytest.mark.parametrize(

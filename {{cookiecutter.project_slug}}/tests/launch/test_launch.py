@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from configs.schema import Resources
 from executor.launch import processes as launching
 from executor.launch.processes import Launch
 from main import main
@@ -97,15 +98,16 @@ sys.exit(as_rank(lambda: exit_code(train)))
 # The launcher, without a configuration around it.
 LAUNCHER = """
 import json, sys
+from configs.schema import Resources
 from utils.exits import exit_code
 from executor.launch.processes import Launch, conclude
 from utils.logs import set_up
 from executor.launch.launcher import start
 
 set_up()
-given = json.loads(sys.argv[1])
-given["program"] = tuple(given["program"])
-sys.exit(exit_code(lambda: conclude(start(Launch(**given)))))
+program, needs, *place = json.loads(sys.argv[1])
+launch = Launch(tuple(program), Resources(**needs), *place)
+sys.exit(exit_code(lambda: conclude(start(launch))))
 """
 
 
@@ -117,8 +119,9 @@ class Started:
         program = folder / "program.py"
         program.write_text(PROGRAM)
         self.errors = folder / f"errors-{given.get('node_rank')}"
-        values = {**vars(launch()), **given}
-        values["program"] = [str(program), str(PROJECT), str(folder), does]
+        asked = launch(**given)
+        words = [str(program), str(PROJECT), str(folder), does]
+        values = [words, asked.resources.model_dump(), asked.address, asked.node_rank]
         environment = {k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "RANK")}
         with self.errors.open("w") as errors:
             self.process = subprocess.Popen(
@@ -151,13 +154,10 @@ class Started:
         return self.errors.read_text()
 
 
-def launch(**given: Any) -> Launch:
+def launch(address: str | None = None, node_rank: int | None = None, **given: Any) -> Launch:
     """Return two processes on this machine, or what is given."""
-    values: dict[str, Any] = {
-        **{"program": (), "nodes": 1, "processes": 2, "restarts": 2, "gpus": 0, "cpus": None},
-        **{"grace_seconds": 60, "environment": {}, "address": None, "node_rank": None},
-    }
-    return Launch(**{**values, **given})
+    needs: dict[str, Any] = {"processes_per_node": 2, "max_restarts": 2, **given}
+    return Launch((), Resources(**needs), address, node_rank)
 
 
 def is_alive(pid: int) -> bool:
@@ -192,7 +192,7 @@ Begin = Callable[..., Started]
 
 
 def test_processes_know_each_other_and_share_the_cores(started: Begin) -> None:
-    one = started("nothing", cpus=3, environment={"MORE": "a b"})
+    one = started("nothing", cpus_per_process=3, environment={"MORE": "a b"})
     said = one.ends_with(0)
     for rank in (0, 1):
         (about,) = one.attempts(rank)
@@ -205,7 +205,7 @@ def test_processes_know_each_other_and_share_the_cores(started: Begin) -> None:
 
 
 def test_one_process_is_alone(started: Begin) -> None:
-    one = started("nothing", processes=1)
+    one = started("nothing", processes_per_node=1)
     one.ends_with(0)
     assert [about["world"] for about in one.attempts(0)] == [1]
 
@@ -220,7 +220,7 @@ def test_when_one_is_killed_all_start_again(started: Begin) -> None:
 
 @pytest.mark.parametrize("does", ["die", "crash"])
 def test_restarts_come_to_an_end(started: Begin, does: str) -> None:
-    one = started(does, restarts=1)
+    one = started(does, max_restarts=1)
     said = one.ends_with(1)
     assert len(one.attempts(1)) == 2
     assert said.splitlines()[-1].startswith("error: the launched processes failed")
@@ -275,8 +275,8 @@ def test_two_machines_find_each_other_and_start_again_together(
     started: Begin, addresses: str
 ) -> None:
     # Two launchers on this one machine.
-    given = {"nodes": 2, "processes": 1, "address": addresses, "restarts": 5}
-    both = [started("die once", node_rank=rank, **given) for rank in (0, 1)]
+    needs = {"nodes": 2, "processes_per_node": 1, "max_restarts": 5}
+    both = [started("die once", address=addresses, node_rank=rank, **needs) for rank in (0, 1)]
     for one in both:
         one.ends_with(0)
     assert [about["world"] for about in both[0].attempts(0)][-1] == 2
@@ -292,20 +292,10 @@ def test_addresses_that_are_none(text: str) -> None:
 
 
 def test_cores_are_shared_out() -> None:
-    cores = launching.threads(launch(processes=1))
-    assert launching.threads(launch(processes=2)) == max(1, cores // 2)
-    assert launching.threads(launch(processes=10**6)) == 1
-    assert launching.threads(launch(cpus=7)) == 7
-
-
-def test_free_ports_differ() -> None:
-    assert len(set(launching.free_ports(20))) == 20
-
-
-def test_how_a_process_ended_in_words() -> None:
-    assert launching.describe_exit(-9) == "was killed by SIGKILL"
-    assert launching.describe_exit(-99) == "was killed by signal 99"
-    assert launching.describe_exit(1) == "ended with exit code 1"
+    cores = launching.threads(launch(processes_per_node=1))
+    assert launching.threads(launch(processes_per_node=2)) == max(1, cores // 2)
+    assert launching.threads(launch(processes_per_node=10**6)) == 1
+    assert launching.threads(launch(cpus_per_process=7)) == 7
 
 
 @pytest.mark.parametrize(

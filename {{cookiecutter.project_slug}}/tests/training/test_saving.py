@@ -88,10 +88,10 @@ from executor.checkpoints import checkpoint
 from utils.exits import exit_code
 
 whole = checkpoint.write
-def write(folder, step, parts):
+def write(folder, step, plain, tensors):
     if step > 2:  # from now on no file may grow beyond this
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
-    whole(folder, step, parts)
+    whole(folder, step, plain, tensors)
 checkpoint.write = write
 sys.exit(exit_code(lambda: Trainer(load_config(sys.argv[1], sys.argv[2:])).fit()))
 """

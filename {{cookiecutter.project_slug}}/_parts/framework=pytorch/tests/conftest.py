@@ -1,14 +1,16 @@
 """What tests need of the framework: files of weights, a model for which memory runs out."""
 
-import pytest
+import socket
 
-from executor.launch.processes import free_ports
+import pytest
 
 
 @pytest.fixture
 def addresses() -> str:
     """Where two launchers on this machine find each other."""
-    return f"127.0.0.1:{free_ports(1)[0]}"
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{one.getsockname()[1]}"
 
 
 GREEDY = """

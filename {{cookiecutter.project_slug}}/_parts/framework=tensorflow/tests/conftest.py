@@ -2,13 +2,13 @@
 
 import pytest
 
-from executor.launch.processes import free_ports
+from executor.launch.launcher import _free_ports
 
 
 @pytest.fixture
 def addresses() -> str:
     """Where two launchers on this machine find each other."""
-    return ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
+    return ",".join(f"127.0.0.1:{port}" for port in _free_ports(2))
 
 
 GREEDY = """

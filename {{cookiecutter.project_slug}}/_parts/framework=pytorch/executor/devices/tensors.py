@@ -2,28 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from safetensors import SafetensorError
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
-from torch import Tensor
-from torch.nn import Module as Model
 
-__all__ = [
-    "MODEL_KIND",
-    "Model",
-    "Tensor",
-    "copy_into",
-    "count_parameters",
-    "gather_full",
-    "put_tensors",
-    "read_tensors",
-    "shard_like",
-    "shard_state_dict",
-    "tensors_of",
-    "write_tensors",
-]
+Model: TypeAlias = torch.nn.Module
+Tensor: TypeAlias = torch.Tensor
 
 MODEL_KIND = "torch.nn.Module"
 """What a model is, for messages."""
@@ -75,12 +62,10 @@ def shard_state_dict(model: Model, tensors: Mapping[str, Tensor]) -> dict[str, T
 
 
 def copy_into(tensors: Mapping[str, Tensor], buffers: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Copy tensors into memory of their own, on the CPU, so that training can go on changing them.
+    """Copy tensors to the CPU, so that training can go on changing them.
 
-    Args:
-        tensors: By name; any device and memory format.
-        buffers: What an earlier call returned, which is overwritten where it fits: to write into
-            memory that is in use already takes a quarter of the time.
+    `buffers` is what an earlier call returned, and is overwritten where it fits: to write into
+    memory that is in use already takes a quarter of the time.
     """
     fitting = {
         name: buffers[name]
@@ -96,11 +81,7 @@ def copy_into(tensors: Mapping[str, Tensor], buffers: dict[str, Tensor]) -> dict
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors to a safetensors file.
-
-    Args:
-        path: The file.
-        tensors: By name; any device and memory format. Two names of one tensor are stored twice.
+    """Write tensors of any device to a safetensors file; two names of one tensor make two copies.
 
     Raises:
         OSError: If the file cannot be written.
@@ -132,7 +113,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     Raises:
         OSError: If the file is missing.
-        ValueError: If it is no whole safetensors file.
+        ValueError: If it is damaged.
     """
     try:
         return load_file(path)

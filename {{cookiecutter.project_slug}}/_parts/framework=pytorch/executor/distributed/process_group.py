@@ -1,4 +1,4 @@
-"""How the processes of one training meet, part, and notice that one of them is lost."""
+"""Joins the processes of one training, and reports when one of them is lost."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import torch
 
-from configs.schema import CFG
+from configs.schema import Executor, Train
 from executor.distributed.strategy import choose_strategy
 from executor.distributed.world import STRATEGIES, World
 from utils.errors import FailedError, StoppedAtOnceError, UserError
@@ -19,25 +19,25 @@ def launched() -> tuple[int, int]:
 
 
 @contextmanager
-def process_group(cfg: CFG) -> Iterator[World]:
+def process_group(executor: Executor, train: Train) -> Iterator[World]:
     """Join the processes that torchrun started, if it did; leave them in the end.
 
-    Args:
-        cfg: The `executor` section, `train.batch_size` and `accumulate` are used.
-
     Raises:
-        UserError: See `executor.strategy`.
-        FailedError: If the other processes are not found, or not heard of any more.
+        UserError: See `choose_strategy`.
+        FailedError: If the other processes are not found, or do not answer any more.
     """
     size = launched()[1] if "WORLD_SIZE" in os.environ else None
-    strategy = choose_strategy(cfg, size, "ddp", STRATEGIES)
+    strategy = choose_strategy(executor.strategy, train, size, "ddp", STRATEGIES)
     if strategy == "single":
         yield World()
         return
     local = (int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
     try:
-        with _process_group(cfg) as place:
+        place = _connect(executor)
+        try:
             yield World(strategy, *place, *local)
+        finally:
+            torch.distributed.destroy_process_group()
     except UserError as error:
         rank, _ = launched()
         raise error if rank == 0 else UserError(f"rank {rank}: {error}") from error
@@ -46,33 +46,29 @@ def process_group(cfg: CFG) -> Iterator[World]:
         raise
 
 
-@contextmanager
-def _process_group(cfg: CFG) -> Iterator[tuple[int, int]]:
-    """Meet the other processes: rank of this one and number of all."""
-    has_gpu = torch.cuda.is_available() and cfg.executor.device in ("auto", "cuda")
+def _connect(executor: Executor) -> tuple[int, int]:
+    """Connect to the other processes; return the rank of this one and the number of all."""
+    has_gpu = torch.cuda.is_available() and executor.device in ("auto", "cuda")
     backend = "cpu:gloo,cuda:nccl" if has_gpu else "gloo"
-    timeout = timedelta(minutes=cfg.executor.timeout_minutes)
+    timeout = timedelta(minutes=executor.timeout_minutes)
     try:
-        store, rank, size = _met(timeout)
+        store, rank, size = _rendezvous(timeout)
         torch.distributed.init_process_group(
             backend, store=store, rank=rank, world_size=size, timeout=timeout
         )
     except torch.distributed.DistError as error:
         reason = str(error).strip().splitlines()[0]
         raise FailedError(f"this process does not find the others: {reason}") from error
-    try:
-        yield rank, size
-    finally:
-        torch.distributed.destroy_process_group()
+    return rank, size
 
 
-def _met(timeout: timedelta) -> tuple[torch.distributed.distributed_c10d.Store, int, int]:
-    """Return where the processes leave each other their addresses; rank and number of processes.
+def _rendezvous(timeout: timedelta) -> tuple[torch.distributed.distributed_c10d.Store, int, int]:
+    """Return the store in which the processes exchange their addresses; rank and world size.
 
-    On one machine torchrun keeps one store over all its restarts. Without a name of its own for
-    each of them, the first process that is there again reads where a dead one listened, and waits
-    for it forever. On several machines `launch` lets torchrun make a new store each time; they do
-    not even count alike: where a process was only asked to stop, that is no restart.
+    On one machine torchrun keeps one store over all its restarts. Without a prefix for each of
+    them, the first process that is restarted reads the address of a dead one, and waits for it
+    forever. On several machines `launch` lets torchrun make a new store each time, and the machines
+    count restarts differently: where a process was only asked to stop, that is none.
     """
     from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
@@ -86,15 +82,7 @@ def _met(timeout: timedelta) -> tuple[torch.distributed.distributed_c10d.Store, 
 
 @contextmanager
 def report_lost_peers(world: World, step: Callable[[], int]) -> Iterator[None]:
-    """Turn the failure of an exchange with the others into a message.
-
-    Args:
-        world: The processes.
-        step: Returns how far this one is.
-
-    Raises:
-        FailedError: If the others are not heard of any more.
-    """
+    """Turn the failure of an exchange with the others into a FailedError that states the step."""
     try:
         yield
     except RuntimeError as error:
@@ -107,7 +95,6 @@ def report_lost_peers(world: World, step: Callable[[], int]) -> Iterator[None]:
 
 
 def _is_of_exchange(error: RuntimeError) -> bool:
-    """Return whether an error came from gloo or NCCL."""
     if isinstance(error, torch.distributed.DistError):
         return True
     return any(word in str(error) for word in ("gloo", "Gloo", "NCCL", "Connection closed by peer"))

@@ -1,4 +1,4 @@
-"""Lets batch normalisation see the whole batch where several processes take shares of it."""
+"""Lets batch normalisation use the statistics of all processes."""
 
 from typing import Any
 
@@ -16,10 +16,8 @@ def batch_norms(model: nn.Module) -> list[nn.Module]:
 def synchronise(model: nn.Module) -> None:
     """Let these modules use the statistics of all processes' shares, in training.
 
-    They stay the same objects, with the same parameters, buffers and names.
-
-    Raises:
-        UserError: If the model is not on GPUs: PyTorch synchronises nowhere else.
+    They stay the same objects, with the same parameters, buffers and names. It is a UserError if
+    the model is not on GPUs: PyTorch synchronises nowhere else.
     """
     if not all(parameter.is_cuda for parameter in model.parameters()):
         raise UserError(

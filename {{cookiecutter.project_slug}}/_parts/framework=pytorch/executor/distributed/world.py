@@ -1,8 +1,9 @@
-"""The processes that train one model together, and how they exchange what they must agree on."""
+"""The processes that train one model together, and their exchanges."""
 
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,34 +15,19 @@ STRATEGIES = ("single", "ddp", "fsdp")
 _LEAST_PART = 100_000  # parameters; to collect a smaller part takes longer than it saves memory
 
 
+@dataclass(eq=False)
 class World:
-    """The processes of one training: their number, and which of them this is."""
+    """One of the processes of a training; without arguments, one that trains alone."""
 
-    def __init__(
-        self,
-        strategy: str = "single",
-        rank: int = 0,
-        size: int = 1,
-        local_rank: int = 0,
-        local_size: int = 1,
-    ) -> None:
-        """Describe a process; without arguments, one that trains alone.
-
-        Args:
-            strategy: One of `STRATEGIES`.
-            rank: Which of the processes this is, from 0.
-            size: How many there are.
-            local_rank: Which of those of this machine this is, from 0.
-            local_size: How many of them this machine has.
-        """
-        self.strategy = strategy
-        self.rank = rank
-        self.size = size
-        self.local_rank = local_rank
-        self.local_size = local_size
+    strategy: str = "single"
+    """One of `STRATEGIES`."""
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    """Among the processes of this machine."""
+    local_size: int = 1
 
     def __str__(self) -> str:
-        """Return what is announced."""
         return f"{self.strategy}, {self.size} processes" if self.size > 1 else self.strategy
 
     @property
@@ -101,8 +87,8 @@ class World:
     def shard(self, model: nn.Module) -> None:
         """Leave each process a part of a model's parameters (FSDP2).
 
-        The larger of its modules are whole one at a time, when they are used; the rest of the model
-        is one more such part.
+        The larger of its modules are collected one at a time, when they are used; the rest of the
+        model is one more such part.
         """
         from torch.distributed.fsdp import fully_shard
 
@@ -116,10 +102,7 @@ class World:
     def wrapped(self, model: nn.Module, *, leaves_some: bool) -> nn.Module:
         """Return what to call in training, so that gradients are averaged over the processes.
 
-        Args:
-            model: The model.
-            leaves_some: Whether there are parameters that do not take part: they are to be left
-                alone, as in a single process.
+        `leaves_some`: there are parameters that take no part in it, and stay as they are.
         """
         if self.strategy != "ddp":
             return model
@@ -134,13 +117,9 @@ class World:
         )
 
     def accumulating(self, wrapped: nn.Module, *, is_last: bool) -> AbstractContextManager[Any]:
-        """Return the context of a part's forward and backward pass.
+        """Return the context of a forward and backward pass over a part of a batch.
 
-        Gradients are exchanged with the last part of a batch only.
-
-        Args:
-            wrapped: What `wrapped` returned.
-            is_last: Whether this is the last part.
+        Gradients are exchanged with the last part only.
         """
         if self.strategy == "fsdp":
             wrapped.set_requires_gradient_sync(is_last)  # type: ignore[operator]

@@ -1,12 +1,11 @@
-"""Starts the processes (ranks) of one machine with torchrun, and says how they ended.
+"""Starts the processes (ranks) of one machine with torchrun, and returns how they ended.
 
 torchrun restarts all processes whenever one ends with anything but 0, and itself returns 1 then. So
-a process leaves notes for the launcher (`as_rank`), which say that it runs and how it ended: files
-in a folder that the launcher names in the environment. Where starting again makes no sense, it
-waits until its note was read, and then ends with 0: torchrun starts nothing, on no machine, and the
-launcher returns the exit code. Without notes a refusal, divergence or a preemption would be
-tried again until no restart is left, and would end with 1. Signals go to the processes, past
-torchrun, as soon as all of them run, for the same reason.
+a process writes notes for the launcher (`as_rank`): files that say that it runs and how it ended.
+Where starting again makes no sense, it waits until its note was read, and then ends with 0:
+torchrun starts nothing, on no machine, and the launcher returns the exit code. Without notes a
+refusal, divergence or a preemption would be tried again until no restart is left, and would end
+with 1. Signals go to the processes, past torchrun, as soon as all of them run, for the same reason.
 """
 
 import math
@@ -45,26 +44,19 @@ _RENDEZVOUS = {
 
 
 def start(launch: Launch) -> int:
-    """Start the processes of this machine, hand signals on and wait.
+    """Start the processes of this machine, pass signals on, wait, and return an exit code.
 
-    Args:
-        launch: What to start.
-
-    Returns:
-        0 when all are done; 2 or 3 when one refused or diverged; 128 plus a signal's number when
-        they were asked to stop, and did; otherwise 1.
-
-    Raises:
-        UserError: If the options do not go together.
+    0 when all are done; 2 or 3 when one refused or diverged; 128 plus a signal's number when they
+    were asked to stop, and did; otherwise 1. It is a UserError if the options do not go together.
     """
     command, settings = _torchrun(launch), _settings(launch)
     announce(command, settings)
     with tempfile.TemporaryDirectory(prefix="launch-") as folder, Signals() as signals:
-        notes = _Notes(Path(folder), launch.processes)
+        notes = _Notes(Path(folder), launch.resources.processes_per_node)
         environment = {**os.environ, **settings, NOTES: folder}
         # A session of its own, or a terminal's Ctrl-C would reach it twice.
         process = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603
-        _wait(process, notes, signals, launch.grace_seconds)
+        _wait(process, notes, signals, launch.resources.grace_seconds)
         return _result(process.returncode, notes.codes(), signals.received)
 
 
@@ -81,19 +73,15 @@ class _Notes:
         self._is_answered = False
 
     def attempt(self) -> int:
-        """Return the number of the last attempt that left notes."""
         return max((attempt for attempt, _, _ in self._all()), default=0)
 
     def codes(self) -> list[int]:
-        """Return how the processes of the last attempt ended, those that said so."""
-        last = self.attempt()
-        said = [text for attempt, _, text in self._all() if attempt == last]
-        return [int(text) for text in said if text.isdecimal()]
+        """Return how the processes of the last attempt ended, as far as there are notes."""
+        return [int(text) for _, text in self._last() if text.isdecimal()]
 
     def running(self) -> list[int]:
         """Return the processes of the last attempt, or none while some have yet to begin."""
-        last = self.attempt()
-        notes = [(rank, text) for attempt, rank, text in self._all() if attempt == last]
+        notes = self._last()
         begun = {rank: text for rank, text in notes if text.startswith(RUNS)}
         if len(begun) < self._processes:
             return []
@@ -101,11 +89,11 @@ class _Notes:
         return [int(begun[rank].removeprefix(RUNS)) for rank in begun.keys() - over]
 
     def are_complete(self) -> bool:
-        """Return whether all processes of the last attempt said how they ended."""
+        """Return whether all processes of the last attempt have ended and left a note."""
         return len(self.codes()) == self._processes
 
     def are_final(self) -> bool:
-        """Return, once, whether starting again makes no sense.
+        """Return whether starting again makes no sense; False once this was answered.
 
         A process that only stops because another one died, as torchrun asks it to, is no reason.
         """
@@ -127,6 +115,10 @@ class _Notes:
         self._is_answered = True
         (self._folder / SEEN).touch()
 
+    def _last(self) -> list[tuple[str, str]]:
+        last = self.attempt()
+        return [(rank, text) for attempt, rank, text in self._all() if attempt == last]
+
     def _all(self) -> list[tuple[int, str, str]]:
         """Return attempt, rank and text of each note."""
         names = [path.name.split(".") for path in self._folder.iterdir()]
@@ -134,7 +126,7 @@ class _Notes:
 
 
 def _wait(process: subprocess.Popen[bytes], notes: _Notes, signals: Signals, grace: int) -> None:
-    """Wait for torchrun; hand signals on, and end it where starting again makes no sense."""
+    """Wait for torchrun; pass signals on, and end it where starting again makes no sense."""
     patience, attempts = math.inf, math.inf
     while process.poll() is None:
         number = signals.take()
@@ -157,7 +149,6 @@ def _wait(process: subprocess.Popen[bytes], notes: _Notes, signals: Signals, gra
 
 
 def _signalled(pids: list[int], number: int) -> bool:
-    """Send a signal to processes; return whether there was any."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
@@ -165,45 +156,38 @@ def _signalled(pids: list[int], number: int) -> bool:
 
 
 def _torchrun(launch: Launch) -> list[str]:
-    """Return the command that starts the processes of this machine."""
-    rendezvous = dict(_RENDEZVOUS)
-    if launch.nodes == 1:
+    rendezvous, needs = dict(_RENDEZVOUS), launch.resources
+    if needs.nodes == 1:
         where = ["--standalone", "--local-addr", "127.0.0.1"]
     elif launch.address is None:
         raise UserError(
-            f"--nodes {launch.nodes} needs --rendezvous HOST:PORT, where the machines meet; "
+            f"--nodes {needs.nodes} needs --rendezvous HOST:PORT, where the machines meet; "
             "start the same command on each of them."
         )
     else:
         host, port = host_and_port(launch.address, "--rendezvous")
-        where = ["--nnodes", str(launch.nodes), "--rdzv-backend", "c10d"]
+        where = ["--nnodes", str(needs.nodes), "--rdzv-backend", "c10d"]
         where += ["--rdzv-endpoint", f"{host}:{port}", "--rdzv-id", "train"]
         if launch.node_rank is not None:  # otherwise torchrun looks at the machine's name
             rendezvous["is_host"] = int(launch.node_rank == 0)
     where += ["--rdzv-conf", ",".join(f"{name}={value}" for name, value in rendezvous.items())]
-    how = ["--nproc-per-node", str(launch.processes), "--max-restarts", str(launch.restarts)]
-    return [sys.executable, "-m", "torch.distributed.run", *where, *how, *launch.program]
+    where += ["--nproc-per-node", str(needs.processes_per_node)]
+    where += ["--max-restarts", str(needs.max_restarts)]
+    return [sys.executable, "-m", "torch.distributed.run", *where, *launch.program]
 
 
 def _settings(launch: Launch) -> dict[str, str]:
-    """Return the environment variables that torchrun and the processes need."""
     defaults = {
         "OMP_NUM_THREADS": str(threads(launch)),
         "TORCH_CPP_LOG_LEVEL": "ERROR",  # a lost connection takes one line, not forty
     }
-    if launch.nodes > 1:  # otherwise a machine that comes in place of a lost one cannot join
+    if launch.resources.nodes > 1:  # or a machine that replaces a lost one could not join
         defaults["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     return environment_settings(launch, defaults)
 
 
 def _result(code: int, notes: Collection[int], received: int | None) -> int:
-    """Return the exit code that stands for how the processes ended.
-
-    Args:
-        code: That of torchrun.
-        notes: What the processes of the last attempt said, those that could.
-        received: The signal by which the launcher was asked to stop.
-    """
+    """Return the exit code of a launch, from torchrun's, the noted ones and a received signal."""
     meant = [note for note in (*REFUSED, *STOPPED) if note in notes]
     if meant and (meant[0] in REFUSED or set(notes) <= {0, *STOPPED}):
         return meant[0]

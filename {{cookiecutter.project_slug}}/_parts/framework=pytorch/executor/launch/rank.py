@@ -1,8 +1,4 @@
-"""One of the processes (ranks) that a launcher started: its notes for the launcher, how it ends.
-
-torchrun restarts all processes whenever one ends with anything but 0. So a process leaves notes for
-the launcher: files in a folder that the launcher names in the environment. See `launcher.py`.
-"""
+"""One of the processes (ranks) that a launcher started: its notes for the launcher, how it ends."""
 
 import argparse
 import os
@@ -14,7 +10,7 @@ from typing import NoReturn
 
 from executor.launch.exits import POLL_SECONDS, REFUSED, STOPPED, end_at_once
 
-NOTES = "LAUNCH_NOTES"  # names the folder
+NOTES = "LAUNCH_NOTES"  # the environment variable that names the folder of notes
 RUNS = "runs-"  # before the number of a process
 SEEN = "seen"  # the file that says: the launcher has read the notes, go
 _NOTICED_SECONDS = 2.0  # between the end of a process's connections and its note
@@ -32,13 +28,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def as_rank(run: Callable[[], int]) -> int:
-    """Run a command; leave notes for the launcher, if there is one, that it runs and how it ended.
+    """Run a command, note for the launcher that it runs and how it ended, and return an exit code.
 
-    Args:
-        run: Returns the exit code.
-
-    Returns:
-        The exit code for whoever started this process.
+    The notes are files in a folder; `launcher.py` says why the code is 0 once they were read.
     """
     if NOTES not in os.environ or not Path(os.environ[NOTES]).is_dir():
         return run()
@@ -62,7 +54,7 @@ def as_rank(run: Callable[[], int]) -> int:
 
 
 def _another_refused(folder: Path, attempt: str) -> bool:
-    """Return whether the others were lost since one of them ended by intent; it says so at once."""
+    """Return whether the others were lost since one of them refused; its note follows at once."""
     deadline = time.monotonic() + _NOTICED_SECONDS
     while time.monotonic() < deadline:
         if any(list(folder.glob(f"{attempt}.*.{code}")) for code in REFUSED):
@@ -74,11 +66,8 @@ def _another_refused(folder: Path, attempt: str) -> bool:
 def end(code: int) -> NoReturn:
     """End this program; one of several processes at once.
 
-    Threads of gloo outlive its process group. One that drops a tensor while Python is going down
-    takes the whole process with it (SIGABRT), and then torchrun the others.
-
-    Args:
-        code: The exit code.
+    Threads of gloo outlive its process group. One that drops a tensor while Python shuts down
+    aborts the process (SIGABRT), and then torchrun ends the others.
     """
     if "WORLD_SIZE" in os.environ:
         end_at_once(code)

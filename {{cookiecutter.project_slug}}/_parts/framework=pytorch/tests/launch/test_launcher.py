@@ -8,18 +8,21 @@ from typing import Any
 
 import pytest
 
+from configs.schema import Resources
 from executor.launch import launcher as ranks
 from executor.launch import rank
 from executor.launch.processes import Launch
 from utils.errors import UserError
 
 
-def launch(**given: Any) -> Launch:
-    values: dict[str, Any] = {
-        **{"program": ("main.py",), "nodes": 1, "processes": 2, "restarts": 2, "gpus": 0},
-        **{"cpus": 1, "grace_seconds": 60, "environment": {}, "address": None, "node_rank": None},
+def launch(address: str | None = None, node_rank: int | None = None, **given: Any) -> Launch:
+    needs: dict[str, Any] = {
+        "processes_per_node": 2,
+        "max_restarts": 2,
+        "cpus_per_process": 1,
+        **given,
     }
-    return Launch(**{**values, **given})
+    return Launch(("main.py",), Resources(**needs), address, node_rank)
 
 
 def test_one_machine_needs_no_address() -> None:

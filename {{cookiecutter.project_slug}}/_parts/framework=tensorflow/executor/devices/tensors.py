@@ -6,26 +6,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from numpy import ndarray as Tensor
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from utils.framework import keras
 
-__all__ = [
-    "MODEL_KIND",
-    "Model",
-    "Tensor",
-    "copy_into",
-    "count_parameters",
-    "named_variables",
-    "put_tensors",
-    "read_tensors",
-    "tensors_of",
-    "write_tensors",
-]
-
 Model: TypeAlias = keras.Model
+Tensor: TypeAlias = np.ndarray
 
 MODEL_KIND = "keras.Model"
 """What a model is, for messages."""
@@ -59,12 +46,10 @@ def put_tensors(model: Model, tensors: Mapping[str, Tensor]) -> None:
 
 
 def copy_into(tensors: Mapping[str, Tensor], buffers: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Copy tensors into memory of their own, so that training can go on changing them.
+    """Copy tensors, so that training can go on changing them.
 
-    Args:
-        tensors: By name; any memory layout.
-        buffers: What an earlier call returned, which is overwritten where it fits: to write into
-            memory that is in use already takes a quarter of the time.
+    `buffers` is what an earlier call returned, and is overwritten where it fits: to write into
+    memory that is in use already takes a quarter of the time.
     """
     fitting = {
         name: buffers[name]
@@ -79,15 +64,7 @@ def copy_into(tensors: Mapping[str, Tensor], buffers: dict[str, Tensor]) -> dict
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors to a safetensors file.
-
-    Args:
-        path: The file.
-        tensors: By name; any memory layout.
-
-    Raises:
-        OSError: If the file cannot be written.
-    """
+    """Write tensors to a safetensors file; an OSError if it cannot be written."""
     try:
         save_file({name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}, path)
     except SafetensorError as error:
@@ -99,7 +76,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     Raises:
         OSError: If the file is missing.
-        ValueError: If it is no whole safetensors file.
+        ValueError: If it is damaged.
     """
     try:
         tensors: dict[str, Tensor] = load_file(path)

@@ -14,15 +14,12 @@ _CONDITIONS = ("gradient_accumulation_steps", "ema_overwrite_frequency", "inner_
 
 
 class Mirrored(World):
-    """The only process of a training, with a copy of all variables on each of its devices."""
+    """The only process of a training, with a copy of all variables on each of its devices.
+
+    `stack` is closed when the training is over.
+    """
 
     def __init__(self, devices: int, stack: ExitStack) -> None:
-        """Describe it.
-
-        Args:
-            devices: How many devices it has.
-            stack: Is closed when the training is over.
-        """
         super().__init__("mirrored")
         self._devices = devices
         self._stack = stack
@@ -48,7 +45,8 @@ class Mirrored(World):
 
     def first(self, values: Any) -> Any:
         """Return the first device's of values that there are for each."""
-        return tf.nest.map_structure(self._first, values)
+        local = self._engine.experimental_local_results
+        return tf.nest.map_structure(lambda value: local(value)[0], values)
 
     def replica(self) -> int:
         """Return which device is computed for; inside of a function that `each` calls."""
@@ -63,8 +61,7 @@ class Mirrored(World):
     def take_over(self, optimizer: Optimizer) -> None:
         """Let an optimizer take gradients that are the same on all devices as they are.
 
-        Raises:
-            UserError: If the optimizer is one that cannot update on several devices.
+        It is a UserError if the optimizer cannot update on several devices.
         """
         # Keras adds up what the devices give, which is the mean of all already.
         if not hasattr(optimizer, "_all_reduce_sum_gradients"):
@@ -90,12 +87,9 @@ class Mirrored(World):
         results = self._engine.run(function, args=(self.shares(filled),))
         return tf.concat(self._engine.experimental_local_results(results), axis=0)[:count]
 
-    def _first(self, value: Any) -> Any:
-        return self._engine.experimental_local_results(value)[0]
-
 
 def _made(make: Callable[..., Any], **settings: Any) -> Any:
-    """Make a variable for several devices: what training does not learn, each changes by itself.
+    """Make a variable for several devices, each of which changes those that are not trainable.
 
     These are running statistics and the states of random generators. Outside of `each` the first
     device's are read, and all are written.

@@ -1,32 +1,27 @@
-"""Lets batch normalisation see the whole batch where several replicas take shares of it."""
+"""Lets batch normalisation use the statistics of all replicas."""
 
-from executor.devices.tensors import Model
 from utils.errors import UserError
 from utils.framework import keras, tf
 
 
-def batch_norms(model: Model) -> list[keras.layers.BatchNormalization]:
+def batch_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
     """Return the layers of a model that normalise by the statistics of a batch."""
     layers = model._flatten_layers()
     return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
 
 
-def synchronise(model: Model) -> None:
+def synchronise(model: keras.Model) -> None:
     """Let these layers use the statistics of all replicas' shares, in training."""
     for layer in batch_norms(model):
         layer.synchronized = True
 
 
-def losses_of_layers(model: Model, *, takes_turns: bool) -> list[tf.Tensor]:
+def losses_of_layers(model: keras.Model, *, takes_turns: bool) -> list[tf.Tensor]:
     """Return what layers add to the loss, such as the decay of their weights; in a forward pass.
 
-    Args:
-        model: Any.
-        takes_turns: Whether several devices of one process compute layer by layer, as synchronised
-            layers let them. Keras keeps what a layer adds in the layer, which then has that of all.
-
-    Raises:
-        UserError: If it is not known which device's the losses are.
+    `takes_turns`: several devices of one process compute layer by layer, as synchronised layers let
+    them. Keras keeps what a layer adds in the layer, which then has that of all devices; so it is a
+    UserError if there are such losses.
     """
     if takes_turns and any(layer._losses for layer in model._flatten_layers()):
         raise UserError(

@@ -1,4 +1,4 @@
-"""The processes that train one model together, and how they exchange what they must agree on."""
+"""The processes that train one model together, and their exchanges."""
 
 import os
 import sys
@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,35 +20,24 @@ STRATEGIES = ("single", "mirrored", "multi_worker")
 _POLL_SECONDS = 1.0
 
 
+@dataclass(eq=False)
 class World:
-    """The processes of one training: their number, and which of them this is.
+    """One of the processes of a training; without arguments, one that trains alone.
 
-    Each computes on one device, so what is said here of a replica, which is a model that sees a
-    share of every batch, holds for a process; `Mirrored` is a process that has several.
+    A replica is a copy of the model that sees a share of every batch. Each process has one, on one
+    device; `Mirrored` is a process that has several.
     """
 
-    def __init__(
-        self,
-        strategy: str = "single",
-        rank: int = 0,
-        size: int = 1,
-        local_rank: int = 0,
-        local_size: int = 1,
-    ) -> None:
-        """Describe a process; without arguments, one that trains alone.
+    strategy: str = "single"
+    """One of `STRATEGIES`."""
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    """Among the processes of this machine."""
+    local_size: int = 1
 
-        Args:
-            strategy: One of `STRATEGIES`.
-            rank: Which of the processes this is, from 0.
-            size: How many there are.
-            local_rank: Which of those of this machine this is, from 0.
-            local_size: How many of them this machine has.
-        """
-        self.strategy = strategy
-        self.rank = rank
-        self.size = size
-        self.local_rank = local_rank
-        self.local_size = local_size
+    def __post_init__(self) -> None:
+        """Begin without a connection."""
         self.step: Callable[[], int] = lambda: 0
         """Returns how far the training is; see `report_lost_peers`."""
         self._engine: Any = None
@@ -55,7 +45,6 @@ class World:
         self._waits_since: float | None = None
 
     def __str__(self) -> str:
-        """Return what is announced."""
         return f"{self.strategy}, {self.size} processes" if self.size > 1 else self.strategy
 
     @property
@@ -69,17 +58,15 @@ class World:
         return self.size
 
     def connect(self, timeout_minutes: float) -> None:
-        """Meet the others; TensorFlow wants it before it computes anything, but after its settings.
+        """Connect to the others, after TensorFlow's settings and before it computes anything.
 
-        Args:
-            timeout_minutes: How long to wait for the others in an exchange.
+        An exchange in which they are silent for `timeout_minutes` ends the process.
         """
         if self.size > 1:
             # TensorFlow's own time-out keeps a thread asleep for each exchange, until it is over.
             self._engine = tf.distribute.MultiWorkerMirroredStrategy()
-            watch = threading.Thread(target=self._watch, args=(60.0 * timeout_minutes,))
-            watch.daemon = True
-            watch.start()
+            seconds = 60.0 * timeout_minutes
+            threading.Thread(target=self._watch, args=(seconds,), daemon=True).start()
             self._add = {
                 kind: tf.function(self._added, [tf.TensorSpec([None], kind)], autograph=False)
                 for kind in ("int64", "float64")
@@ -89,8 +76,8 @@ class World:
     def exchanging(self) -> Iterator[None]:
         """Mark where this process may have to wait for the others.
 
-        If it waits for longer than `connect` was told, a message says so and the process ends: no
-        one else can interrupt TensorFlow there.
+        After the time-out of `connect` a message says so and the process ends: nothing else can
+        interrupt TensorFlow there.
         """
         self._waits_since = time.monotonic()
         try:
@@ -127,14 +114,10 @@ class World:
         return [self._sent_by(rank, content) for rank in range(self.size)]
 
     def each(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call a function for each replica of this process; inside of a traced function.
+        """Call a function, which may change variables, for each replica of this process.
 
-        Args:
-            function: It may change variables.
-            arguments: What `shares`, `average` or this returned, or what is the same for all.
-
-        Returns:
-            What the function returns, for each replica its own; `first` gives that of one.
+        For use inside of a traced function. The arguments are what `shares`, `average` or this
+        returned, or the same for all; `first` gives one replica's of the results.
         """
         return function(*arguments)
 
@@ -143,9 +126,9 @@ class World:
 
         Of variables it may change running statistics and the states of random generators.
         """
-        return (
-            function(*arguments) if self._engine is None else self._engine.run(function, arguments)
-        )
+        if self._engine is None:
+            return function(*arguments)
+        return self._engine.run(function, arguments)
 
     def first(self, values: Any) -> Any:
         """Return the first replica's of what `each`, `together` or `average` returned."""
@@ -160,13 +143,9 @@ class World:
         return tensor
 
     def average(self, tensors: Sequence[Any]) -> list[Any]:
-        """Return the means over all replicas of tensors; inside of a traced function.
+        """Return the means over all replicas, for each on its own device; in a traced function.
 
-        Args:
-            tensors: What `each` or `together` returned, or variables.
-
-        Returns:
-            The means, for each replica on its own device.
+        The tensors are what `each` or `together` returned, or variables.
         """
         if self.replicas == 1:
             return list(tensors)
@@ -176,17 +155,14 @@ class World:
         """Let an optimizer take gradients that are the same for all replicas as they are."""
 
     def apart(self, function: Callable[[tf.Tensor], tf.Tensor], tensor: tf.Tensor) -> tf.Tensor:
-        """Return what a function makes of a tensor, computed in shares by this process's replicas.
+        """Return `function(tensor)`, computed in shares by this process's replicas.
 
-        Args:
-            function: Maps [B, ...] to [B, ...], each item apart.
-            tensor: [B, ...], B 1 or more.
+        The function maps [B, ...] to [B, ...], each item by itself; B is 1 or more.
         """
         result: tf.Tensor = function(tensor)
         return result
 
     def _watch(self, seconds: float) -> None:
-        """End the process when it has waited for so long."""
         while True:
             time.sleep(_POLL_SECONDS)
             since = self._waits_since
@@ -212,7 +188,7 @@ class World:
         return exchanged
 
     def _sent_by(self, rank: int, content: bytes) -> bytes:
-        """Return what one process gives: a sum to which the others add zeros."""
+        """Return what one process gives, as a sum to which the others add zeros."""
         is_mine = rank == self.rank
         length = self.largest(len(content) if is_mine else 0)[0]
         words = np.zeros(-(-length // 8), np.int64)

@@ -27,10 +27,7 @@ def as_rank(run: Callable[[], int]) -> int:
 def end(code: int) -> NoReturn:
     """End this program; one of several processes at once.
 
-    To take TensorFlow apart takes a second, in which a launcher could find it dead.
-
-    Args:
-        code: The exit code.
+    TensorFlow's shutdown takes a second, in which a launcher could find it dead.
     """
     if "TF_CONFIG" in os.environ:
         end_at_once(code)

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 from executor.distributed.sync_batch_norm import synchronise
 from executor.distributed.mirrored import Mirrored
-from test_normalising import built, learned
+from test_sync_batch_norm import built, learned
 from contextlib import ExitStack
 
 folder, kind = sys.argv[1:]

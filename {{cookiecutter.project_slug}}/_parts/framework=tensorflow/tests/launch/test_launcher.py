@@ -5,17 +5,20 @@ from typing import Any
 
 import pytest
 
+from configs.schema import Resources
 from executor.launch import launcher as ranks
 from executor.launch.processes import Launch
 from utils.errors import UserError
 
 
-def launch(**given: Any) -> Launch:
-    values: dict[str, Any] = {
-        **{"program": ("main.py",), "nodes": 1, "processes": 2, "restarts": 2, "gpus": 0},
-        **{"cpus": 1, "grace_seconds": 60, "environment": {}, "address": None, "node_rank": None},
+def launch(address: str | None = None, node_rank: int | None = None, **given: Any) -> Launch:
+    needs: dict[str, Any] = {
+        "processes_per_node": 2,
+        "max_restarts": 2,
+        "cpus_per_process": 1,
+        **given,
     }
-    return Launch(**{**values, **given})
+    return Launch(("main.py",), Resources(**needs), address, node_rank)
 
 
 def test_one_machine_uses_ports_of_its_own() -> None:
@@ -31,7 +34,7 @@ def test_one_machine_uses_ports_of_its_own() -> None:
 
 
 def test_one_process_is_a_cluster_of_one() -> None:
-    (settings,) = ranks._settings(launch(processes=1))
+    (settings,) = ranks._settings(launch(processes_per_node=1))
     config = json.loads(settings["TF_CONFIG"])
     assert len(config["cluster"]["worker"]) == 1
     assert config["task"]["index"] == 0
@@ -50,15 +53,25 @@ def test_several_machines_name_all_processes() -> None:
 
 def test_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    shown = [each["CUDA_VISIBLE_DEVICES"] for each in ranks._settings(launch(gpus=2))]
+    shown = [each["CUDA_VISIBLE_DEVICES"] for each in ranks._settings(launch(gpus_per_process=2))]
     assert shown == ["0,1", "2,3"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7,5")
-    shown = [each["CUDA_VISIBLE_DEVICES"] for each in ranks._settings(launch(gpus=1))]
+    shown = [each["CUDA_VISIBLE_DEVICES"] for each in ranks._settings(launch(gpus_per_process=1))]
     assert shown == ["7", "5"]
     with pytest.raises(UserError, match="need 4, but CUDA_VISIBLE_DEVICES names 2"):
-        ranks._settings(launch(gpus=2))
+        ranks._settings(launch(gpus_per_process=2))
 
 
 def test_the_environment_wins_over_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     assert all("OMP_NUM_THREADS" not in each for each in ranks._settings(launch()))
+
+
+def test_free_ports_differ() -> None:
+    assert len(set(ranks._free_ports(20))) == 20
+
+
+def test_how_a_process_ended_in_words() -> None:
+    assert ranks._describe_exit(-9) == "was killed by SIGKILL"
+    assert ranks._describe_exit(-99) == "was killed by signal 99"
+    assert ranks._describe_exit(1) == "ended with exit code 1"

@@ -1,11 +1,11 @@
 """Trains as a trial on a Determined cluster: python -m executor.launch.determined [words of train].
 
-`determined.yaml` starts it. Training knows nothing of Determined: a thread beside it watches the
-run's folder and reports what is new there, and asks training to stop when Determined needs the
-machine. A checkpoint in Determined is a copy of that folder, so a trial that is moved continues as
-any run does, and `det checkpoint download` gives a run to look at.
+`determined.yaml` starts it. A thread beside the training watches the run's folder, reports what is
+new there, and asks training to stop when Determined needs the machine. A checkpoint in Determined
+is a copy of that folder, so a trial that is moved continues as any run does, and
+`det checkpoint download` gives a run to look at.
 
-Where a trial has several slots, each with a process of its own, the first process alone talks with
+Where a trial has several slots, each with a process of its own, the first process alone reports to
 Determined; the others only train, and stop when it does.
 """
 
@@ -18,11 +18,9 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from configs.loading import load_config
-from configs.schema import CFG
 from executor.checkpoints import checkpoint
 from executor.distributed.process_group import launched
 from executor.launch.rank import end
@@ -32,19 +30,19 @@ from utils import storage
 from utils.errors import StoppedAtOnceError, StoppedError, UserError
 from utils.exits import exit_code
 from utils.logs import log, set_up
-from utils.signals import are_remembered, stopping_at_once
+from utils.signals import StopSignals, stopping_at_once
 
 _POLL_SECONDS = 5.0
 
 
 class Watch:
-    """While it is entered, Determined is told what a run does, and a run when it has to stop."""
+    """While it is entered, reports a run to Determined, and stops the run on preemption.
+
+    It begins at the run's newest checkpoint: what came before was reported. `may_stop` returns
+    whether the run can be asked to stop now.
+    """
 
     def __init__(self, core: Any, run: RunDirectory, may_stop: Callable[[], bool]) -> None:
-        """Begin where the run's newest checkpoint is: what came before was reported.
-
-        `may_stop` returns whether a run can be asked to stop now, where Determined wants it to.
-        """
         self.is_preempted = False
         self._core = core
         self._run = run
@@ -56,21 +54,11 @@ class Watch:
         self._thread = threading.Thread(target=self._watch, name="determined", daemon=True)
 
     def __enter__(self) -> "Watch":
-        """Begin to watch."""
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Report what is left; all of the folder when training came to its end.
-
-        Raises:
-            Exception: What kept Determined from being told.
-        """
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
+        """Report what is left; all of the folder when training came to its end."""
         self._ended.set()
         self._thread.join()
         if self._failure is not None:
@@ -101,7 +89,7 @@ class Watch:
                     self.is_preempted = True
                     os.kill(os.getpid(), signal.SIGTERM)
                 self.report()
-        except Exception as error:  # Determined has tried several times: it begins again from there
+        except Exception as error:  # Determined has tried several times, and restarts the trial
             self._failure = error
             if not self.is_preempted:  # a second signal would end the run before it is saved
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -125,16 +113,11 @@ class Watch:
 
 
 class _RemovedError(Exception):
-    """A file was removed while its folder was copied."""
+    """An old checkpoint was removed while its folder was copied."""
 
 
 def _copy_folder(folder: Path, copy: str) -> None:
-    """Copy a run's folder but for unfinished files.
-
-    Raises:
-        _RemovedError: If an old checkpoint was removed meanwhile.
-        shutil.Error: If there is no room.
-    """
+    """Copy a run's folder but for unfinished files."""
 
     def copied(source: str, target: str) -> None:
         try:
@@ -156,13 +139,7 @@ def hyperparameter_words(values: Mapping[str, Any], above: str = "") -> Iterator
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Train, or continue the trial from its newest checkpoint; return also when it is preempted.
-
-    Raises:
-        UserError: If Determined is not installed, slots have no process, or for what training
-            refuses.
-        DivergedError, FailedError, StoppedError: See `utils.errors`.
-    """
+    """Train, or continue the trial from its newest checkpoint; return also when it is preempted."""
     parser = argparse.ArgumentParser(description="Train as a trial on a Determined cluster.")
     parser.add_argument("--config", metavar="FILE", help="as of main.py train")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="as of main.py")
@@ -183,14 +160,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     if storage.is_remote(address):
         raise UserError("run.dir: Determined keeps the run itself; give a local folder.")
     if rank > 0:
-        _train_along(cfg)
+        try:
+            Trainer(cfg).fit()
+        except StoppedAtOnceError:
+            raise
+        except StoppedError as stopped:  # the first process's exit code says why
+            log.info("%s", stopped)
         return
     run = RunDirectory(Path(address), address, lambda: None)
     with stopping_at_once(), _core(determined) as core:
         if info is not None and info.latest_checkpoint and not checkpoint.steps(run.checkpoints):
             core.checkpoint.download(info.latest_checkpoint, run.path)
         # Several processes agree on a stop in their steps only; elsewhere it is a loss to them.
-        watch = Watch(core, run, are_remembered if size > 1 else lambda: True)
+        watch = Watch(core, run, _takes_steps if size > 1 else lambda: True)
         try:
             with watch:
                 Trainer(cfg).fit()
@@ -201,11 +183,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _check_slots(info: Any, processes: int) -> None:
-    """Refuse to leave slots unused.
-
-    Raises:
-        UserError: If a trial has more slots than processes.
-    """
     slots = 0 if info is None else sum(info.container_slot_counts)
     if slots > processes:
         raise UserError(
@@ -215,25 +192,21 @@ def _check_slots(info: Any, processes: int) -> None:
         )
 
 
-def _core(determined: Any) -> Any:
-    """Return Determined's core context, for a process that talks for all.
+def _takes_steps() -> bool:
+    """Return whether a signal would be remembered now, and not end the run where it is."""
+    handler = signal.getsignal(signal.SIGTERM)
+    return isinstance(getattr(handler, "__self__", None), StopSignals)
 
-    It is told of no others: it would wait for them on ports of its own, and in each failure.
+
+def _core(determined: Any) -> Any:
+    """Return Determined's core context, for the first process alone.
+
+    If it knew of the others, it would wait for them on ports of its own, and in each failure.
     """
     return determined.core.init(
         distributed=determined.core.DummyDistributedContext(),
         tensorboard_mode=determined.core.TensorboardMode.MANUAL,  # the run writes its own events
     )
-
-
-def _train_along(cfg: CFG) -> None:
-    """Train in a process that is not the first; that one's exit code tells why all stopped."""
-    try:
-        Trainer(cfg).fit()
-    except StoppedAtOnceError:
-        raise
-    except StoppedError as stopped:
-        log.info("%s", stopped)
 
 
 def _words(overrides: Sequence[str], info: Any) -> list[str]:

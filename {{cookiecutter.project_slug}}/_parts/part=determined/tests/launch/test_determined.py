@@ -16,7 +16,7 @@ from executor.launch import determined as determined_trial
 from executor.launch.determined import Watch, hyperparameter_words
 from executor.runs.run_directory import RunDirectory, json_line
 from utils.errors import StoppedAtOnceError
-from utils.signals import StopSignals, are_remembered, stopping_at_once
+from utils.signals import StopSignals, stopping_at_once
 
 
 class Core:
@@ -162,7 +162,7 @@ def test_several_processes_are_preempted_in_their_steps_only(
     core = Core()
     core.preempts = True
     checkpoint.save(run.checkpoints, 2, {"any": 1})
-    with stopping_at_once(), Watch(core, run, are_remembered) as watch:
+    with stopping_at_once(), Watch(core, run, determined_trial._takes_steps) as watch:
         wait_for_a_poll(core, monkeypatch)
         assert not watch.is_preempted
         with StopSignals(repeat_seconds=5.0) as signals:

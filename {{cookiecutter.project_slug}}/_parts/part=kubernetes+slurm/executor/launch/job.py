@@ -11,7 +11,7 @@ from pydantic import Field
 
 from configs.loading import load_section
 from configs.schema import CFG, Resources
-from executor.launch.local import check_resources
+from executor.launch.resources import check_resources
 from utils import storage
 from utils.errors import UserError
 
@@ -28,19 +28,16 @@ class Job:
 
     name: str
     """Small letters, digits and hyphens: a name that schedulers and DNS take."""
-    cfg: CFG
-    """The checked configuration."""
+    resources: Resources
+    """What is started on each machine."""
+    run_dir: str
+    """`run.dir` of the configuration."""
     config: str | None
     """The file behind --config; absolute, or a URL."""
     flags: tuple[str, ...]
     """Options of `train` without a value."""
     overrides: tuple[str, ...]
     """`key.path=value` words."""
-
-    @property
-    def resources(self) -> Resources:
-        """What is started on each machine."""
-        return self.cfg.executor.resources
 
     def launch_words(self) -> list[str]:
         """Return the words behind `main.py` on each machine, up to the rendezvous."""
@@ -65,15 +62,12 @@ def write(
         words: The parsed words of `train`.
         scheduler: A module of `schedulers/`.
         arguments: The parsed options of `launch`.
-
-    Raises:
-        UserError: If settings are missing or impossible, or a file is there and differs.
     """
-    check_resources(cfg)
+    check_resources(cfg.executor, cfg.train)
     file = storage.resolve(f"configs/{arguments.on}.yaml")
     settings = load_section(file, scheduler.Settings, arguments.set)
     path = Path(arguments.render, scheduler.FILE).absolute()
-    text = scheduler.render(_job(cfg, words), settings)
+    text = scheduler.render(_job(cfg.executor.resources, cfg.run.dir, words), settings)
     shown = storage.shown(str(path))
     if path.exists() and not arguments.force and storage.read_text(str(path)) != text:
         raise UserError(
@@ -85,11 +79,7 @@ def write(
 
 
 def check_time_limit(minutes: int | None, job: Job) -> None:
-    """Refuse a time limit in which nothing could be trained.
-
-    Raises:
-        UserError: If it is no longer than a start and the time to save.
-    """
+    """Refuse a time limit that is no longer than a start and the time to save."""
     grace = job.resources.grace_seconds
     if minutes is not None and minutes * 60 <= grace + _START_SECONDS:
         raise UserError(
@@ -98,12 +88,12 @@ def check_time_limit(minutes: int | None, job: Job) -> None:
         )
 
 
-def _job(cfg: CFG, words: argparse.Namespace) -> Job:
+def _job(resources: Resources, run_dir: str, words: argparse.Namespace) -> Job:
     config = words.config
     if config is not None and not storage.is_remote(config):
         config = os.path.abspath(config)
     flags = [f"--{name}" for name in ("debug", "force") if getattr(words, name)]
-    name = f"{storage.PROJECT.name}-{cfg.run.dir.rstrip('/').rpartition('/')[2]}"
+    name = f"{storage.PROJECT.name}-{run_dir.rstrip('/').rpartition('/')[2]}"
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).lstrip("-0123456789")
     name = slug[:_LONGEST_NAME].rstrip("-") or "train"
-    return Job(name, cfg, config, tuple(flags), tuple(words.overrides))
+    return Job(name, resources, run_dir, config, tuple(flags), tuple(words.overrides))

@@ -45,11 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def wants_job(arguments: argparse.Namespace) -> bool:
-    """Return whether `launch` writes a job in place of starting processes.
-
-    Raises:
-        UserError: If only one of --on and --render was given.
-    """
+    """Return whether `launch` writes a job; a UserError if its options do not fit together."""
     if (arguments.on is None) is not (arguments.render is None):
         raise UserError("launch: --on and --render belong together; give both or none.")
     if arguments.on is None and (arguments.set or arguments.force):
@@ -58,11 +54,7 @@ def wants_job(arguments: argparse.Namespace) -> bool:
 
 
 def write_job(cfg: "CFG", words: argparse.Namespace, arguments: argparse.Namespace) -> None:
-    """Write the file by which a scheduler starts `train` with the parsed `words`.
-
-    Raises:
-        UserError: If settings are missing or impossible, or a file is there and differs.
-    """
+    """Write the file by which a scheduler starts `train` with the parsed `words`; see `job`."""
     from executor.launch.job import write
 
     print(write(cfg, words, scheduler(arguments.on), arguments))

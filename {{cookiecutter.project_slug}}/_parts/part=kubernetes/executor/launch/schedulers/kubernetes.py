@@ -48,9 +48,7 @@ class Settings(Section):
 def render(job: Job, settings: Settings) -> str:
     """Return the text of the manifest.
 
-    Raises:
-        UserError: If the image is missing, the time is too short, or the run would be lost with its
-            Pod.
+    It is a UserError if the image is missing, the time too short, or the run would be lost.
     """
     check_time_limit(settings.time_limit_minutes, job)
     several = job.resources.nodes > 1
@@ -86,12 +84,8 @@ def _job(job: Job, settings: Settings) -> _Mapping:
     }
     if settings.time_limit_minutes is not None:
         spec["activeDeadlineSeconds"] = settings.time_limit_minutes * 60
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": job.name},
-        "spec": spec,
-    }
+    metadata = {"name": job.name}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
 
 
 def _rules() -> list[_Mapping]:
@@ -110,8 +104,13 @@ def _rules() -> list[_Mapping]:
 
 def _pod(job: Job, settings: Settings) -> _Mapping:
     needs = job.resources
+    if settings.image is None:
+        raise UserError(
+            "image is missing: Kubernetes starts a container. Build one with the Dockerfile, push "
+            "it where the cluster can pull it, and name it in configs/kubernetes.yaml."
+        )
     volumes, mounts = _volumes(job, settings)
-    container: _Mapping = {"name": "train", "image": _image(settings), "command": _command(job)}
+    container: _Mapping = {"name": "train", "image": settings.image, "command": _command(job)}
     limits = _limits(job, settings)
     if limits:
         container["resources"] = {"requests": dict(limits), "limits": limits}
@@ -130,15 +129,6 @@ def _pod(job: Job, settings: Settings) -> _Mapping:
     if settings.node_selector:
         pod["nodeSelector"] = dict(settings.node_selector)
     return pod
-
-
-def _image(settings: Settings) -> str:
-    if settings.image is None:
-        raise UserError(
-            "image is missing: Kubernetes starts a container. Build one with the Dockerfile, push "
-            "it where the cluster can pull it, and name it in configs/kubernetes.yaml."
-        )
-    return settings.image
 
 
 def _command(job: Job) -> list[str]:
@@ -176,15 +166,10 @@ def _limits(job: Job, settings: Settings) -> _Mapping:
 
 
 def _volumes(job: Job, settings: Settings) -> tuple[list[_Mapping], list[_Mapping]]:
-    """Return the volumes and where they are mounted.
-
-    Raises:
-        UserError: If nothing would be left of the run when its Pod is replaced.
-    """
     # NCCL passes data between processes there; what a container has by default is too small.
     volumes: list[_Mapping] = [{"name": "shared-memory", "emptyDir": {"medium": "Memory"}}]
     mounts = [{"name": "shared-memory", "mountPath": "/dev/shm"}]  # noqa: S108
-    claim, run = settings.volume_claim, job.cfg.run.dir
+    claim, run = settings.volume_claim, job.run_dir
     if storage.is_remote(run):
         return volumes, mounts
     inside = PurePosixPath(_APP, run)

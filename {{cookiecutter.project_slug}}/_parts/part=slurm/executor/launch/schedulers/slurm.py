@@ -72,8 +72,7 @@ class Settings(Section):
 def render(job: Job, settings: Settings) -> str:
     """Return the text of the script.
 
-    Raises:
-        UserError: If the time is too short, or the project's folder cannot be mounted.
+    It is a UserError if the time is too short, or the project's folder cannot be mounted.
     """
     check_time_limit(settings.time_limit_minutes, job)
     several = job.resources.nodes > 1
@@ -88,7 +87,6 @@ def render(job: Job, settings: Settings) -> str:
 
 
 def _options(job: Job, settings: Settings) -> list[str]:
-    """Return the options of sbatch."""
     needs = job.resources
     processes = needs.processes_per_node
     given = {
