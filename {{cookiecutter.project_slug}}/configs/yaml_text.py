@@ -66,38 +66,33 @@ _CoreSchemaLoader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(n
 
 
 def read_yaml(text: str, source: str) -> Document:
-    """Parse YAML text whose outermost value is a mapping.
+    """Parse YAML text whose outermost value is a mapping; `source` is its name in messages.
 
-    Args:
-        text: The YAML.
-        source: What to call it in messages, usually a file's name.
-
-    Returns:
-        The values and their origins. Whatever is wrong stands in `problems`; nothing is raised.
+    Whatever is wrong stands in `problems`; nothing is raised.
     """
     document = Document()
     loader = _CoreSchemaLoader(text)
+    line, problem = None, ""
     try:
         node = loader.get_single_node()
         if node is None:
-            document.problems.append(
-                Problem(Origin(source), (), "the file is empty; expected sections such as `train:`")
-            )
-        elif not isinstance(node, yaml.MappingNode):
-            line = node.start_mark.line + 1
-            text = "expected `key: value` lines, received " + _kind(node)
-            document.problems.append(Problem(Origin(source, line), (), text))
-        else:
+            problem = "the file is empty; expected sections such as `train:`"
+        elif isinstance(node, yaml.MappingNode):
             document.values = _Reader(loader, source, document).mapping(node, ())
+        else:
+            line = node.start_mark.line + 1
+            kind = "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
+            problem = f"expected `key: value` lines, received {kind}"
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = None if mark is None else mark.line + 1
-        text = f"this is not valid YAML: {error.problem or error.context}"
-        document.problems.append(Problem(Origin(source, line), (), text))
+        problem = f"this is not valid YAML: {error.problem or error.context}"
     except yaml.YAMLError as error:
-        document.problems.append(Problem(Origin(source), (), f"this is not valid YAML: {error}"))
+        problem = f"this is not valid YAML: {error}"
     finally:
         loader.dispose()
+    if problem:
+        document.problems.append(Problem(Origin(source, line), (), problem))
     return document
 
 
@@ -113,10 +108,6 @@ def read_scalar(text: str) -> Any:
     return document.values["value"]
 
 
-def _kind(node: yaml.Node) -> str:
-    return "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
-
-
 class _Reader:
     """Turns one document's nodes into values, noting the line of each."""
 
@@ -127,7 +118,7 @@ class _Reader:
         self._open: list[yaml.Node] = []
 
     def value(self, node: yaml.Node, path: Path) -> Any:
-        self._document.origins[path] = Origin(self._source, node.start_mark.line + 1)
+        self._document.origins[path] = self._origin(node)
         if node in self._open:
             self._problem(node, path, "this alias contains itself")
             return None
@@ -156,11 +147,11 @@ class _Reader:
                 self._problem(key_node, (*path, key), text)
             else:
                 values[key] = self.value(value_node, (*path, key))
-                self._document.origins[(*path, key)] = Origin(
-                    self._source, key_node.start_mark.line + 1
-                )
+                self._document.origins[(*path, key)] = self._origin(key_node)
         return values
 
+    def _origin(self, node: yaml.Node) -> Origin:
+        return Origin(self._source, node.start_mark.line + 1)
+
     def _problem(self, node: yaml.Node, path: Path, text: str) -> None:
-        origin = Origin(self._source, node.start_mark.line + 1)
-        self._document.problems.append(Problem(origin, path, text))
+        self._document.problems.append(Problem(self._origin(node), path, text))
