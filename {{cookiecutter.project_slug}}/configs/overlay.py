@@ -78,8 +78,8 @@ def _merge(
             value = {"target": value}
         if isinstance(old, str) and isinstance(value, dict) and "target" not in value:
             old = {"target": old}
-        changes = isinstance(old, dict) and "target" in old and isinstance(value, dict)
-        if changes and value.get("target", old["target"]) != old["target"]:
+        target = old.get("target") if isinstance(old, dict) else None
+        if target and isinstance(value, dict) and value.get("target", target) != target:
             old = None
         if isinstance(old, dict) and isinstance(value, dict):
             base[key] = dict(old)

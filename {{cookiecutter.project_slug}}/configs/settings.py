@@ -42,8 +42,9 @@ def settings(width: int) -> str:
 
 def _wrapped(text: str, width: int, indent: str) -> list[str]:
     """Break a text into lines; all but the first are indented."""
-    whole = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.wrap(text, width, subsequent_indent=indent, **whole)
+    return textwrap.wrap(
+        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _fields(
