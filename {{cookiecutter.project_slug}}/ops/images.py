@@ -42,13 +42,12 @@ def overlay(
     Returns:
         uint8 [h, w, 3], a new array.
     """
-    table = np.zeros((256, 3), dtype=np.float32)
-    table[: len(colours)] = colours
-    weight = np.where(np.arange(256) < len(colours), opacity, 0.0).astype(np.float32)
-    alpha = weight[mask][..., None]
-    blended = image * (1 - alpha) + table[mask] * alpha
-    result: np.ndarray = np.rint(blended).astype(np.uint8)
-    return result
+    table = np.zeros((256, 4), dtype=np.float32)
+    table[: len(colours), :3] = colours
+    table[: len(colours), 3] = opacity
+    layer = table[mask]
+    alpha = layer[..., 3:]
+    return np.asarray(np.rint(image * (1 - alpha) + layer[..., :3] * alpha).astype(np.uint8))
 
 
 def open_picture(content: bytes, name: str) -> Image.Image:

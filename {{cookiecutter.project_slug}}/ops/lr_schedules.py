@@ -14,11 +14,7 @@ from ops.optimizer_functions import Optimizer, Schedule, scheduled
 
 
 def constant(optimizer: Optimizer, *, warmup_steps: int = 0) -> Schedule:
-    """Keep the learning rate, after a linear warm-up if asked for.
-
-    Args:
-        optimizer: Whose learning rate is scheduled.
-        warmup_steps: Updates of linear warm-up, 0 or more.
+    """Keep the learning rate after `warmup_steps` updates of linear warm-up, 0 or more.
 
     Raises:
         ValueError: If `warmup_steps` is negative.
@@ -89,7 +85,6 @@ def step(
 
 
 def _warmed_up(optimizer: Optimizer, warmup_steps: int, factor: Callable[[int], float]) -> Schedule:
-    """Return a schedule of a factor times that of the warm-up."""
     if warmup_steps < 0:
         raise ValueError(f"Argument `warmup_steps` must be at least 0. Received: {warmup_steps}")
     return scheduled(

@@ -54,15 +54,9 @@ def adamw(
 ) -> Optimizer:
     """Build Adam with decoupled weight decay (Loshchilov and Hutter, 2019, arXiv:1711.05101).
 
-    Args:
-        parameters: What to optimise.
-        learning_rate: Step size, 0 or greater.
-        weight_decay: Each update first multiplies the weights by 1 - learning rate x weight decay;
-            0 or greater. Parameters with one dimension (biases, scales of normalisation) are
-            never decayed: pulling those to zero fits no better and disturbs normalisation.
-        beta1: Decay of the running mean of the gradient, in [0, 1).
-        beta2: Decay of the running mean of the squared gradient, in [0, 1).
-        epsilon: As for `adam`.
+    Each update first multiplies the weights by 1 - learning rate x weight decay, which is 0 or
+    greater. Parameters with one dimension (biases, scales of normalisation) are never decayed:
+    pulling those to zero fits no better and disturbs normalisation. Other arguments as for `adam`.
 
     Raises:
         ValueError: If there are no parameters or a number is out of range.

@@ -91,13 +91,6 @@ def doubling(
     The kernel's size is 2 or more. A normalisation that follows makes the bias superfluous.
     """
     padding = (kernel_size - 1) // 2
-    return nn.ConvTranspose2d(
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=2,
-        padding=padding,
-        # The output has 2 H - 2 - 2 padding + kernel_size + output_padding rows.
-        output_padding=2 + 2 * padding - kernel_size,
-        bias=bias,
-    )
+    # The output has 2 H - 2 - 2 padding + kernel_size + output_padding rows.
+    sizes = (in_channels, out_channels, kernel_size, 2, padding, 2 + 2 * padding - kernel_size)
+    return nn.ConvTranspose2d(*sizes, bias=bias)

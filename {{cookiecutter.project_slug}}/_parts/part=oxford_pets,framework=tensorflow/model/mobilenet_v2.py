@@ -23,13 +23,7 @@ from utils.errors import UserError
 from utils.framework import keras, tf
 
 # Inside a block that halves the size are the last features before, and the widest.
-_TAPS = (
-    "block_1_expand_relu",
-    "block_3_expand_relu",
-    "block_6_expand_relu",
-    "block_13_expand_relu",
-    "block_16_project_BN",
-)
+_TAPS = (*(f"block_{number}_expand_relu" for number in (1, 3, 6, 13)), "block_16_project_BN")
 # Of the published weights, what only classification needs.
 _UNUSED = ("Conv_1/", "Conv_1_bn/", "predictions/")
 
@@ -85,9 +79,7 @@ class MobileNetV2(keras.Model):
             for variable in layer.weights
         }
         weights = _read(path, list(own))
-        given = {name: tuple(weight.shape) for name, weight in weights.items()}
-        needed = {name: tuple(weight.shape) for name, weight in own.items()}
-        check_shapes(path, given, needed, "the weights of MobileNetV2 with Keras' names")
+        check_shapes(path, weights, own, "the weights of MobileNetV2 with Keras' names")
         for name, variable in own.items():
             variable.assign(weights[name])
 
