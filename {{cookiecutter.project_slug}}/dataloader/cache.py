@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -55,19 +56,12 @@ class Decoded:
 
 
 def decode(
-    split: Split,
-    options: DecodeOptions,
-    title: str = "split",
-    key: Callable[[], str] | None = None,
+    split: Split, options: DecodeOptions, title: str = "split", key: Callable[[], str] | None = None
 ) -> Decoded:
     """Decode a whole split, resized; arrays on disk are checked and used again by later runs.
 
-    Args:
-        split: The samples.
-        options: Size, workers, cache and what is done about bad samples.
-        title: What to call the split in messages.
-        key: Returns what the content depends on besides the size: the source's fingerprint and the
-            split. Called only for arrays on disk, since it may look at every file.
+    `title` is the split in messages. `key` returns what the content depends on besides the size; it
+    is called only for arrays on disk, since it may look at every file.
 
     Returns:
         The arrays, in the split's order, without what was left out.
@@ -78,7 +72,9 @@ def decode(
     if not len(split):
         raise UserError(f"The {title} is empty. Expected: at least one sample.")
     shape = (len(split), *options.size, 3)
-    if options.cache == "memory" or (options.cache == "auto" and _fits_in_memory(shape)):
+    needed = math.prod(shape) * 4 // 3  # three channels and a mask
+    in_memory = options.cache == "memory"
+    if in_memory or (options.cache == "auto" and needed <= available_memory() // 2):
         images, masks = np.empty(shape, np.uint8), np.empty(shape[:3], np.uint8)
         left_out = read_samples(split, options, title, images, masks)
     else:
@@ -93,11 +89,6 @@ def decode(
         log.warning("left out of the %s: %s", title, reason)
     names = tuple(split.name(index) for index in range(len(split)) if index not in left_out)
     return Decoded(images[: len(names)], masks[: len(names)], names)
-
-
-def _fits_in_memory(images_shape: tuple[int, ...]) -> bool:
-    needed = int(np.prod(images_shape, dtype=np.int64)) * 4 // 3  # three channels and a mask
-    return needed <= available_memory() // 2
 
 
 def _write(
@@ -120,7 +111,12 @@ def _write(
                 arrays.pop(name).flush()  # and let go: Windows renames no mapped file
             record = {"checksums": _checksums(part), "left_out": list(left_out.items())}
             (part / _RECORD).write_text(json.dumps(record), encoding="utf-8")
-            _put_in_place(part, folder, images_shape)
+            try:
+                os.rename(part, folder)
+            except OSError:
+                if not _is_valid(folder, images_shape):  # else another process was quicker
+                    shutil.rmtree(folder)
+                    os.rename(part, folder)
 
 
 def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
@@ -130,16 +126,6 @@ def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
         with open(path, "r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return array
-
-
-def _put_in_place(part: Path, folder: Path, images_shape: tuple[int, ...]) -> None:
-    try:
-        os.rename(part, folder)
-    except OSError:
-        if _is_valid(folder, images_shape):  # another process was quicker: use what it made
-            return
-        shutil.rmtree(folder)
-        os.rename(part, folder)
 
 
 @contextmanager

@@ -94,11 +94,8 @@ def stamp_of_files(paths: Sequence[str], *settings: object) -> str:
     digest = hashlib.sha256(repr(settings).encode())
     for path in paths:
         try:
-            if is_remote(path):
-                stamp = _remote_stamp(path)
-            else:
-                status = os.stat(path)
-                stamp = f"{status.st_size}|{status.st_mtime_ns}"
+            status = None if is_remote(path) else os.stat(path)
+            stamp = f"{status.st_size}|{status.st_mtime_ns}" if status else _remote_stamp(path)
         except FileNotFoundError:  # whether a sample may lack a file is decided when it is read
             stamp = "missing"
         digest.update(f"{path}|{stamp}".encode())

@@ -151,7 +151,7 @@ def _read(path: str) -> dict[str, Tensor]:
         found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         if isinstance(found, dict) and all(isinstance(value, Tensor) for value in found.values()):
             return found
-        reason: object = "it holds more than names and tensors"
+        reason = "it holds more than names and tensors"
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
         reason = str(error).partition("\n")[0]
     raise UserError(
