@@ -36,20 +36,15 @@ class Loaded:
 
 
 def load_config(path: str | None = None, overrides: Sequence[str] = ()) -> CFG:
-    """Return the configuration, having imported and checked every target in it; see `load`.
-
-    Raises:
-        UserError: Naming everything that is wrong, each with file, line and key.
-    """
+    """Return the configuration, having imported and checked every target in it; see `load`."""
     return _checked(_stated(path, overrides))
 
 
 def load(path: str | None = None, overrides: Sequence[str] = ()) -> Loaded:
     """Load a configuration and check it without importing what it names.
 
-    Args:
-        path: A YAML file (local or a URL) that states what differs from `configs/default.yaml`.
-        overrides: `key.path=value` words, which win over both.
+    The file (local or a URL) states what differs from `configs/default.yaml`; the overrides are
+    `key.path=value` words, which win over both.
 
     Raises:
         UserError: Naming everything that is wrong, each with file, line and key.
@@ -59,11 +54,7 @@ def load(path: str | None = None, overrides: Sequence[str] = ()) -> Loaded:
 
 
 def load_complete(path: str, overrides: Sequence[str] = ()) -> CFG:
-    """Load a file that states everything itself, as a run's `config.yaml` does.
-
-    Raises:
-        UserError: See `load_config`; names and keys of an older version are among what is wrong.
-    """
+    """Load a file that states everything itself, as a run's `config.yaml` does."""
     return _checked(lay_over(_read(path), parse_overrides(overrides)))
 
 

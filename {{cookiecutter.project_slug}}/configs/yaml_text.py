@@ -97,11 +97,7 @@ def read_yaml(text: str, source: str) -> Document:
 
 
 def read_scalar(text: str) -> Any:
-    """Read the value of an override such as `3`, `1e-3`, `[a, b]` or `{target: sgd}`.
-
-    Raises:
-        ValueError: If the text is no YAML value, or holds a key twice.
-    """
+    """Read the value of an override such as `[a, b]`; a ValueError if it is no YAML value."""
     document = read_yaml(f"value: {text}", "command line")
     if document.problems or set(document.values) != {"value"}:
         raise ValueError(document.problems[0].text if document.problems else "more than one value")

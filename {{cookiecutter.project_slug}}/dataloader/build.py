@@ -21,13 +21,9 @@ def open_source(cfg: CFG) -> Source:
 
 
 def load_split(cfg: CFG, source: Source, name: str, processes: int = 1) -> Decoded:
-    """Decode "train", "validation" or "test", or take it from the cache.
+    """Decode "train", "validation" or "test", or take it from the cache; see `dataloader.cache`.
 
     Several processes of one machine have one copy, on disk, unless data.cache is "memory".
-
-    Raises:
-        UserError: If the split is empty, or samples are bad and may not be left out; the message
-            names their files.
     """
     data = cfg.data
     options = DecodeOptions(

@@ -34,11 +34,9 @@ def png(figure: "Figure") -> bytes:
 def series(history: History, split: str, key: str) -> tuple[np.ndarray, np.ndarray]:
     """Return (steps, values), float64 [N] each, of one value of a run's history.
 
-    Args:
-        history: The rows of `metrics.jsonl`; a row without "split" is a training row.
-        split: "train", or the split of an evaluation.
-        key: The value's name. Rows without it, or where it is no finite number, are left out; of
-            two rows for the same step (a run that was resumed) the later one counts.
+    The history is the rows of `metrics.jsonl`; one without "split" is a training row. Rows without
+    the value, or where it is no finite number, are left out; of two rows for the same step (a run
+    that was resumed) the later one counts.
     """
     found = {
         float(row["step"]): float(row[key])

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from utils.checks import check
 from utils.errors import UserError
 
 Metric = Callable[[np.ndarray, Sequence[str]], Iterator[tuple[str, float]]]
@@ -29,10 +30,8 @@ class ConfusionMatrix:
         class_names: Sequence[str],
     ) -> None:
         """Start from zero; the metrics are functions like those of `evaluation.metrics`."""
-        if len(class_names) != num_classes:
-            raise ValueError(
-                f"Argument `class_names` must hold {num_classes} names. Received: {class_names}"
-            )
+        fits = len(class_names) == num_classes
+        check("class_names", class_names, fits, f"hold {num_classes} names")
         self.totals = np.zeros((num_classes, num_classes), np.int64)
         self.class_names = tuple(class_names)
         self.ignore_index = ignore_index
@@ -45,11 +44,8 @@ class ConfusionMatrix:
             ValueError: If the arrays differ in shape, are not uint8, or hold what is no class.
         """
         for name, array in (("truth", truth), ("prediction", prediction)):
-            if array.dtype != np.uint8 or array.shape != truth.shape:
-                raise ValueError(
-                    f"Argument `{name}` must be uint8 of shape {truth.shape}. "
-                    f"Received: {array.dtype} {array.shape}"
-                )
+            fits = array.dtype == np.uint8 and array.shape == truth.shape
+            check(name, f"{array.dtype} {array.shape}", fits, f"be uint8 of shape {truth.shape}")
         # What is out of range shows up in the counts of all 256 x 256 pairs.
         pair = np.left_shift(truth, 8, dtype=np.uint16)
         pair |= prediction

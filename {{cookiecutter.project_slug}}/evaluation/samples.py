@@ -67,10 +67,10 @@ class SamplePicker:
         names: Sequence[str],
         indices: np.ndarray,
     ) -> None:
-        """Look at one batch and copy what is worth keeping.
+        """Look at one batch and copy what is worth keeping; each sample is seen once.
 
         Images are uint8 [B, H, W, 3], truth and prediction [B, H, W]; the indices, int64 [B], are
-        the samples' places in their split. Each sample is seen once.
+        the samples' places in their split.
         """
         scores = image_iou(truth, prediction, self._ignore_index)
         # A draw belongs to its sample's index, so neither batches nor machines change the choice.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from ops.loss_functions import Loss, Tensor, cross_entropy_loss, dice_loss
+from utils.checks import check
 
 IGNORE_INDEX = 255
 
@@ -32,19 +33,13 @@ def cross_entropy(
         ValueError: If an argument is out of range.
     """
     if class_weights is not None:
-        problem = None
-        if len(class_weights) != (num_classes or len(class_weights)):
-            problem = f"one number for each of the {num_classes} classes"
-        elif min(class_weights) < 0 or max(class_weights) <= 0:
-            problem = "numbers of 0 or greater, not all of them 0"
-        if problem:
-            raise ValueError(
-                f"Argument `class_weights` must hold {problem}. Received: {list(class_weights)}"
-            )
-    if not 0.0 <= label_smoothing <= 1.0:
-        raise ValueError(
-            f"Argument `label_smoothing` must be between 0 and 1. Received: {label_smoothing}"
-        )
+        shown, count = list(class_weights), num_classes or len(class_weights)
+        expected = f"hold one number for each of the {num_classes} classes"
+        check("class_weights", shown, len(shown) == count, expected)
+        fits = min(class_weights) >= 0 and max(class_weights) > 0
+        check("class_weights", shown, fits, "hold numbers of 0 or greater, not all of them 0")
+    fits = 0.0 <= label_smoothing <= 1.0
+    check("label_smoothing", label_smoothing, fits, "be between 0 and 1")
     return partial(
         cross_entropy_loss,
         class_weights=class_weights,
@@ -64,8 +59,7 @@ def dice(ignore_index: int = IGNORE_INDEX, smooth: float = 1.0) -> Loss:
     Raises:
         ValueError: If `smooth` is not greater than 0.
     """
-    if not smooth > 0:
-        raise ValueError(f"Argument `smooth` must be greater than 0. Received: {smooth}")
+    check("smooth", smooth, smooth > 0, "be greater than 0")
     return partial(dice_loss, ignore_index=ignore_index, smooth=smooth)
 
 
@@ -85,8 +79,7 @@ def cross_entropy_dice(
     Raises:
         ValueError: If an argument is out of range.
     """
-    if not dice_weight >= 0:
-        raise ValueError(f"Argument `dice_weight` must be at least 0. Received: {dice_weight}")
+    check("dice_weight", dice_weight, dice_weight >= 0, "be at least 0")
     entropy = cross_entropy(class_weights, ignore_index, label_smoothing, num_classes)
     overlap = dice(ignore_index, smooth)
 

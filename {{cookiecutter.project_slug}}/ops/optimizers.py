@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from ops.optimizer_functions import Optimizer, Parameter, adam_optimizer, sgd_optimizer
 from ops.parameter_groups import ParameterGroup, as_groups
+from utils.checks import check
 
 
 def adam(
@@ -95,20 +96,16 @@ def sgd(
             without momentum.
     """
     _check_numbers(learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay)
-    if nesterov and not momentum > 0:
-        raise ValueError(
-            f"Argument `momentum` must be greater than 0 with `nesterov`. Received: {momentum}"
-        )
+    fits = momentum > 0 or not nesterov
+    check("momentum", momentum, fits, "be greater than 0 with `nesterov`")
     return sgd_optimizer(as_groups(parameters), learning_rate, momentum, nesterov, weight_decay)
 
 
 def _check_numbers(**numbers: float) -> None:
     for name, value in numbers.items():
-        if not value >= 0.0:
-            raise ValueError(f"Argument `{name}` must be 0 or greater. Received: {value}")
+        check(name, value, value >= 0.0, "be 0 or greater")
 
 
 def _check_betas(**betas: float) -> None:
     for name, value in betas.items():
-        if not 0.0 <= value < 1.0:
-            raise ValueError(f"Argument `{name}` must be in [0, 1). Received: {value}")
+        check(name, value, 0.0 <= value < 1.0, "be in [0, 1)")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from configs.schema import ParameterGroup as Settings
+from utils.checks import check
 from utils.errors import UserError
 
 
@@ -28,8 +29,7 @@ def as_groups(parameters: Iterable[Any]) -> list[ParameterGroup]:
         ValueError: If there are none.
     """
     listed = list(parameters)
-    if not listed:
-        raise ValueError("Argument `parameters` must hold at least one parameter. Received: none")
+    check("parameters", "none", bool(listed), "hold at least one parameter")
     return listed if isinstance(listed[0], ParameterGroup) else [ParameterGroup(listed)]
 
 

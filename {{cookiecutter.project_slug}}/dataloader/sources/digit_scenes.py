@@ -94,11 +94,7 @@ class DigitScenes:
         return f"digit-scenes-{VERSION}-{settings}"
 
     def split(self, name: str) -> "SceneSplit":
-        """Return "train", "validation" or "test".
-
-        Raises:
-            UserError: If the split has no scenes, or scikit-learn's files are missing.
-        """
+        """Return "train", "validation" or "test"; a UserError if it has no scenes."""
         check_split_name(name)
         if not self._counts[name]:
             raise UserError(f"The split {name!r} has no scenes. Set data.source.{name} above 0.")

@@ -57,15 +57,10 @@ class LabelMap:
         return f"LabelMap({kind}, {self._codes})"
 
     def read(self, picture: Image.Image, name: str, size: tuple[int, int]) -> np.ndarray:
-        """Turn a mask picture into class indices, resized by nearest neighbour.
+        """Turn a mask picture into uint8 [height, width] of class indices and IGNORE_INDEX.
 
-        Every pixel of the file is checked, whatever the size that is asked for.
-
-        Returns:
-            uint8 [height, width] of class indices and IGNORE_INDEX.
-
-        Raises:
-            UserError: If the mask holds a label that is not in the map, or is no mask.
+        It is resized by nearest neighbour. Whatever the size, every pixel of the file is checked: a
+        UserError says which labels are not in the map, or that this is no mask.
         """
         picture = picture.convert("RGB") if self.in_colour else self._single_band(picture, name)
         counts = _counted(picture)

@@ -47,12 +47,7 @@ class PairedFiles:
         return self.pairs[index].name
 
     def read(self, index: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Decode and resize one pair, the mask by nearest neighbour.
-
-        Raises:
-            UserError: If a file is missing or unreadable, the sizes differ, or the mask has unknown
-                labels.
-        """
+        """Decode and resize one pair, the mask by nearest neighbour; see `Split`."""
         pair = self.pairs[index]
         if pair.missing is not None:
             raise UserError(pair.missing)

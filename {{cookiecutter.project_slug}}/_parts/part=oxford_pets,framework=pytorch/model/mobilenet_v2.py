@@ -14,9 +14,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from model.checks import check_at_least
 from model.mobilenet_weights import check_shapes
 from utils import storage
+from utils.checks import check
 from utils.errors import UserError
 
 # Each row of the paper's table 2: expansion, channels, number of blocks, stride of the first.
@@ -46,7 +46,7 @@ class MobileNetV2(nn.Module):
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
-        check_at_least("in_channels", in_channels, 1)
+        check("in_channels", in_channels, in_channels >= 1, "be at least 1")
         blocks: list[nn.Module] = [_convolution(in_channels, _STEM_CHANNELS, 3, stride=2)]
         channels = _STEM_CHANNELS
         for expansion, width, count, first_stride in _STAGES:

@@ -15,10 +15,10 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from model.checks import check_at_least
 from model.keras_layers import BatchNormalization
 from model.mobilenet_weights import check_shapes
 from utils import storage
+from utils.checks import check
 from utils.errors import UserError
 from utils.framework import keras, tf
 
@@ -45,7 +45,7 @@ class MobileNetV2(keras.Model):
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__(name="mobilenet_v2")
-        check_at_least("in_channels", in_channels, 1)
+        check("in_channels", in_channels, in_channels >= 1, "be at least 1")
         published = keras.applications.MobileNetV2(
             input_tensor=keras.Input((None, None, in_channels)), include_top=False, weights=None
         )

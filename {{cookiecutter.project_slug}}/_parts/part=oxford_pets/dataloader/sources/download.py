@@ -11,7 +11,6 @@ from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
-from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from utils.errors import UserError
@@ -80,10 +79,10 @@ def _fetch(url: str, file: Path, progress: Progress) -> None:
         try:
             return _fetch_rest(url, file, progress)
         except (OSError, HTTPException) as error:
-            answered = isinstance(error, HTTPError)
-            if url.startswith("file:") or (answered and error.code < 500):
+            code = getattr(error, "code", None)  # the server's answer
+            if url.startswith("file:") or (code and code < 500):
                 raise
-            reason = error if answered else getattr(error, "reason", error)
+            reason = error if code else getattr(error, "reason", error)
             if attempt == _ATTEMPTS:
                 raise OSError(f"{url}: {reason}") from error
             log.warning("%s: %s (attempt %d of %d)", url, reason, attempt, _ATTEMPTS)
