@@ -96,7 +96,8 @@ def _checked(document: Document, with_targets: bool = True) -> CFG:
 
         wrong = [path for path, _ in found]
         for place in places(cfg):
-            found += [p for p in target_problems(place) if not _within(p[0], wrong)]
+            problems = target_problems(place)
+            found += [p for p in problems if not any(p[0][: len(w)] == w for w in wrong)]
     _refuse(found, document)
     return cfg
 
@@ -180,10 +181,6 @@ def _without(values: Any, paths: Sequence[Path]) -> Any:
         for key, value in values.items()
         if key not in gone and key not in lists
     }
-
-
-def _within(path: Path, others: Sequence[Path]) -> bool:
-    return any(path[: len(other)] == other for other in others)
 
 
 def _nearest(origins: Mapping[Path, Origin], path: Path) -> Origin:

@@ -31,32 +31,25 @@ _INTRODUCTIONS = {
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """All that the page shows.
-
-    Attributes:
-        title: The page's name.
-        history: The rows of `metrics.jsonl` (see `charts.series`); may be empty.
-        metrics: The final values of the best weights, by name.
-        class_names: The C classes.
-        confusion: int64 [C truth, C prediction], pixels.
-        samples: What a `SamplePicker` has kept.
-        configuration: The resolved configuration as YAML.
-        environment: Facts such as device, precision, parameters and versions; may be nested.
-        best_step: The step of the best weights, if there is a history.
-        monitor: The metric that decides which weights are best.
-        ignore_index: The mask value that counts nowhere.
-    """
+    """All that the page shows."""
 
     title: str
     history: Sequence[Mapping[str, Any]]
+    """The rows of `metrics.jsonl` (see `charts.series`); may be empty."""
     metrics: Mapping[str, float]
+    """The final values of the best weights, by name."""
     class_names: Sequence[str]
     confusion: np.ndarray
+    """int64 [C truth, C prediction], pixels."""
     samples: Sequence[Sample]
+    """What a `SamplePicker` has kept."""
     configuration: str
+    """As YAML, resolved."""
     environment: Mapping[str, Any]
+    """Facts such as device, precision, parameters and versions; may be nested."""
     best_step: int | None = None
     monitor: str = "mean_iou"
+    """The metric that decides which weights are best."""
     ignore_index: int = 255
 
 

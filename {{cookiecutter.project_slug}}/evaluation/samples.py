@@ -19,27 +19,19 @@ Group = Literal["best", "worst", "random"]
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One evaluated image.
-
-    Attributes:
-        name: What the data source calls it.
-        group: Why it was picked.
-        score: Mean IoU of this image alone, 0 to 1.
-        image: uint8 [H, W, 3].
-        truth: uint8 [H, W].
-        prediction: uint8 [H, W].
-        index: Its place in the split.
-        draw: Its random number, 0 to 1: the random ones are those with the lowest.
-    """
+    """One evaluated image, uint8 [H, W, 3], with its masks, uint8 [H, W], and why it was picked."""
 
     name: str
     group: Group
     score: float
+    """Mean IoU of this image alone, 0 to 1."""
     image: np.ndarray
     truth: np.ndarray
     prediction: np.ndarray
     index: int = 0
+    """Its place in the split."""
     draw: float = 0.0
+    """Its random number, 0 to 1: the random ones are those with the lowest."""
 
 
 _FIELDS = tuple(field.name for field in fields(Sample))

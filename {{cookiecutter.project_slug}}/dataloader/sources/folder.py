@@ -79,8 +79,7 @@ class Folder:
     def fingerprint(self) -> str:
         """A text that changes with any file or setting."""
         pairs = [pair for split in self._pairs.values() for pair in split]
-        files = [path for pair in pairs for path in (pair.image, pair.mask)]
-        return "folder-" + stamp_of_files(files, self._labels, self._shares, self._folders)
+        return "folder-" + stamp_of_files(pairs, self._labels, self._shares, self._folders)
 
     def split(self, name: str) -> PairedFiles:
         """Return "train", "validation" or "test".

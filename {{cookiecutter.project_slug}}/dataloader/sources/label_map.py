@@ -53,8 +53,7 @@ class LabelMap:
 
     def __repr__(self) -> str:
         """Return a text that differs wherever masks would be read differently."""
-        kind = "colour" if self.in_colour else "grey"
-        return f"LabelMap({kind}, {self._codes})"
+        return f"LabelMap({'colour' if self.in_colour else 'grey'}, {self._codes})"
 
     def read(self, picture: Image.Image, name: str, size: tuple[int, int]) -> np.ndarray:
         """Turn a mask picture into uint8 [height, width] of class indices and IGNORE_INDEX.

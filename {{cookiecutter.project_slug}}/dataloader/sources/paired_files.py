@@ -81,13 +81,13 @@ def _fitted(mask: Image.Image, picture: Image.Image, pair: Pair) -> Image.Image:
     )
 
 
-def stamp_of_files(paths: Sequence[str], *settings: object) -> str:
+def stamp_of_files(pairs: Sequence[Pair], *settings: object) -> str:
     """Return a text that changes when a file is replaced, comes or goes, or a setting differs.
 
     Local files count by size and time of change, others by what their storage says about them.
     """
     digest = hashlib.sha256(repr(settings).encode())
-    for path in paths:
+    for path in (path for pair in pairs for path in (pair.image, pair.mask)):
         try:
             status = None if is_remote(path) else os.stat(path)
             stamp = f"{status.st_size}|{status.st_mtime_ns}" if status else _remote_stamp(path)

@@ -64,7 +64,12 @@ def download(
                 file = Path(temporary, archive.name)
                 _fetch(f"{base_url}/{archive.name}", file, progress or _logged())
                 _check(file, archive, base_url)
-                _unpack(file, unpacked)
+                if not hasattr(tarfile, "data_filter"):
+                    version = "Python 3.11.4 or newer"
+                    raise UserError(f"Unpacking archives safely needs {version}. Update Python.")
+                with tarfile.open(file) as tar:
+                    tar.extractall(unpacked, filter="data")  # refuses paths that lead outside
+                file.unlink()
             _put_in_place(unpacked, target, is_complete)
     except (OSError, HTTPException, tarfile.TarError, EOFError, zlib.error) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
@@ -117,14 +122,6 @@ def _check(file: Path, archive: Archive, base_url: str) -> None:
             "at the server, or a login page came instead of it. Nothing was kept: try again, or "
             "set data.source.url to another server."
         )
-
-
-def _unpack(file: Path, folder: Path) -> None:
-    if not hasattr(tarfile, "data_filter"):
-        raise UserError("Unpacking archives safely needs Python 3.11.4 or newer. Update Python.")
-    with tarfile.open(file) as tar:
-        tar.extractall(folder, filter="data")  # refuses paths that lead outside
-    file.unlink()
 
 
 def _put_in_place(unpacked: Path, target: Path, is_complete: Callable[[Path], bool]) -> None:

@@ -75,8 +75,7 @@ class OxfordPets:
     def fingerprint(self) -> str:
         """A text that changes with any file or setting."""
         pairs = [*self._listed("trainval.txt"), *self._listed("test.txt")]
-        files = [path for pair in pairs for path in (pair.image, pair.mask)]
-        return "oxford-pets-" + stamp_of_files(files, self._validation)
+        return "oxford-pets-" + stamp_of_files(pairs, self._validation)
 
     def split(self, name: str) -> PairedFiles:
         """Return "train", "validation" or "test"; downloads the data when needed.
