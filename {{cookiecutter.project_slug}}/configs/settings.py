@@ -25,10 +25,9 @@ _BOUNDS = {
 
 
 def settings(width: int) -> str:
-    """Return a paragraph for each setting.
+    """Return a paragraph for each setting, in lines of at most `width` characters.
 
-    Args:
-        width: Characters of a line at most; a key or type that is longer stands on a longer one.
+    A key or type that is longer stands on a longer line.
     """
     described = schema()
     lines = ["settings, each with its type and what holds where no file states it:"]

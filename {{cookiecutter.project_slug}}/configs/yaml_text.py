@@ -51,17 +51,15 @@ class _CoreSchemaLoader(yaml.CSafeLoader):
 
 _CoreSchemaLoader.yaml_implicit_resolvers = {}  # those of YAML 1.1 are inherited otherwise
 _PLAIN_TAGS = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
-_INTEGER = re.compile(r"^[-+]?[0-9]+$")
-_FLOAT = re.compile(
-    r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"
-)
+_NUMBER = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
 for _tag, _pattern in (
-    ("null", re.compile(r"^(~|null|Null|NULL|)$")),
-    ("bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$")),
-    ("int", _INTEGER),
-    ("float", _FLOAT),
+    ("null", r"~|null|Null|NULL|"),
+    ("bool", r"true|True|TRUE|false|False|FALSE"),
+    ("int", r"[-+]?[0-9]+"),
+    ("float", rf"{_NUMBER}|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"),
 ):
-    _CoreSchemaLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _pattern, None)
+    _matcher = re.compile(f"^({_pattern})$")
+    _CoreSchemaLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _matcher, None)
 _CoreSchemaLoader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
 
 

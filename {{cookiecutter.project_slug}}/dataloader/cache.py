@@ -8,10 +8,9 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -83,8 +82,7 @@ def decode(
         folder = Path(options.directory or tempfile.mkdtemp(prefix="decoded-")) / name
         if not _is_valid(folder, shape):
             _write(folder, shape, split, options, title)
-        images, masks, record = _opened(folder)
-        left_out = dict(record["left_out"])
+        images, masks, left_out, _ = _opened(folder)
     for reason in left_out.values():
         log.warning("left out of the %s: %s", title, reason)
     names = tuple(split.name(index) for index in range(len(split)) if index not in left_out)
@@ -143,22 +141,21 @@ def _is_valid(folder: Path, images_shape: tuple[int, ...]) -> bool:
     """Return whether a folder holds whole arrays of this shape; warn if damaged."""
     if not folder.is_dir():
         return False
-    try:
-        images, masks, record = _opened(folder)
-        valid = (images.shape, masks.shape) == (images_shape, images_shape[:3])
-        valid = valid and record["checksums"] == _checksums(folder)
-        dict(record["left_out"])
-    except (OSError, ValueError, KeyError, TypeError):
-        valid = False
-    if not valid:
-        log.warning("%s: this cache is damaged; decoding again.", folder)
-    return valid
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        images, masks, _, checksums = _opened(folder)
+        shapes = (images.shape, masks.shape)
+        if shapes == (images_shape, images_shape[:3]) and checksums == _checksums(folder):
+            return True
+    log.warning("%s: this cache is damaged; decoding again.", folder)
+    return False
 
 
-def _opened(folder: Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+def _opened(folder: Path) -> tuple[np.ndarray, np.ndarray, dict[int, str], dict[str, int]]:
+    """Return images, masks, what was left out and why, and the checksums."""
     images = np.lib.format.open_memmap(folder / "images.npy", "r")
     masks = np.lib.format.open_memmap(folder / "masks.npy", "r")
-    return images, masks, json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    return images, masks, dict(record["left_out"]), record["checksums"]
 
 
 def _checksums(folder: Path) -> dict[str, int]:
