@@ -1,6 +1,6 @@
 """Loads the configuration: default.yaml, a file that states what differs, then the command line."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args
 
@@ -18,8 +18,6 @@ from utils.names import did_you_mean
 
 DEFAULT_CONFIG = storage.resolve("configs/default.yaml")
 _BUILT_IN = Origin("built-in default")
-Found = list[tuple[Path, str]]
-"""What is wrong: where, and why."""
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
@@ -38,55 +36,32 @@ class Loaded:
 
 
 def load_config(path: str | None = None, overrides: Sequence[str] = ()) -> CFG:
-    """Return the configuration, having imported and checked every target in it; see `load`.
-
-    Raises:
-        UserError: Naming everything that is wrong, each with file, line and key.
-    """
-    return _with_targets(_stated(path, overrides))
+    """Return the configuration, having imported and checked every target in it; see `load`."""
+    return _checked(_stated(path, overrides))
 
 
 def load(path: str | None = None, overrides: Sequence[str] = ()) -> Loaded:
     """Load a configuration and check it without importing what it names.
 
-    Args:
-        path: A YAML file (local or a URL) that states what differs from `configs/default.yaml`.
-        overrides: `key.path=value` words, which win over both.
+    The file (local or a URL) states what differs from `configs/default.yaml`; the overrides are
+    `key.path=value` words, which win over both.
 
     Raises:
         UserError: Naming everything that is wrong, each with file, line and key.
     """
     document = _stated(path, overrides)
-    cfg, found = _examine(document)
-    return Loaded(_accept(cfg, found, document), document.origins)
+    return Loaded(_checked(document, with_targets=False), document.origins)
 
 
 def load_complete(path: str, overrides: Sequence[str] = ()) -> CFG:
-    """Load a file that states everything itself, as a run's `config.yaml` does.
-
-    Raises:
-        UserError: See `load_config`; names and keys of an older version are among what is wrong.
-    """
-    return _with_targets(lay_over(_read(path), parse_overrides(overrides)))
+    """Load a file that states everything itself, as a run's `config.yaml` does."""
+    return _checked(lay_over(_read(path), parse_overrides(overrides)))
 
 
 def load_section(path: str, schema: type[Settings], overrides: Sequence[str] = ()) -> Settings:
-    """Load a file of its own that a part of the project is set with.
-
-    Args:
-        path: The YAML file.
-        schema: What it may hold.
-        overrides: `key.path=value` words, which win over the file.
-
-    Raises:
-        UserError: Naming everything that is wrong, each with file, line and key.
-    """
+    """Load a file of its own that a part of the project is set with; see `load`."""
     document = lay_over(_read(path), parse_overrides(overrides))
-    problems = list(document.problems)
-    for place, text in _type_problems(document.values, schema):
-        problems.append(Problem(_nearest(document.origins, place), place, text))
-    if problems:
-        raise UserError(_message(problems))
+    _refuse(_type_problems(document.values, schema), document)
     return schema.model_validate(document.values)
 
 
@@ -100,50 +75,45 @@ def _read(path: str) -> Document:
 
 
 def _stated(path: str | None, overrides: Sequence[str]) -> Document:
-    """Return what the default file, a file and the command line state together."""
     document = _read(DEFAULT_CONFIG)
     if path is not None and path != DEFAULT_CONFIG:
         document = lay_over(document, _read(path))
     return lay_over(document, parse_overrides(overrides))
 
 
-def _with_targets(document: Document) -> CFG:
-    """Check all that `load` checks, and the targets, before raising: one message has it all."""
-    from configs.targets import places, target_problems  # not needed to show a configuration
-
-    cfg, found = _examine(document)
-    if cfg is not None:
-        wrong = [path for path, _ in found]
-        for place in places(cfg):
-            found += [p for p in target_problems(place) if not _within(p[0], wrong)]
-    return _accept(cfg, found, document)
-
-
-def _examine(document: Document) -> tuple[CFG | None, Found]:
-    """Return the configuration without what is wrong in it, and what is.
-
-    The configuration is None if what is left is none.
-    """
+def _checked(document: Document, with_targets: bool = True) -> CFG:
+    """Return the configuration; everything that is wrong is in one message."""
     invalid = list(_type_problems(document.values, CFG))
     found = [*invalid, *moved_targets(document.values)]
     try:
         cfg = CFG.model_validate(_without(document.values, [path for path, _ in invalid]))
     except ValidationError:  # what is left needs what was taken out
-        return None, found
-    return cfg, [*found, *pair_problems(cfg)]
+        _refuse(found, document)
+        raise
+    found += pair_problems(cfg)
+    if with_targets:
+        from configs.targets import places, target_problems  # not needed to show a configuration
+
+        wrong = [path for path, _ in found]
+        for place in places(cfg):
+            problems = target_problems(place)
+            found += [p for p in problems if not any(p[0][: len(w)] == w for w in wrong)]
+    _refuse(found, document)
+    return cfg
 
 
-def _accept(cfg: CFG | None, found: Found, document: Document) -> CFG:
-    """Return the configuration if nothing is wrong.
-
-    Raises:
-        UserError: Naming everything that is.
-    """
+def _refuse(found: Iterable[tuple[Path, str]], document: Document) -> None:
+    """Raise a UserError that names everything that is wrong, if anything is."""
     problems = list(document.problems)
     problems += [Problem(_nearest(document.origins, path), path, text) for path, text in found]
-    if cfg is None or problems:
-        raise UserError(_message(problems))
-    return cfg
+    if not problems:
+        return
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    lines = [f"the configuration has {count}:"]
+    for problem in sorted(problems, key=lambda p: (p.origin.source, p.origin.line or 0)):
+        key = ".".join(str(part) for part in problem.path)
+        lines.append(f"  {problem.origin}: {key}{': ' if key else ''}{problem.text}")
+    raise UserError("\n".join(lines))
 
 
 def _type_problems(values: dict[str, Any], schema: type[BaseModel]) -> Iterator[tuple[Path, str]]:
@@ -156,8 +126,9 @@ def _type_problems(values: dict[str, Any], schema: type[BaseModel]) -> Iterator[
 
 
 def _explain(detail: Mapping[str, Any], path: Path, schema: type[BaseModel]) -> str:
-    """Say one of pydantic's findings in words that name what was received and expected."""
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
+    if kind == "missing":
+        return f"the key {path[-1]!r} is missing here"
     if kind == "extra_forbidden":
         names = _fields_at(path[:-1], schema)
         hint = did_you_mean(str(path[-1]), names) or f"; known: {', '.join(names)}"
@@ -179,16 +150,9 @@ def _explain(detail: Mapping[str, Any], path: Path, schema: type[BaseModel]) -> 
         "less_than": f"less than {context.get('lt')}",
         "finite_number": "a finite number",
     }.get(kind)
-    if kind == "missing":
-        return f"the key {path[-1]!r} is missing here"
-    if expected is None:
-        return f"{detail['msg']}, received {_short(value)}"
-    return f"expected {expected}, received {_short(value)}"
-
-
-def _short(value: Any) -> str:
-    text = "nothing" if value is None else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    received = "nothing" if value is None else repr(value)
+    received = received if len(received) <= 60 else received[:57] + "..."
+    return f"{f'expected {expected}' if expected else detail['msg']}, received {received}"
 
 
 def _fields_at(path: Path, model: type[BaseModel]) -> list[str]:
@@ -219,22 +183,8 @@ def _without(values: Any, paths: Sequence[Path]) -> Any:
     }
 
 
-def _within(path: Path, others: Sequence[Path]) -> bool:
-    return any(path[: len(other)] == other for other in others)
-
-
 def _nearest(origins: Mapping[Path, Origin], path: Path) -> Origin:
     """Return where a path was written, or else the nearest thing around it."""
     while path not in origins and path:
         path = path[:-1]
     return origins.get(path, _BUILT_IN)
-
-
-def _message(problems: Sequence[Problem]) -> str:
-    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    lines = [f"the configuration has {count}:"]
-    ordered = sorted(problems, key=lambda p: (p.origin.source, p.origin.line or 0))
-    for problem in ordered:
-        key = ".".join(str(part) for part in problem.path)
-        lines.append(f"  {problem.origin}: {key}{': ' if key else ''}{problem.text}")
-    return "\n".join(lines)

@@ -5,11 +5,7 @@ from typing import Any
 
 from configs.yaml_text import Path
 
-_MODULES = {
-    "dataloader.digit_scenes": "dataloader.sources.digit_scenes",
-    "dataloader.folder": "dataloader.sources.folder",
-    "dataloader.oxford_pets": "dataloader.sources.oxford_pets",
-}
+_SOURCES = ("dataloader.digit_scenes", "dataloader.folder", "dataloader.oxford_pets")
 # A removed key, or a removed value of a key, and what to do now.
 _REMOVED = {
     "executor.compile=auto": "'auto' was removed; write true to compile, or leave it out",
@@ -17,7 +13,7 @@ _REMOVED = {
 
 
 def removed(path: Path, value: Any) -> str | None:
-    """Return what to do about a key or value that the schema refuses; None if it is not old."""
+    """Return what to do about a key or value that the schema refuses, if it is an old one."""
     key = ".".join(map(str, path))
     return _REMOVED.get(key) or _REMOVED.get(f"{key}={value}")
 
@@ -25,9 +21,9 @@ def removed(path: Path, value: Any) -> str | None:
 def moved_targets(values: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
     """Yield (path, message) for each target whose module has another name now."""
     if isinstance(values, str):
-        module, _, name = values.partition(":")
-        if name and module in _MODULES:
-            yield path, f"{values!r} moved; write '{_MODULES[module]}:{name}'"
+        if values.startswith(tuple(f"{module}:" for module in _SOURCES)):
+            now = values.replace("dataloader.", "dataloader.sources.", 1)
+            yield path, f"{values!r} moved; write {now!r}"
     elif isinstance(values, dict | list):
         for key, value in values.items() if isinstance(values, dict) else enumerate(values):
             yield from moved_targets(value, (*path, key))

@@ -5,7 +5,7 @@ from typing import Any
 
 from configs.yaml_text import Document, Origin, Path, Problem, read_scalar
 
-COMMAND_LINE = Origin("command line")
+_COMMAND_LINE = Origin("command line")
 
 
 def lay_over(base: Document, top: Document) -> Document:
@@ -30,20 +30,17 @@ def parse_overrides(overrides: Sequence[str]) -> Document:
         parts = key.split(".")
         if not equals or not all(parts):
             message = f"expected key.path=value, received {word!r}; for example train.epochs=3"
-            document.problems.append(Problem(COMMAND_LINE, (), message))
+            document.problems.append(Problem(_COMMAND_LINE, (), message))
             continue
         try:
-            value = read_scalar(text)
+            _set(document, parts, read_scalar(text), word)
         except ValueError as error:
             message = f"the value of {word!r} cannot be read: {error}"
-            document.problems.append(Problem(COMMAND_LINE, tuple(parts), message))
-            continue
-        _set(document, parts, value, word)
+            document.problems.append(Problem(_COMMAND_LINE, tuple(parts), message))
     return document
 
 
 def _set(document: Document, parts: list[str], value: Any, word: str) -> None:
-    """Put one override into the document; contradicting ones are a problem."""
     values = document.values
     for depth, part in enumerate(parts[:-1]):
         inner = values.setdefault(part, {})
@@ -51,7 +48,7 @@ def _set(document: Document, parts: list[str], value: Any, word: str) -> None:
             inner = values[part] = {"target": inner}
         if not isinstance(inner, dict):
             message = f"{'.'.join(parts[: depth + 1])} was already given a value without keys"
-            document.problems.append(Problem(COMMAND_LINE, tuple(parts), message))
+            document.problems.append(Problem(_COMMAND_LINE, tuple(parts), message))
             return
         values = inner
     last = parts[-1]
@@ -59,17 +56,16 @@ def _set(document: Document, parts: list[str], value: Any, word: str) -> None:
         value = {"target": value, **values[last]}
     elif last in values:
         message = f"{word!r}: this key is given twice; keep one"
-        document.problems.append(Problem(COMMAND_LINE, tuple(parts), message))
+        document.problems.append(Problem(_COMMAND_LINE, tuple(parts), message))
     values[last] = value
     _mark(document, tuple(parts), value)
 
 
 def _mark(document: Document, path: Path, value: Any) -> None:
     """Note the command line as the origin of a value and of the keys below it."""
-    document.origins[path] = COMMAND_LINE
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            _mark(document, (*path, key), inner)
+    document.origins[path] = _COMMAND_LINE
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        _mark(document, (*path, key), inner)
 
 
 def _merge(
@@ -82,7 +78,10 @@ def _merge(
             value = {"target": value}
         if isinstance(old, str) and isinstance(value, dict) and "target" not in value:
             old = {"target": old}
-        if isinstance(old, dict) and isinstance(value, dict) and not _other_target(old, value):
+        target = old.get("target") if isinstance(old, dict) else None
+        if target and isinstance(value, dict) and value.get("target", target) != target:
+            old = None
+        if isinstance(old, dict) and isinstance(value, dict):
             base[key] = dict(old)
             _merge(base[key], value, result, source, here)
         else:
@@ -91,7 +90,3 @@ def _merge(
         for place, origin in source.origins.items():
             if place[: len(here)] == here:
                 result.origins[place] = origin
-
-
-def _other_target(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    return "target" in new and "target" in old and new["target"] != old["target"]

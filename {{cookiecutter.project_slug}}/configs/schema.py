@@ -1,10 +1,7 @@
 """CFG: every setting of the project with its type, default, unit and meaning.
 
-YAML is checked against these classes before anything heavy is imported. A setting that stands here
-has an effect; one that has none does not stand here. `configs/schema.json`, by which editors
-complete and check the YAML, is made from them:
-
-    python main.py config --schema > configs/schema.json
+YAML is checked against these classes before anything heavy is imported. Editors complete and check
+it by `configs/schema.json`: python main.py config --schema > configs/schema.json
 """
 
 import re
@@ -16,43 +13,38 @@ from pydantic_core import PydanticCustomError
 PositiveInt = Annotated[int, Field(ge=1)]
 NaturalInt = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
+NaturalFloat = Annotated[float, Field(ge=0.0)]
 Text = Annotated[str, Field(min_length=1)]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Triple = Annotated[tuple[float, float, float], Strict(False)]
 
 
 def _pair(value: Any) -> Any:
-    """Let one number stand for a square."""
     return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _component(value: Any) -> Any:
-    """Let a bare name stand for a component without arguments."""
     return {"target": value} if isinstance(value, str) else value
 
 
 def _pattern(value: str) -> str:
-    """Refuse what is no regular expression."""
     try:
         re.compile(value)
     except re.error as error:
-        kind, text = "no_pattern", "expected a regular expression ({error})"
-        raise PydanticCustomError(kind, text, {"error": str(error)}) from error
+        text = "expected a regular expression ({error})"
+        raise PydanticCustomError("no_pattern", text, {"error": str(error)}) from error
     return value
 
 
 Size = Annotated[tuple[PositiveInt, PositiveInt], Strict(False), BeforeValidator(_pair)]
+_METRICS = ("accuracy", "mean_iou", "class_iou", "dice")
 
 
 class Section(BaseModel):
     """What all sections share: nothing unknown, nothing converted, nothing changed later."""
 
     model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        validate_default=True,
-        allow_inf_nan=False,
+        extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False
     )
 
 
@@ -122,7 +114,7 @@ class EarlyStopping(Section):
 
     patience: PositiveInt
     """Evaluations without an improvement after which training stops."""
-    min_delta: Annotated[float, Field(ge=0.0)] = 0.0
+    min_delta: NaturalFloat = 0.0
     """How much better, in the metric's own unit, counts as an improvement."""
 
 
@@ -133,7 +125,7 @@ class ParameterGroup(Section):
     """Regular expression that is searched in the names that weights have in `model.safetensors`."""
     rate: PositiveFloat = 1.0
     """Factor of the optimizer's learning rate."""
-    weight_decay: Annotated[float, Field(ge=0.0)] | None = None
+    weight_decay: NaturalFloat | None = None
     """Instead of the optimizer's own, which null leaves as it is."""
     layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     """Factor from each layer to the one before it, so that the last keeps `rate`; the first
@@ -167,9 +159,7 @@ class Train(Section):
     """Evaluate and export an exponential moving average of the weights with this decay a step."""
     init_from: str | None = None
     """Start from the best weights of this run folder, or from this `.safetensors` file."""
-    metrics: list[Named] = [
-        Component(target=name) for name in ("accuracy", "mean_iou", "class_iou", "dice")
-    ]
+    metrics: list[Named] = [Component(target=n) for n in _METRICS]
     """Functions of the confusion matrix (see `evaluation/metrics.py`)."""
     evaluators: list[Named] = []
     """Further measures that need the masks themselves (see `evaluation/evaluator.py`)."""

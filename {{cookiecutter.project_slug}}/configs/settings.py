@@ -7,6 +7,7 @@ from typing import Any
 
 from configs.show import schema
 
+_COMPONENT = "#/$defs/Component"
 _TYPES = {
     "integer": "whole number",
     "number": "number",
@@ -15,38 +16,33 @@ _TYPES = {
     "object": "keys and values",
     "null": "null",
 }
-_BOUNDS = (
-    ("minimum", "at least"),
-    ("exclusiveMinimum", "greater than"),
-    ("maximum", "at most"),
-    ("exclusiveMaximum", "less than"),
-)
+_BOUNDS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "greater than",
+    "maximum": "at most",
+    "exclusiveMaximum": "less than",
+}
 
 
 def settings(width: int) -> str:
-    """Return a paragraph for each setting.
+    """Return a paragraph for each setting, in lines of at most `width` characters.
 
-    Args:
-        width: Characters of a line at most; a key or type that is longer stands on a longer one.
+    A key or type that is longer stands on a longer line.
     """
     described = schema()
     lines = ["settings, each with its type and what holds where no file states it:"]
     for key, field in _fields(described, described["$defs"], ""):
-        head = f"{key}: {_typed(field)}{_default(field)}"
-        lines += _wrapped(head, width, "  ", "    ")
+        default = f"default {_plain(field['default'])}" if "default" in field else "required"
+        lines += _wrapped(f"  {key}: {_typed(field)}; {default}", width, "    ")
         for paragraph in field["description"].split("\n\n"):
-            lines += _wrapped(paragraph, width, "      ", "      ")
+            lines += _wrapped(f"      {paragraph}", width, "      ")
     return "\n".join(lines)
 
 
-def _wrapped(text: str, width: int, first: str, others: str) -> list[str]:
+def _wrapped(text: str, width: int, indent: str) -> list[str]:
+    """Break a text into lines; all but the first are indented."""
     return textwrap.wrap(
-        text,
-        width,
-        initial_indent=first,
-        subsequent_indent=others,
-        break_long_words=False,
-        break_on_hyphens=False,
+        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
 
 
@@ -56,45 +52,27 @@ def _fields(
     """Yield (key, field) of everything below a section; sections within in their place."""
     for name, field in section["properties"].items():
         key = f"{above}{name}"
-        inner = _section_of(field)
-        is_section = inner is not None and inner != "Component"
-        if not is_section or "anyOf" in field:
+        choices = (field, *field.get("anyOf", []))
+        inner = [c["$ref"] for c in choices if "$ref" in c and c["$ref"] != _COMPONENT]
+        if not inner or "anyOf" in field:
             yield key, field
-        if is_section:
-            yield from _fields(sections[str(inner)], sections, f"{key}.")
-
-
-def _section_of(field: dict[str, Any]) -> str | None:
-    """Return the name of the section that a field is, or may be."""
-    for choice in (field, *field.get("anyOf", [])):
-        if "$ref" in choice:
-            return str(choice["$ref"]).rpartition("/")[2]
-    return None
+        for section_name in inner:
+            yield from _fields(sections[section_name.rpartition("/")[2]], sections, f"{key}.")
 
 
 def _typed(field: dict[str, Any]) -> str:
-    """Return a type in words."""
     if "anyOf" in field:
         return " or ".join(_typed(choice) for choice in field["anyOf"])
     if "$ref" in field:
-        name = _section_of(field)
-        return "name or target" if name == "Component" else "the keys below"
+        return "name or target" if field["$ref"] == _COMPONENT else "the keys below"
     if "enum" in field:
-        return ", ".join(
-            value if isinstance(value, str) else json.dumps(value) for value in field["enum"]
-        )
+        return ", ".join(_plain(value) for value in field["enum"])
     if "prefixItems" in field:
         return f"list of {len(field['prefixItems'])}: {_typed(field['prefixItems'][0])}"
     if field["type"] == "array":
         return f"list of: {_typed(field['items'])}"
-    bounds = [f"{word} {field[name]:g}" for name, word in _BOUNDS if name in field]
+    bounds = [f"{word} {field[name]:g}" for name, word in _BOUNDS.items() if name in field]
     return " ".join([_TYPES[field["type"]], " and ".join(bounds)]).rstrip()
-
-
-def _default(field: dict[str, Any]) -> str:
-    if "default" not in field:
-        return "; required"
-    return f"; default {_plain(field['default'])}"
 
 
 def _plain(value: Any) -> str:

@@ -14,16 +14,11 @@ from configs.loading import Loaded, load
 from configs.schema import CFG
 from configs.yaml_text import Path
 
-_INDENT = "  "
 _ONE_LINE: dict[str, Any] = {"default_flow_style": True, "sort_keys": False, "width": 10**6}
 
 
 def resolved(path: str | None, overrides: Sequence[str]) -> str:
-    """Return the whole configuration as YAML, each value with where it came from behind it.
-
-    Raises:
-        UserError: See `configs.loading.load`.
-    """
+    """Return the configuration as YAML, each value with where it came from behind it."""
     loaded = load(path, overrides)
     lines = list(_lines(loaded.cfg.model_dump(mode="json"), (), loaded))
     width = max(len(line) for line, _ in lines)
@@ -31,11 +26,7 @@ def resolved(path: str | None, overrides: Sequence[str]) -> str:
 
 
 def as_json(path: str | None, overrides: Sequence[str]) -> str:
-    """Return `values`, the whole configuration, and `origins`, where each key's value came from.
-
-    Raises:
-        UserError: See `configs.loading.load`.
-    """
+    """Return `values`, the whole configuration, and `origins`, where each key's value came from."""
     loaded = load(path, overrides)
     values = loaded.cfg.model_dump(mode="json")
     origins = {".".join(map(str, key)): str(loaded.origin(key)) for key in _keys(values)}
@@ -62,16 +53,13 @@ def _meanings(section: str) -> dict[str, str]:
     return {
         field.target.id: inspect.cleandoc(text.value.value)
         for field, text in itertools.pairwise(body)
-        if isinstance(field, ast.AnnAssign)
-        and isinstance(field.target, ast.Name)
-        and isinstance(text, ast.Expr)
-        and isinstance(text.value, ast.Constant)
-        and isinstance(text.value.value, str)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+        if isinstance(text.value.value, str)
     }
 
 
 def _keys(values: dict[str, Any], above: Path = ()) -> Iterator[Path]:
-    """Yield the path of every value that has no further keys below it."""
     for key, value in values.items():
         if isinstance(value, dict) and value:
             yield from _keys(value, (*above, key))
@@ -80,8 +68,7 @@ def _keys(values: dict[str, Any], above: Path = ()) -> Iterator[Path]:
 
 
 def _lines(value: dict[str, Any], path: Path, loaded: Loaded) -> Iterator[tuple[str, str]]:
-    """Yield (line of YAML, origin) for everything below a mapping."""
-    indent = _INDENT * len(path)
+    indent = "  " * len(path)
     for key, inner in value.items():
         here = (*path, key)
         if isinstance(inner, dict) and inner:

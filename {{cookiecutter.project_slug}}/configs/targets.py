@@ -18,7 +18,6 @@ from utils.names import did_you_mean, resolve
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _IN_ORDER = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
-
 OPTIMIZER_INPUTS = ("named_parameters", "model")
 """What an optimizer of one's own may take in place of the parameters."""
 
@@ -42,9 +41,7 @@ class Place:
 def positional(target: str, foreign: int) -> int:
     """Return how many arguments an optimizer or schedule is given before the configured ones.
 
-    Args:
-        target: A plain name, whose function always takes one, or `module:object`.
-        foreign: What the framework's own classes take (see `configs/calling.py`).
+    A plain name's function takes one, any `module:object` those of the framework's own classes.
     """
     return foreign if ":" in target else 1
 
@@ -84,17 +81,13 @@ def target_problems(place: Place) -> Iterator[tuple[Path, str]]:
         yield (*place.path, "target"), f"{target!r} is no class or function but {function!r}"
         return
     try:
-        parameters = _signature(function).parameters
+        try:
+            signature = inspect.signature(function, eval_str=True)
+        except (NameError, TypeError, AttributeError):  # an annotation for type checkers only
+            signature = inspect.signature(function)
     except ValueError:  # compiled code may have none
         return
-    yield from _argument_problems(place, parameters)
-
-
-def _signature(function: Any) -> inspect.Signature:
-    try:
-        return inspect.signature(function, eval_str=True)
-    except (NameError, TypeError, AttributeError):  # an annotation for type checkers only
-        return inspect.signature(function)
+    yield from _argument_problems(place, signature.parameters)
 
 
 def _argument_problems(
@@ -109,7 +102,8 @@ def _argument_problems(
     accepts_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     for name, value in given.items():
         if name in own and not _fits(value, own[name].annotation):
-            expected = _shown(own[name].annotation)
+            expected = inspect.formatannotation(own[name].annotation)
+            expected = expected.replace("collections.abc.", "").replace("typing.", "")
             yield (*place.path, name), f"{target} expects {expected}, received {value!r}"
         if name not in own and not accepts_any:
             hint = did_you_mean(name, own) or "."
@@ -138,8 +132,3 @@ def _fits(value: Any, annotation: Any) -> bool:
     except ValidationError:
         return False
     return True
-
-
-def _shown(annotation: Any) -> str:
-    text = inspect.formatannotation(annotation)
-    return text.replace("collections.abc.", "").replace("typing.", "")

@@ -51,70 +51,55 @@ class _CoreSchemaLoader(yaml.CSafeLoader):
 
 _CoreSchemaLoader.yaml_implicit_resolvers = {}  # those of YAML 1.1 are inherited otherwise
 _PLAIN_TAGS = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
-_INTEGER = re.compile(r"^[-+]?[0-9]+$")
-_FLOAT = re.compile(
-    r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"
-)
+_NUMBER = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
 for _tag, _pattern in (
-    ("null", re.compile(r"^(~|null|Null|NULL|)$")),
-    ("bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$")),
-    ("int", _INTEGER),
-    ("float", _FLOAT),
+    ("null", r"~|null|Null|NULL|"),
+    ("bool", r"true|True|TRUE|false|False|FALSE"),
+    ("int", r"[-+]?[0-9]+"),
+    ("float", rf"{_NUMBER}|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"),
 ):
-    _CoreSchemaLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _pattern, None)
+    _matcher = re.compile(f"^({_pattern})$")
+    _CoreSchemaLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _matcher, None)
 _CoreSchemaLoader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
 
 
 def read_yaml(text: str, source: str) -> Document:
-    """Parse YAML text whose outermost value is a mapping.
+    """Parse YAML text whose outermost value is a mapping; `source` is its name in messages.
 
-    Args:
-        text: The YAML.
-        source: What to call it in messages, usually a file's name.
-
-    Returns:
-        The values and their origins. Whatever is wrong stands in `problems`; nothing is raised.
+    Whatever is wrong stands in `problems`; nothing is raised.
     """
     document = Document()
     loader = _CoreSchemaLoader(text)
+    line, problem = None, ""
     try:
         node = loader.get_single_node()
         if node is None:
-            document.problems.append(
-                Problem(Origin(source), (), "the file is empty; expected sections such as `train:`")
-            )
-        elif not isinstance(node, yaml.MappingNode):
-            line = node.start_mark.line + 1
-            text = "expected `key: value` lines, received " + _kind(node)
-            document.problems.append(Problem(Origin(source, line), (), text))
-        else:
+            problem = "the file is empty; expected sections such as `train:`"
+        elif isinstance(node, yaml.MappingNode):
             document.values = _Reader(loader, source, document).mapping(node, ())
+        else:
+            line = node.start_mark.line + 1
+            kind = "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
+            problem = f"expected `key: value` lines, received {kind}"
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = None if mark is None else mark.line + 1
-        text = f"this is not valid YAML: {error.problem or error.context}"
-        document.problems.append(Problem(Origin(source, line), (), text))
+        problem = f"this is not valid YAML: {error.problem or error.context}"
     except yaml.YAMLError as error:
-        document.problems.append(Problem(Origin(source), (), f"this is not valid YAML: {error}"))
+        problem = f"this is not valid YAML: {error}"
     finally:
         loader.dispose()
+    if problem:
+        document.problems.append(Problem(Origin(source, line), (), problem))
     return document
 
 
 def read_scalar(text: str) -> Any:
-    """Read the value of an override such as `3`, `1e-3`, `[a, b]` or `{target: sgd}`.
-
-    Raises:
-        ValueError: If the text is no YAML value, or holds a key twice.
-    """
+    """Read the value of an override such as `[a, b]`; a ValueError if it is no YAML value."""
     document = read_yaml(f"value: {text}", "command line")
     if document.problems or set(document.values) != {"value"}:
         raise ValueError(document.problems[0].text if document.problems else "more than one value")
     return document.values["value"]
-
-
-def _kind(node: yaml.Node) -> str:
-    return "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
 
 
 class _Reader:
@@ -127,7 +112,7 @@ class _Reader:
         self._open: list[yaml.Node] = []
 
     def value(self, node: yaml.Node, path: Path) -> Any:
-        self._document.origins[path] = Origin(self._source, node.start_mark.line + 1)
+        self._document.origins[path] = self._origin(node)
         if node in self._open:
             self._problem(node, path, "this alias contains itself")
             return None
@@ -156,11 +141,11 @@ class _Reader:
                 self._problem(key_node, (*path, key), text)
             else:
                 values[key] = self.value(value_node, (*path, key))
-                self._document.origins[(*path, key)] = Origin(
-                    self._source, key_node.start_mark.line + 1
-                )
+                self._document.origins[(*path, key)] = self._origin(key_node)
         return values
 
+    def _origin(self, node: yaml.Node) -> Origin:
+        return Origin(self._source, node.start_mark.line + 1)
+
     def _problem(self, node: yaml.Node, path: Path, text: str) -> None:
-        origin = Origin(self._source, node.start_mark.line + 1)
-        self._document.problems.append(Problem(origin, path, text))
+        self._document.problems.append(Problem(self._origin(node), path, text))

@@ -79,9 +79,8 @@ class TrainingBatches:
         if self.transforms:
             width = DRAWS_PER_TRANSFORM * len(self.transforms)
             draws = uniform_draws(self.seed, AUGMENTATION, position, count, width)[mine]
-            for number, transform in enumerate(self.transforms):
-                start = number * DRAWS_PER_TRANSFORM
-                own = draws[:, start : start + DRAWS_PER_TRANSFORM]
+            each = np.split(draws, len(self.transforms), axis=1)
+            for transform, own in zip(self.transforms, each, strict=True):
                 images, masks = transform(images, masks, own)
         return Batch(images, masks, indices, position)
 
@@ -109,9 +108,7 @@ def evaluation_batches(
 
 
 def prefetched(
-    fetch: Callable[[Argument], Result],
-    arguments: Iterable[Argument],
-    workers: int,
+    fetch: Callable[[Argument], Result], arguments: Iterable[Argument], workers: int
 ) -> Generator[Result]:
     """Yield `fetch(argument)` for each argument, in order, made ahead by threads.
 
@@ -123,7 +120,6 @@ def prefetched(
     if workers <= 0:
         yield from map(fetch, arguments)
         return
-
     waiting: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="prefetch")
     try:

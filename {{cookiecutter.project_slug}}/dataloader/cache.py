@@ -2,15 +2,15 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -55,19 +55,12 @@ class Decoded:
 
 
 def decode(
-    split: Split,
-    options: DecodeOptions,
-    title: str = "split",
-    key: Callable[[], str] | None = None,
+    split: Split, options: DecodeOptions, title: str = "split", key: Callable[[], str] | None = None
 ) -> Decoded:
     """Decode a whole split, resized; arrays on disk are checked and used again by later runs.
 
-    Args:
-        split: The samples.
-        options: Size, workers, cache and what is done about bad samples.
-        title: What to call the split in messages.
-        key: Returns what the content depends on besides the size: the source's fingerprint and the
-            split. Called only for arrays on disk, since it may look at every file.
+    `title` is the split in messages. `key` returns what the content depends on besides the size; it
+    is called only for arrays on disk, since it may look at every file.
 
     Returns:
         The arrays, in the split's order, without what was left out.
@@ -78,7 +71,9 @@ def decode(
     if not len(split):
         raise UserError(f"The {title} is empty. Expected: at least one sample.")
     shape = (len(split), *options.size, 3)
-    if options.cache == "memory" or (options.cache == "auto" and _fits_in_memory(shape)):
+    needed = math.prod(shape) * 4 // 3  # three channels and a mask
+    in_memory = options.cache == "memory"
+    if in_memory or (options.cache == "auto" and needed <= available_memory() // 2):
         images, masks = np.empty(shape, np.uint8), np.empty(shape[:3], np.uint8)
         left_out = read_samples(split, options, title, images, masks)
     else:
@@ -87,17 +82,11 @@ def decode(
         folder = Path(options.directory or tempfile.mkdtemp(prefix="decoded-")) / name
         if not _is_valid(folder, shape):
             _write(folder, shape, split, options, title)
-        images, masks, record = _opened(folder)
-        left_out = dict(record["left_out"])
+        images, masks, left_out, _ = _opened(folder)
     for reason in left_out.values():
         log.warning("left out of the %s: %s", title, reason)
     names = tuple(split.name(index) for index in range(len(split)) if index not in left_out)
     return Decoded(images[: len(names)], masks[: len(names)], names)
-
-
-def _fits_in_memory(images_shape: tuple[int, ...]) -> bool:
-    needed = int(np.prod(images_shape, dtype=np.int64)) * 4 // 3  # three channels and a mask
-    return needed <= available_memory() // 2
 
 
 def _write(
@@ -120,7 +109,12 @@ def _write(
                 arrays.pop(name).flush()  # and let go: Windows renames no mapped file
             record = {"checksums": _checksums(part), "left_out": list(left_out.items())}
             (part / _RECORD).write_text(json.dumps(record), encoding="utf-8")
-            _put_in_place(part, folder, images_shape)
+            try:
+                os.rename(part, folder)
+            except OSError:
+                if not _is_valid(folder, images_shape):  # else another process was quicker
+                    shutil.rmtree(folder)
+                    os.rename(part, folder)
 
 
 def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
@@ -130,16 +124,6 @@ def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
         with open(path, "r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return array
-
-
-def _put_in_place(part: Path, folder: Path, images_shape: tuple[int, ...]) -> None:
-    try:
-        os.rename(part, folder)
-    except OSError:
-        if _is_valid(folder, images_shape):  # another process was quicker: use what it made
-            return
-        shutil.rmtree(folder)
-        os.rename(part, folder)
 
 
 @contextmanager
@@ -157,22 +141,21 @@ def _is_valid(folder: Path, images_shape: tuple[int, ...]) -> bool:
     """Return whether a folder holds whole arrays of this shape; warn if damaged."""
     if not folder.is_dir():
         return False
-    try:
-        images, masks, record = _opened(folder)
-        valid = (images.shape, masks.shape) == (images_shape, images_shape[:3])
-        valid = valid and record["checksums"] == _checksums(folder)
-        dict(record["left_out"])
-    except (OSError, ValueError, KeyError, TypeError):
-        valid = False
-    if not valid:
-        log.warning("%s: this cache is damaged; decoding again.", folder)
-    return valid
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        images, masks, _, checksums = _opened(folder)
+        shapes = (images.shape, masks.shape)
+        if shapes == (images_shape, images_shape[:3]) and checksums == _checksums(folder):
+            return True
+    log.warning("%s: this cache is damaged; decoding again.", folder)
+    return False
 
 
-def _opened(folder: Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+def _opened(folder: Path) -> tuple[np.ndarray, np.ndarray, dict[int, str], dict[str, int]]:
+    """Return images, masks, what was left out and why, and the checksums."""
     images = np.lib.format.open_memmap(folder / "images.npy", "r")
     masks = np.lib.format.open_memmap(folder / "masks.npy", "r")
-    return images, masks, json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    return images, masks, dict(record["left_out"]), record["checksums"]
 
 
 def _checksums(folder: Path) -> dict[str, int]:

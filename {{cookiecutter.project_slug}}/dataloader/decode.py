@@ -16,9 +16,7 @@ from utils.logs import log
 
 _CHUNK = 16  # samples a thread takes at once
 _SECONDS_BETWEEN_LINES = 5.0  # of the progress
-_LEAVE_OUT = (
-    "Or leave bad samples out: data.on_bad_sample=skip (data.bad_sample_limit says how many)."
-)
+_LEAVE_OUT = "leave bad samples out: data.on_bad_sample=skip (data.bad_sample_limit says how many)."
 
 
 @dataclass(frozen=True)
@@ -44,17 +42,16 @@ class DecodeOptions:
 
 
 class _BadSampleError(Exception):
-    """One sample cannot be used; says which and why."""
+    """One sample cannot be used."""
 
 
 def read_samples(
     split: Split, options: DecodeOptions, title: str, images: np.ndarray, masks: np.ndarray
 ) -> dict[int, str]:
-    """Fill the arrays from the front; Pillow lets threads decode side by side.
+    """Fill the arrays from the front; return which samples were left out, and why.
 
-    Returns:
-        Which samples were left out and why. They are counted in the split's order, so the
-        number of threads changes nothing, neither here nor in what is raised.
+    They are counted in the split's order, so the number of threads changes nothing, neither in what
+    is returned nor in what is raised. Pillow lets threads decode side by side.
     """
     total = len(split)
     chunks = [range(start, min(start + _CHUNK, total)) for start in range(0, total, _CHUNK)]
@@ -69,7 +66,14 @@ def read_samples(
             results = pool.map(fill, chunks)
         for chunk, bad in zip(chunks, results, strict=True):
             left_out.update(bad)
-            _check_left_out(left_out, chunk.stop, total, options.may_skip, title)
+            if options.may_skip < len(left_out) or len(left_out) == total:
+                reasons = first_few(list(left_out.values()), separator="\n  ")
+                raise UserError(
+                    f"The {title} has {len(left_out)} bad samples among its first {chunk.stop} of "
+                    f"{total}; data.bad_sample_limit={options.may_skip} may be left out, and one "
+                    f"at least must remain:\n  {reasons}\n"
+                    "Correct or remove these files, or raise the limit."
+                )
             if time.monotonic() >= next_line:
                 next_line += _SECONDS_BETWEEN_LINES
                 log.info("decoding  %d of %d samples of the %s", chunk.stop, total, title)
@@ -88,7 +92,7 @@ def _fill_chunk(
             images[index], masks[index] = _read_sample(split, options, index)
         except _BadSampleError as error:
             if not options.may_skip:
-                raise UserError(f"{error}\n{_LEAVE_OUT}") from error
+                raise UserError(f"{error}\nOr {_LEAVE_OUT}") from error
             bad[index] = " ".join(str(error).split())
     return bad
 
@@ -121,20 +125,6 @@ def _check_labels(mask: np.ndarray, num_classes: int, name: str) -> None:
             f"{name}: the mask holds {num_classes + int(unknown.argmax())} at {unknown.max()} "
             f"pixels. Known: 0 to {num_classes - 1}, and {IGNORE_INDEX} for pixels that do not "
             "count. Correct the mask, or give the class a name."
-        )
-
-
-def _check_left_out(
-    left_out: Mapping[int, str], done: int, total: int, may_skip: int, title: str
-) -> None:
-    """Refuse to leave out too many samples, or all of them."""
-    bad = len(left_out)
-    if may_skip < bad or bad == total:
-        raise UserError(
-            f"The {title} has {bad} bad samples among its first {done} of {total}; "
-            f"data.bad_sample_limit={may_skip} may be left out, and one at least must remain:\n  "
-            + first_few(list(left_out.values()), separator="\n  ")
-            + "\nCorrect or remove these files, or raise the limit."
         )
 
 

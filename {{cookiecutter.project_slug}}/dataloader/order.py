@@ -17,10 +17,7 @@ def sample_indices(
 ) -> np.ndarray:
     """Return the samples at consecutive positions of the endless stream, each 0 to length - 1.
 
-    The positions count up by 1 from 0 or greater. `buffer` is explained at `epoch_order`.
-
-    Returns:
-        int64 [len(positions)].
+    The result is int64 [len(positions)]. `buffer` is explained at `epoch_order`.
     """
     parts = []
     position = positions.start
@@ -41,10 +38,8 @@ def epoch_order(epoch: int, length: int, seed: int, buffer: int | None = None) -
 
     Without a buffer all samples are shuffled. A buffer shuffles blocks of that many neighbours,
     each inside itself, and visits the blocks in random order: for caches that do not fit in
-    memory, whose pages are then read block by block.
-
-    Returns:
-        int64 [length], read-only because it is shared.
+    memory, whose pages are then read block by block. The result, int64 [length], is read-only
+    because it is shared.
     """
     words = random_words(seed, ORDER, epoch, length)
     if buffer is None or buffer >= length:

@@ -8,7 +8,7 @@ from utils.errors import UserError
 
 # A mask value that counts nowhere: neither in the loss nor in a metric.
 IGNORE_INDEX = 255
-MAX_CLASSES = 255  # so that every class index and IGNORE_INDEX fit in one byte
+_MAX_CLASSES = 255  # so that every class index and IGNORE_INDEX fit in one byte
 SPLITS = ("train", "validation", "test")
 
 
@@ -65,9 +65,9 @@ def checked_class_names(class_names: object) -> tuple[str, ...]:
     if isinstance(class_names, str) or not isinstance(class_names, list | tuple):
         raise UserError(f"class_names must be a list of names. Received: {class_names!r}")
     names = tuple(str(name) for name in class_names)
-    if not 1 <= len(names) <= MAX_CLASSES or len(set(names)) < len(names):
+    if not 1 <= len(names) <= _MAX_CLASSES or len(set(names)) < len(names):
         raise UserError(
-            f"class_names must hold 1 to {MAX_CLASSES} different names. Received: {list(names)}"
+            f"class_names must hold 1 to {_MAX_CLASSES} different names. Received: {list(names)}"
         )
     return names
 

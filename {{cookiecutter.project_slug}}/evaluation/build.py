@@ -22,10 +22,7 @@ def build_evaluators(
         for metric in train.metrics
     ]
     confusion = ConfusionMatrix(len(class_names), ignore_index, metrics, class_names)
-    offered = {
-        "num_classes": len(class_names),
-        "class_names": class_names,
-        "ignore_index": ignore_index,
-    }
+    offered: dict[str, object] = {"class_names": class_names, "ignore_index": ignore_index}
+    offered["num_classes"] = len(class_names)
     others = [build(e.target, e.arguments, offered=offered) for e in train.evaluators]
     return confusion, [confusion, *others]

@@ -1,7 +1,6 @@
 """Draws a run in charts: learning curves and the confusion matrix.
 
-Every function returns a Figure and `png` turns one into bytes. They are made without pyplot: no
-global state, no window system, and half the time to import.
+Figures are made without pyplot: no global state, no window system, half the time to import.
 """
 
 import io
@@ -16,11 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Row = Mapping[str, Any]
-History = Sequence[Row]
+History = Sequence[Mapping[str, Any]]
 
 DPI = 144
-
 _COMPRESSION = 4  # zlib's default of 6 takes twice as long for a few percent
 _NUMBERED_CLASSES = 15  # percentages are not readable in a larger confusion matrix
 _NAMED_CLASSES = 40  # nor names in one larger than this
@@ -37,11 +34,9 @@ def png(figure: "Figure") -> bytes:
 def series(history: History, split: str, key: str) -> tuple[np.ndarray, np.ndarray]:
     """Return (steps, values), float64 [N] each, of one value of a run's history.
 
-    Args:
-        history: The rows of `metrics.jsonl`; a row without "split" is a training row.
-        split: "train", or the split of an evaluation.
-        key: The value's name. Rows without it, or where it is no finite number, are left out; of
-            two rows for the same step (a run that was resumed) the later one counts.
+    The history is the rows of `metrics.jsonl`; one without "split" is a training row. Rows without
+    the value, or where it is no finite number, are left out; of two rows for the same step (a run
+    that was resumed) the later one counts.
     """
     found = {
         float(row["step"]): float(row[key])
@@ -55,19 +50,13 @@ def series(history: History, split: str, key: str) -> tuple[np.ndarray, np.ndarr
 
 
 def curves(history: History, metric: str, best_step: int | None = None) -> "Figure":
-    """Draw loss, metric and learning rate over the steps.
+    """Draw loss, metric and learning rate over the steps, and mark the step of the best weights."""
+    from matplotlib.figure import Figure
 
-    Args:
-        history: The rows of `metrics.jsonl`.
-        metric: The metric that decides which weights are best.
-        best_step: The step of the best weights, which is marked.
-    """
-    figure = _new_figure(11.0, 3.1)
-    loss, score, rate = figure.subplots(
-        1, 3, gridspec_kw={"left": 0.04, "right": 0.98, "top": 0.9, "bottom": 0.15, "wspace": 0.22}
-    )
+    figure = Figure((11.0, 3.1), dpi=DPI, facecolor=PAPER)
+    loss, score, rate = figure.subplots(1, 3)
+    figure.subplots_adjust(left=0.04, right=0.98, top=0.9, bottom=0.15, wspace=0.22)
     _loss(loss, history)
-
     steps, values = series(history, "validation", metric)
     if values.size:
         score.plot(steps, values, color=VALIDATION, linewidth=1.8, marker="o", markersize=3)
@@ -75,18 +64,9 @@ def curves(history: History, metric: str, best_step: int | None = None) -> "Figu
         if step == best_step:
             score.axvline(step, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
             score.plot(step, value, "o", color=VALIDATION, markersize=7)
-            score.annotate(
-                f"best {value:.3f} ",
-                (step, 0.0),
-                xycoords=("data", "axes fraction"),
-                xytext=(-3, 5),
-                textcoords="offset points",
-                ha="right",
-                color=INK,
-                fontsize=9.5,
-            )
+            below = ((step, 0.0), (-3, 5), ("data", "axes fraction"), "offset points")
+            score.annotate(f"best {value:.3f} ", *below, ha="right", color=INK, fontsize=9.5)
     _style(score, f"{readable(metric)}, validation")
-
     steps, values = series(history, "train", "learning_rate")
     if values.size:
         rate.plot(steps, values, color=TRAIN, linewidth=1.8)
@@ -106,6 +86,7 @@ def confusion_matrix(confusion: np.ndarray, class_names: Sequence[str]) -> "Figu
     The matrix is int64 [C truth, C prediction].
     """
     from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.figure import Figure
 
     classes = len(class_names)
     share = np.full(confusion.shape, np.nan)
@@ -117,7 +98,7 @@ def confusion_matrix(confusion: np.ndarray, class_names: Sequence[str]) -> "Figu
     upright = text_width < 0.9 * side / classes
     left, bottom = text_width + 0.4, 0.5 if upright else text_width + 0.4
     width, height = left + side + 0.1, bottom + side + 0.1
-    figure = _new_figure(width, height)
+    figure = Figure((width, height), dpi=DPI, facecolor=PAPER)
     axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
     colours = LinearSegmentedColormap.from_list("shares", [PAPER, TRAIN])
     axes.imshow(share, cmap=colours, vmin=0, vmax=1)
@@ -139,13 +120,6 @@ def confusion_matrix(confusion: np.ndarray, class_names: Sequence[str]) -> "Figu
     return figure
 
 
-def _new_figure(width: float, height: float) -> "Figure":
-    """Return an empty figure of a size in inches, on white paper."""
-    from matplotlib.figure import Figure
-
-    return Figure((width, height), dpi=DPI, facecolor=PAPER)
-
-
 def readable(name: str) -> str:
     """Return a metric's name for a person: "mean_iou" is "Mean IoU"."""
     text = name.replace("_", " ").replace("iou", "IoU")
@@ -163,9 +137,9 @@ def _loss(axes: "Axes", history: History) -> None:
         (line,) = axes.plot(checked_steps, checked, color=VALIDATION, linewidth=1.8)
         line.set(marker="o", markersize=3, label="validation")
     both = np.concatenate([values, checked])
-    if both.size and both.min() > 0 and both.max() > 20 * both.min():
-        axes.set_yscale("log")
     if both.size:
+        if both.min() > 0 and both.max() > 20 * both.min():
+            axes.set_yscale("log")
         axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper right")
     _style(axes, "Loss")
 
@@ -185,8 +159,7 @@ def _style(axes: "Axes", title: str) -> None:
     if not axes.has_data():
         axes.set_xticks([])
         axes.set_yticks([])
-        middle = axes.transAxes
-        axes.text(0.5, 0.5, "no values yet", color=MUTED, ha="center", transform=middle)
+        axes.text(0.5, 0.5, "no values yet", color=MUTED, ha="center", transform=axes.transAxes)
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
@@ -194,6 +167,5 @@ def _smooth(values: np.ndarray) -> np.ndarray:
     if len(values) < 8:
         return values
     window = np.hanning(len(values) // 8 + 4)[1:-1]
-    weights: np.ndarray = np.convolve(np.ones_like(values), window, "same")
-    smooth: np.ndarray = np.convolve(values, window, "same") / weights
-    return smooth
+    weights = np.convolve(np.ones_like(values), window, "same")
+    return np.asarray(np.convolve(values, window, "same") / weights)

@@ -13,7 +13,6 @@ _BACKGROUND = "#DADDE1"  # a class of this name should not shout
 _GOLDEN_RATIO = 0.618034  # spreads any number of hues evenly
 
 ERROR = "#D55E00"
-
 # Charts are on white paper, whatever the colour of the page around them.
 PAPER, INK, MUTED, LINE = "#FFFFFF", "#1F2328", "#5B646D", "#DCE0E4"
 TRAIN, VALIDATION = "#0072B2", "#D55E00"
@@ -44,14 +43,11 @@ def class_colours(class_names: Sequence[str]) -> np.ndarray:
         if name.lower() == "background":
             table[index] = rgb(_BACKGROUND)
             continue
-        table[index] = rgb(_CLASSES[used]) if used < len(_CLASSES) else _further_colour(used)
+        if used < len(_CLASSES):
+            table[index] = rgb(_CLASSES[used])
+        else:  # no two alike, though no longer easy for everybody
+            lightness = (0.35, 0.55, 0.72)[used % 3]
+            colour = colorsys.hls_to_rgb(used * _GOLDEN_RATIO % 1.0, lightness, 0.6)
+            table[index] = [round(255 * part) for part in colour]
         used += 1
     return table
-
-
-def _further_colour(number: int) -> tuple[int, int, int]:
-    """Return a colour beyond the palette: no two alike, though no longer easy for everybody."""
-    hue = number * _GOLDEN_RATIO % 1.0
-    lightness = (0.35, 0.55, 0.72)[number % 3]
-    red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.6)
-    return round(255 * red), round(255 * green), round(255 * blue)

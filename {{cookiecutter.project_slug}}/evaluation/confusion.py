@@ -1,10 +1,11 @@
 """The confusion matrix, counted batch by batch: every metric of a segmentation follows from it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from utils.checks import check
 from utils.errors import UserError
 
 Metric = Callable[[np.ndarray, Sequence[str]], Iterator[tuple[str, float]]]
@@ -29,10 +30,8 @@ class ConfusionMatrix:
         class_names: Sequence[str],
     ) -> None:
         """Start from zero; the metrics are functions like those of `evaluation.metrics`."""
-        if len(class_names) != num_classes:
-            raise ValueError(
-                f"Argument `class_names` must hold {num_classes} names. Received: {class_names}"
-            )
+        fits = len(class_names) == num_classes
+        check("class_names", class_names, fits, f"hold {num_classes} names")
         self.totals = np.zeros((num_classes, num_classes), np.int64)
         self.class_names = tuple(class_names)
         self.ignore_index = ignore_index
@@ -45,13 +44,9 @@ class ConfusionMatrix:
             ValueError: If the arrays differ in shape, are not uint8, or hold what is no class.
         """
         for name, array in (("truth", truth), ("prediction", prediction)):
-            if array.dtype != np.uint8 or array.shape != truth.shape:
-                raise ValueError(
-                    f"Argument `{name}` must be uint8 of shape {truth.shape}. "
-                    f"Received: {array.dtype} {array.shape}"
-                )
-        # Counting all 256 x 256 pairs needs no test of every pixel: what is out of range shows up
-        # in the counts afterwards.
+            fits = array.dtype == np.uint8 and array.shape == truth.shape
+            check(name, f"{array.dtype} {array.shape}", fits, f"be uint8 of shape {truth.shape}")
+        # What is out of range shows up in the counts of all 256 x 256 pairs.
         pair = np.left_shift(truth, 8, dtype=np.uint16)
         pair |= prediction
         pairs = np.bincount(pair.ravel(), minlength=_VALUES * _VALUES).reshape(_VALUES, _VALUES)
@@ -75,30 +70,24 @@ class ConfusionMatrix:
             yield from metric(self.totals, self.class_names)
 
 
-@dataclass(frozen=True, eq=False)
-class ClassScores:
-    """Scores of each class, float64 [C] in 0 to 1; NaN where a score has no meaning.
-
-    Attributes:
-        iou: Intersection over union; NaN for a class absent from truth and prediction.
-        dice: Twice the intersection over the sum of both areas; NaN likewise.
-        precision: Share of the predicted pixels that are right; NaN if none was predicted.
-        recall: Share of the true pixels that were found; NaN if there is none.
-        share: Share of all counted pixels that truly are of the class; NaN if none was counted.
-    """
+class ClassScores(NamedTuple):
+    """Scores of each class, float64 [C] in 0 to 1; NaN where a score has no meaning."""
 
     iou: np.ndarray
+    """Intersection over union; NaN for a class absent from truth and prediction."""
     dice: np.ndarray
+    """Twice the intersection over the sum of both areas; NaN likewise."""
     precision: np.ndarray
+    """Share of the predicted pixels that are right; NaN if none was predicted."""
     recall: np.ndarray
+    """Share of the true pixels that were found; NaN if there is none."""
     share: np.ndarray
+    """Share of all counted pixels that truly are of the class; NaN if none was counted."""
 
 
 def class_scores(confusion: np.ndarray) -> ClassScores:
     """Return what a confusion matrix, int64 [C truth, C prediction], says about each class."""
-    hits = np.diagonal(confusion)
-    truth = confusion.sum(axis=1)
-    predicted = confusion.sum(axis=0)
+    hits, truth, predicted = np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     return ClassScores(
         iou=iou_of_classes(confusion),
         dice=_ratio(2 * hits, truth + predicted),

@@ -41,9 +41,8 @@ def percent(value: float) -> str:
 
 def bar(share: float) -> str:
     """Return a bar that is filled to a share of 0 to 1; nothing where there is none."""
-    if math.isnan(share):
-        return ""
-    return f'<span class="bar" style="--share:{100 * share:.1f}%"></span>'
+    filled = f'<span class="bar" style="--share:{100 * share:.1f}%"></span>'
+    return "" if math.isnan(share) else filled
 
 
 def swatch(colour: str) -> str:
@@ -59,7 +58,5 @@ def inline(png: bytes) -> str:
 def chart(png: bytes, alt: str) -> str:
     """Return a chart as an image of its own size."""
     width, height = (size * _PIXELS_PER_INCH // DPI for size in struct.unpack(">II", png[16:24]))
-    return (
-        f'<figure class="chart"><img src="{inline(png)}" alt="{escape(alt)}"'
-        f' width="{width}" height="{height}"></figure>'
-    )
+    image = f'<img src="{inline(png)}" alt="{escape(alt)}" width="{width}" height="{height}">'
+    return f'<figure class="chart">{image}</figure>'

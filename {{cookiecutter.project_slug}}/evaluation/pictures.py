@@ -10,7 +10,6 @@ from evaluation.colours import ERROR, class_colours, hexadecimal, rgb
 from evaluation.samples import Sample
 
 TILES = ("image", "truth", "prediction", "errors")
-
 GAP = 3  # transparent pixels between the tiles of a strip, and between strips
 
 
@@ -31,8 +30,7 @@ def strip(sample: Sample, class_names: Sequence[str], ignore_index: int = 255) -
     height, width = sample.truth.shape
     picture = np.zeros((height, len(TILES) * (width + GAP) - GAP, 4), np.uint8)
     tiles = (sample.image, colours[sample.truth], colours[sample.prediction], errors)
-    for place, tile in enumerate(tiles):
-        left = place * (width + GAP)
+    for tile, left in zip(tiles, range(0, picture.shape[1], width + GAP), strict=True):
         picture[:, left : left + width, :3] = tile
         picture[:, left : left + width, 3] = 255
     return picture

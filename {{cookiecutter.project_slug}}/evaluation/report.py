@@ -31,32 +31,25 @@ _INTRODUCTIONS = {
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """All that the page shows.
-
-    Attributes:
-        title: The page's name.
-        history: The rows of `metrics.jsonl` (see `charts.series`); may be empty.
-        metrics: The final values of the best weights, by name.
-        class_names: The C classes.
-        confusion: int64 [C truth, C prediction], pixels.
-        samples: What a `SamplePicker` has kept.
-        configuration: The resolved configuration as YAML.
-        environment: Facts such as device, precision, parameters and versions; may be nested.
-        best_step: The step of the best weights, if there is a history.
-        monitor: The metric that decides which weights are best.
-        ignore_index: The mask value that counts nowhere.
-    """
+    """All that the page shows."""
 
     title: str
     history: Sequence[Mapping[str, Any]]
+    """The rows of `metrics.jsonl` (see `charts.series`); may be empty."""
     metrics: Mapping[str, float]
+    """The final values of the best weights, by name."""
     class_names: Sequence[str]
     confusion: np.ndarray
+    """int64 [C truth, C prediction], pixels."""
     samples: Sequence[Sample]
+    """What a `SamplePicker` has kept."""
     configuration: str
+    """As YAML, resolved."""
     environment: Mapping[str, Any]
+    """Facts such as device, precision, parameters and versions; may be nested."""
     best_step: int | None = None
     monitor: str = "mean_iou"
+    """The metric that decides which weights are best."""
     ignore_index: int = 255
 
 
@@ -64,8 +57,7 @@ def write_report(directory: Path, report: Report) -> Path:
     """Write report.html with its pictures, and report.json with what they show.
 
     The pictures are curves.png (where there is a history), confusion.png and samples.png (where
-    there are samples: a strip for each, in the order of report.json). The folder is made where it
-    does not exist.
+    there are samples: a strip for each, in the order of report.json).
 
     Returns:
         The path of report.html.
@@ -77,14 +69,11 @@ def write_report(directory: Path, report: Report) -> Path:
     sections.append(_classes(directory, report))
     if report.samples:
         sections.append(_samples(directory, report))
-    sections += [_configuration(report), _environment(report), "</main>\n</body>\n</html>\n"]
+    sections += [_settings(report), "</main>\n</body>\n</html>\n"]
     facts = {
         "class_names": list(report.class_names),
         "confusion": report.confusion.tolist(),
-        "samples": [
-            {"name": sample.name, "group": sample.group, "score": sample.score}
-            for sample in report.samples
-        ],
+        "samples": [{"name": s.name, "group": s.group, "score": s.score} for s in report.samples],
     }
     (directory / "report.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     path = directory / "report.html"
@@ -94,10 +83,9 @@ def write_report(directory: Path, report: Report) -> Path:
 
 def _head(report: Report) -> str:
     title = escape(report.title)
-    last = max((int(row.get("step", 0)) for row in report.history), default=None)
     facts = [] if report.best_step is None else [f"best weights from step {report.best_step:,}"]
-    if facts and last is not None:
-        facts[0] += f" of {last:,}"
+    if facts and report.history:
+        facts[0] += f" of {max(int(row.get('step', 0)) for row in report.history):,}"
     for key in ("parameters", "device", "precision"):
         if key in report.environment:
             label = f" {key}" if key == "parameters" else ""
@@ -138,7 +126,7 @@ def _classes(directory: Path, report: Report) -> str:
     png = charts.png(charts.confusion_matrix(report.confusion, report.class_names))
     (directory / "confusion.png").write_bytes(png)
     scores = class_scores(report.confusion)
-    columns = (scores.iou, scores.dice, scores.precision, scores.recall)
+    columns = scores[:4]
     colours = class_colours(report.class_names)
     rows = []
     for index, name in enumerate(report.class_names):
@@ -184,11 +172,8 @@ def _samples(directory: Path, report: Report) -> str:
     tiles = "".join(f"<span>{tile}</span>" for tile in pictures.TILES)
     lines = [f'<h2>Samples</h2>\n<ul class="legend">\n{entries}\n</ul>']
     for group, introduction in _INTRODUCTIONS.items():
-        figures = [
-            _sample(sample, strip)
-            for sample, strip in zip(report.samples, strips, strict=True)
-            if sample.group == group
-        ]
+        pairs = zip(report.samples, strips, strict=True)
+        figures = [_sample(sample, strip) for sample, strip in pairs if sample.group == group]
         if not figures:
             continue
         heads = [tiles, tiles if len(figures) > 1 else ""]
@@ -207,24 +192,23 @@ def _sample(sample: Sample, strip: np.ndarray) -> str:
     alt = f"{name}: image, true mask, predicted mask and wrong pixels; mean IoU {score}"
     small = ' class="small"' if strip.shape[1] < _STRIP_PIXELS / 2 else ""
     source = page.inline(pictures.png(strip, _STRIP_PIXELS))
-    return (
-        f'<figure><img src="{source}" alt="{alt}"{small}>'
-        f'<figcaption><span>{name}</span><span class="quiet">IoU {score}</span></figcaption>'
-        "</figure>"
-    )
+    caption = f'<span>{name}</span><span class="quiet">IoU {score}</span>'
+    image = f'<img src="{source}" alt="{alt}"{small}>'
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
 
 
-def _configuration(report: Report) -> str:
-    text = escape(report.configuration)
-    return f"<details>\n<summary>Configuration</summary>\n<pre>{text}</pre>\n</details>"
-
-
-def _environment(report: Report) -> str:
+def _settings(report: Report) -> str:
     rows = "\n".join(
         f'<tr><th scope="row">{escape(key)}</th><td>{escape(page.text(value))}</td></tr>'
         for key, value in page.flat(report.environment)
     )
-    return (
-        "<details>\n<summary>Environment</summary>\n"
-        f"<table><tbody>\n{rows}\n</tbody></table>\n</details>"
-    )
+    return f"""<details>
+<summary>Configuration</summary>
+<pre>{escape(report.configuration)}</pre>
+</details>
+<details>
+<summary>Environment</summary>
+<table><tbody>
+{rows}
+</tbody></table>
+</details>"""

@@ -3,8 +3,10 @@
 import io
 import math
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from itertools import repeat
+from operator import attrgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -17,35 +19,23 @@ Group = Literal["best", "worst", "random"]
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One evaluated image.
-
-    Attributes:
-        name: What the data source calls it.
-        group: Why it was picked.
-        score: Mean IoU of this image alone, 0 to 1.
-        image: uint8 [H, W, 3].
-        truth: uint8 [H, W].
-        prediction: uint8 [H, W].
-        index: Its place in the split.
-        draw: Its random number, 0 to 1: the random ones are those with the lowest.
-    """
+    """One evaluated image, uint8 [H, W, 3], with its masks, uint8 [H, W], and why it was picked."""
 
     name: str
     group: Group
     score: float
+    """Mean IoU of this image alone, 0 to 1."""
     image: np.ndarray
     truth: np.ndarray
     prediction: np.ndarray
     index: int = 0
+    """Its place in the split."""
     draw: float = 0.0
-
-    def copied(self) -> "Sample":
-        """Return the sample with arrays of its own."""
-        arrays = {name: getattr(self, name).copy() for name in ("image", "truth", "prediction")}
-        return replace(self, **arrays)
+    """Its random number, 0 to 1: the random ones are those with the lowest."""
 
 
 _FIELDS = tuple(field.name for field in fields(Sample))
+_BY_SCORE, _BY_DRAW = attrgetter("score", "index"), attrgetter("draw")
 
 
 class SamplePicker:
@@ -69,10 +59,10 @@ class SamplePicker:
         names: Sequence[str],
         indices: np.ndarray,
     ) -> None:
-        """Look at one batch and copy what is worth keeping.
+        """Look at one batch and copy what is worth keeping; each sample is seen once.
 
         Images are uint8 [B, H, W, 3], truth and prediction [B, H, W]; the indices, int64 [B], are
-        the samples' places in their split. Each sample is seen once.
+        the samples' places in their split.
         """
         scores = image_iou(truth, prediction, self._ignore_index)
         # A draw belongs to its sample's index, so neither batches nor machines change the choice.
@@ -83,7 +73,7 @@ class SamplePicker:
         numbers = (scores.tolist(), images, truth, prediction, indices.tolist(), draws.tolist())
         seen = [Sample(*facts) for facts in zip(names, repeat("random"), *numbers, strict=False)]
         self._kept = [
-            one if one in self._kept else one.copied() for one in self._choose(self._kept + seen)
+            one if one in self._kept else deepcopy(one) for one in self._choose(self._kept + seen)
         ]
 
     def packed(self) -> bytes:
@@ -95,38 +85,30 @@ class SamplePicker:
 
     def join(self, parts: Iterable[bytes]) -> None:
         """Keep the best, worst and random ones of what pickers of disjoint parts have `packed`."""
-        self._kept = self._choose([one for part in parts for one in _unpacked(part)])
+        self._kept = self._choose(one for part in parts for one in _unpacked(part))
 
     def samples(self) -> list[Sample]:
         """Return the best (best first), the worst (worst first) and the random ones.
 
         No sample is in two groups; where there are too few, groups are smaller.
         """
-        ranked = sorted(self._kept, key=_by_score)
+        ranked = sorted(self._kept, key=_BY_SCORE)
         best_count = min(self._count, (len(ranked) + 1) // 2)
         worst_count = min(self._count, len(ranked) // 2)
         middle = ranked[worst_count : len(ranked) - best_count]
         groups: dict[Group, list[Sample]] = {
             "best": ranked[::-1][:best_count],
             "worst": ranked[:worst_count],
-            "random": sorted(middle, key=_by_draw)[: self._count],
+            "random": sorted(middle, key=_BY_DRAW)[: self._count],
         }
         return [replace(one, group=group) for group, chosen in groups.items() for one in chosen]
 
     def _choose(self, candidates: Iterable[Sample]) -> list[Sample]:
-        scored = sorted((one for one in candidates if not math.isnan(one.score)), key=_by_score)
+        scored = sorted((one for one in candidates if not math.isnan(one.score)), key=_BY_SCORE)
         extremes = scored[: self._count] + scored[max(0, len(scored) - self._count) :]
         # The random ones must not repeat the best and the worst, which are known at the end only.
-        random = sorted(scored, key=_by_draw)[: 3 * self._count]
+        random = sorted(scored, key=_BY_DRAW)[: 3 * self._count]
         return list(dict.fromkeys(extremes + random))
-
-
-def _by_score(sample: Sample) -> tuple[float, int]:
-    return sample.score, sample.index
-
-
-def _by_draw(sample: Sample) -> float:
-    return sample.draw
 
 
 def image_iou(truth: np.ndarray, prediction: np.ndarray, ignore_index: int) -> np.ndarray:

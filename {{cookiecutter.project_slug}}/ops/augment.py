@@ -10,7 +10,9 @@ and a ValueError refuses those out of range.
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image
+
+from ops.images import resize_image, resize_mask
+from utils.checks import check
 
 DRAWS_PER_TRANSFORM = 4
 Arrays = tuple[np.ndarray, np.ndarray]
@@ -32,9 +34,9 @@ def flip(
         probability: The share of samples that are mirrored, 0 to 1.
         axis: "horizontal" swaps left and right, "vertical" top and bottom.
     """
-    _check_share("probability", probability)
-    if axis not in ("horizontal", "vertical"):
-        raise ValueError(f"Argument `axis` must be 'horizontal' or 'vertical'. Received: {axis!r}")
+    check("probability", probability, 0 <= probability <= 1, "be 0 to 1")
+    known = axis in ("horizontal", "vertical")
+    check("axis", repr(axis), known, "be 'horizontal' or 'vertical'")
     mirrored = np.s_[:, ::-1] if axis == "horizontal" else np.s_[::-1]
     for index in np.flatnonzero(draws[:, 0] < probability):
         image = images[index].copy()
@@ -62,10 +64,8 @@ def shift(
         fill: What the mask gets where the image was extended: None repeats the mask's edge too,
             255 makes these pixels count nowhere.
     """
-    if not 0 <= fraction <= 0.5:
-        raise ValueError(f"Argument `fraction` must be 0 to 0.5. Received: {fraction}")
-    if fill is not None and not 0 <= fill <= 255:
-        raise ValueError(f"Argument `fill` must be 0 to 255 or None. Received: {fill}")
+    check("fraction", fraction, 0 <= fraction <= 0.5, "be 0 to 0.5")
+    check("fill", fill, fill is None or 0 <= fill <= 255, "be 0 to 255 or None")
     height, width = masks.shape[1:]
     downs = _whole_steps(draws[:, 0], int(height * fraction))
     rights = _whole_steps(draws[:, 1], int(width * fraction))
@@ -92,9 +92,8 @@ def brightness_contrast(
         brightness: The greatest change over the full range, 0 to 1.
         contrast: The greatest change of the factor, 0 to below 1.
     """
-    _check_share("brightness", brightness)
-    if not 0 <= contrast < 1:
-        raise ValueError(f"Argument `contrast` must be 0 to below 1. Received: {contrast}")
+    check("brightness", brightness, 0 <= brightness <= 1, "be 0 to 1")
+    check("contrast", contrast, 0 <= contrast < 1, "be 0 to below 1")
     factors = _UNIT + _whole_steps(draws[:, 0], int(contrast * _UNIT))
     offsets = 128 + _whole_steps(draws[:, 1], int(brightness * 255)) - factors
     for image, factor, offset in zip(images, factors, offsets, strict=True):
@@ -124,9 +123,8 @@ def zoom(
         probability: The share of samples that are enlarged, 0 to 1.
         smallest: The smallest part over the whole in height and in width, above 0 to 1.
     """
-    _check_share("probability", probability)
-    if not 0 < smallest <= 1:
-        raise ValueError(f"Argument `smallest` must be above 0 to 1. Received: {smallest}")
+    check("probability", probability, 0 <= probability <= 1, "be 0 to 1")
+    check("smallest", smallest, 0 < smallest <= 1, "be above 0 to 1")
     height, width = masks.shape[1:]
     for index in np.flatnonzero(draws[:, 0] < probability):
         share = smallest + (1 - smallest) * draws[index, 1]
@@ -134,18 +132,14 @@ def zoom(
         top = int(draws[index, 2] * (height - rows + 1))
         left = int(draws[index, 3] * (width - columns + 1))
         window = np.s_[top : top + rows, left : left + columns]
-        for array, method in (
-            (images[index], Image.Resampling.BILINEAR),
-            (masks[index], Image.Resampling.NEAREST),
-        ):
-            array[...] = Image.fromarray(array[window]).resize((width, height), method)
+        images[index] = resize_image(images[index][window], (height, width))
+        masks[index] = resize_mask(masks[index][window], (height, width))
     return images, masks
 
 
 def _whole_steps(draws: np.ndarray, most: int) -> np.ndarray:
     """Turn draws in [0, 1) into integers from -most to most, each as likely."""
-    steps: np.ndarray = np.floor(draws * (2 * most + 1)).astype(np.int64) - most
-    return steps
+    return np.asarray(np.floor(draws * (2 * most + 1)).astype(np.int64) - most)
 
 
 def _move(array: np.ndarray, down: int, right: int, fill: int | None) -> None:
@@ -159,8 +153,3 @@ def _move(array: np.ndarray, down: int, right: int, fill: int | None) -> None:
     array[top:bottom, end:] = array[top:bottom, end - 1 : end] if fill is None else fill
     array[:top] = array[top] if fill is None else fill
     array[bottom:] = array[bottom - 1] if fill is None else fill
-
-
-def _check_share(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"Argument `{name}` must be 0 to 1. Received: {value}")

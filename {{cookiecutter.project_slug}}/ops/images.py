@@ -42,13 +42,12 @@ def overlay(
     Returns:
         uint8 [h, w, 3], a new array.
     """
-    table = np.zeros((256, 3), dtype=np.float32)
-    table[: len(colours)] = colours
-    weight = np.where(np.arange(256) < len(colours), opacity, 0.0).astype(np.float32)
-    alpha = weight[mask][..., None]
-    blended = image * (1 - alpha) + table[mask] * alpha
-    result: np.ndarray = np.rint(blended).astype(np.uint8)
-    return result
+    table = np.zeros((256, 4), dtype=np.float32)
+    table[: len(colours), :3] = colours
+    table[: len(colours), 3] = opacity
+    layer = table[mask]
+    alpha = layer[..., 3:]
+    return np.asarray(np.rint(image * (1 - alpha) + layer[..., :3] * alpha).astype(np.uint8))
 
 
 def open_picture(content: bytes, name: str) -> Image.Image:
@@ -77,13 +76,9 @@ def load_picture(picture: Image.Image, name: str) -> Image.Image:
 
 
 def seen_size(picture: Image.Image, name: str) -> tuple[int, int]:
-    """Return (height, width) of a picture as people see it, its EXIF orientation applied.
-
-    Raises:
-        UserError: If the orientation cannot be read; a PNG holds it behind the pixels.
-    """
+    """Return (height, width) of a picture as people see it, its EXIF orientation applied."""
     width, height = picture.size
-    with _decoding(name):
+    with _decoding(name):  # a PNG holds the orientation behind the pixels
         turned = picture.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS
     return (width, height) if turned else (height, width)
 
@@ -110,18 +105,11 @@ def turn_like(mask: Image.Image, picture: Image.Image) -> Image.Image:
 def picture_to_rgb(
     picture: Image.Image, name: str, size: tuple[int, int] | None = None
 ) -> np.ndarray:
-    """Decode a picture as people see it: RGB, turned by its EXIF orientation.
+    """Decode a picture as people see it, turned by its EXIF orientation: uint8 [height, width, 3].
 
     Grey, palette and CMYK pictures are converted; transparency is dropped. JPEG files are decoded
-    at the smallest of their built-in scales that is not smaller than `size`, which is faster.
-
-    Args:
-        picture: From `open_picture`; it is used up.
-        name: The file's name, for the message.
-        size: (height, width) to resize to; None keeps the picture's own.
-
-    Returns:
-        uint8 [height, width, 3].
+    at the smallest of their built-in scales that is not smaller than `size`, (height, width), which
+    is faster; None keeps the picture's own size. The picture, from `open_picture`, is used up.
 
     Raises:
         UserError: If the pixels cannot be decoded, or have more than 8 bits.

@@ -6,8 +6,10 @@ arithmetic is in `ops.loss_functions`.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from ops.loss_functions import Loss, Tensor, cross_entropy_loss, dice_loss
+from utils.checks import check
 
 IGNORE_INDEX = 255
 
@@ -30,25 +32,20 @@ def cross_entropy(
     Raises:
         ValueError: If an argument is out of range.
     """
-    if class_weights is not None and len(class_weights) != (num_classes or len(class_weights)):
-        raise ValueError(
-            f"Argument `class_weights` must hold one number for each of the {num_classes} classes. "
-            f"Received: {list(class_weights)}"
-        )
-    if class_weights is not None and (min(class_weights) < 0 or max(class_weights) <= 0):
-        raise ValueError(
-            "Argument `class_weights` must hold numbers of 0 or greater, not all of them 0. "
-            f"Received: {list(class_weights)}"
-        )
-    if not 0.0 <= label_smoothing <= 1.0:
-        raise ValueError(
-            f"Argument `label_smoothing` must be between 0 and 1. Received: {label_smoothing}"
-        )
-
-    def loss(logits: Tensor, target: Tensor) -> Tensor:
-        return cross_entropy_loss(logits, target, class_weights, ignore_index, label_smoothing)
-
-    return loss
+    if class_weights is not None:
+        shown, count = list(class_weights), num_classes or len(class_weights)
+        expected = f"hold one number for each of the {num_classes} classes"
+        check("class_weights", shown, len(shown) == count, expected)
+        fits = min(class_weights) >= 0 and max(class_weights) > 0
+        check("class_weights", shown, fits, "hold numbers of 0 or greater, not all of them 0")
+    fits = 0.0 <= label_smoothing <= 1.0
+    check("label_smoothing", label_smoothing, fits, "be between 0 and 1")
+    return partial(
+        cross_entropy_loss,
+        class_weights=class_weights,
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+    )
 
 
 def dice(ignore_index: int = IGNORE_INDEX, smooth: float = 1.0) -> Loss:
@@ -62,13 +59,8 @@ def dice(ignore_index: int = IGNORE_INDEX, smooth: float = 1.0) -> Loss:
     Raises:
         ValueError: If `smooth` is not greater than 0.
     """
-    if not smooth > 0:
-        raise ValueError(f"Argument `smooth` must be greater than 0. Received: {smooth}")
-
-    def loss(logits: Tensor, target: Tensor) -> Tensor:
-        return dice_loss(logits, target, ignore_index, smooth)
-
-    return loss
+    check("smooth", smooth, smooth > 0, "be greater than 0")
+    return partial(dice_loss, ignore_index=ignore_index, smooth=smooth)
 
 
 def cross_entropy_dice(
@@ -81,19 +73,13 @@ def cross_entropy_dice(
 ) -> Loss:
     """Build cross-entropy + `dice_weight` x Dice: good gradients from one, balance from the other.
 
-    Args:
-        dice_weight: Factor of the Dice loss, 0 or greater; that of cross-entropy is 1.
-        class_weights: As for `cross_entropy`; Dice weighs all classes alike.
-        ignore_index: True class of the pixels that do not count.
-        label_smoothing: As for `cross_entropy`.
-        smooth: As for `dice`.
-        num_classes: As for `cross_entropy`.
+    `dice_weight` is 0 or greater. The other arguments are those of `cross_entropy` and `dice`; Dice
+    weighs all classes alike.
 
     Raises:
         ValueError: If an argument is out of range.
     """
-    if not dice_weight >= 0:
-        raise ValueError(f"Argument `dice_weight` must be at least 0. Received: {dice_weight}")
+    check("dice_weight", dice_weight, dice_weight >= 0, "be at least 0")
     entropy = cross_entropy(class_weights, ignore_index, label_smoothing, num_classes)
     overlap = dice(ignore_index, smooth)
 

@@ -11,14 +11,11 @@ import math
 from collections.abc import Callable, Sequence
 
 from ops.optimizer_functions import Optimizer, Schedule, scheduled
+from utils.checks import check
 
 
 def constant(optimizer: Optimizer, *, warmup_steps: int = 0) -> Schedule:
-    """Keep the learning rate, after a linear warm-up if asked for.
-
-    Args:
-        optimizer: Whose learning rate is scheduled.
-        warmup_steps: Updates of linear warm-up, 0 or more.
+    """Keep the learning rate after `warmup_steps` updates of linear warm-up, 0 or more.
 
     Raises:
         ValueError: If `warmup_steps` is negative.
@@ -75,12 +72,9 @@ def step(
     Raises:
         ValueError: If an argument is out of range.
     """
-    if not milestones or min(milestones) < 1:
-        raise ValueError(
-            f"Argument `milestones` must hold update numbers of 1 or more. Received: {milestones}"
-        )
-    if not gamma > 0.0:
-        raise ValueError(f"Argument `gamma` must be greater than 0. Received: {gamma}")
+    fits = min(milestones, default=0) >= 1
+    check("milestones", milestones, fits, "hold update numbers of 1 or more")
+    check("gamma", gamma, gamma > 0.0, "be greater than 0")
 
     def factor(step: int) -> float:
         return float(gamma ** sum(step >= milestone for milestone in milestones))
@@ -89,9 +83,7 @@ def step(
 
 
 def _warmed_up(optimizer: Optimizer, warmup_steps: int, factor: Callable[[int], float]) -> Schedule:
-    """Return a schedule of a factor times that of the warm-up."""
-    if warmup_steps < 0:
-        raise ValueError(f"Argument `warmup_steps` must be at least 0. Received: {warmup_steps}")
+    check("warmup_steps", warmup_steps, warmup_steps >= 0, "be at least 0")
     return scheduled(
         optimizer, lambda step: min(1.0, (step + 1) / (warmup_steps + 1)) * factor(step)
     )
@@ -99,10 +91,8 @@ def _warmed_up(optimizer: Optimizer, warmup_steps: int, factor: Callable[[int], 
 
 def _progress(total_steps: int, warmup_steps: int, floor: float) -> Callable[[int], float]:
     """Return a function: number of an update -> share of the time after the warm-up, in [0, 1]."""
-    if total_steps < 1:
-        raise ValueError(f"Argument `total_steps` must be at least 1. Received: {total_steps}")
-    if not 0.0 <= floor <= 1.0:
-        raise ValueError(f"Argument `floor` must be between 0 and 1. Received: {floor}")
+    check("total_steps", total_steps, total_steps >= 1, "be at least 1")
+    check("floor", floor, 0.0 <= floor <= 1.0, "be between 0 and 1")
     # A training that was cut short, to try something out, may end within its warm-up.
     span = max(1, total_steps - warmup_steps)
     return lambda step: min(1.0, max(0.0, (step - warmup_steps) / span))

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from ops.optimizer_functions import Optimizer, Parameter, adam_optimizer, sgd_optimizer
 from ops.parameter_groups import ParameterGroup, as_groups
+from utils.checks import check
 
 
 def adam(
@@ -54,15 +55,9 @@ def adamw(
 ) -> Optimizer:
     """Build Adam with decoupled weight decay (Loshchilov and Hutter, 2019, arXiv:1711.05101).
 
-    Args:
-        parameters: What to optimise.
-        learning_rate: Step size, 0 or greater.
-        weight_decay: Each update first multiplies the weights by 1 - learning rate x weight decay;
-            0 or greater. Parameters with one dimension (biases, scales of normalisation) are
-            never decayed: pulling those to zero fits no better and disturbs normalisation.
-        beta1: Decay of the running mean of the gradient, in [0, 1).
-        beta2: Decay of the running mean of the squared gradient, in [0, 1).
-        epsilon: As for `adam`.
+    Each update first multiplies the weights by 1 - learning rate x weight decay, which is 0 or
+    greater. Parameters with one dimension (biases, scales of normalisation) are never decayed:
+    pulling those to zero fits no better and disturbs normalisation. Other arguments as for `adam`.
 
     Raises:
         ValueError: If there are no parameters or a number is out of range.
@@ -101,20 +96,16 @@ def sgd(
             without momentum.
     """
     _check_numbers(learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay)
-    if nesterov and not momentum > 0:
-        raise ValueError(
-            f"Argument `momentum` must be greater than 0 with `nesterov`. Received: {momentum}"
-        )
+    fits = momentum > 0 or not nesterov
+    check("momentum", momentum, fits, "be greater than 0 with `nesterov`")
     return sgd_optimizer(as_groups(parameters), learning_rate, momentum, nesterov, weight_decay)
 
 
 def _check_numbers(**numbers: float) -> None:
     for name, value in numbers.items():
-        if not value >= 0.0:
-            raise ValueError(f"Argument `{name}` must be 0 or greater. Received: {value}")
+        check(name, value, value >= 0.0, "be 0 or greater")
 
 
 def _check_betas(**betas: float) -> None:
     for name, value in betas.items():
-        if not 0.0 <= value < 1.0:
-            raise ValueError(f"Argument `{name}` must be in [0, 1). Received: {value}")
+        check(name, value, 0.0 <= value < 1.0, "be in [0, 1)")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from configs.schema import ParameterGroup as Settings
+from utils.checks import check
 from utils.errors import UserError
 
 
@@ -28,17 +29,14 @@ def as_groups(parameters: Iterable[Any]) -> list[ParameterGroup]:
         ValueError: If there are none.
     """
     listed = list(parameters)
-    if not listed:
-        raise ValueError("Argument `parameters` must hold at least one parameter. Received: none")
+    check("parameters", "none", bool(listed), "hold at least one parameter")
     return listed if isinstance(listed[0], ParameterGroup) else [ParameterGroup(listed)]
 
 
 def split(named: Mapping[str, Any], settings: Sequence[Settings]) -> list[ParameterGroup]:
     """Return the groups of `train.parameter_groups`; a parameter is in the first that matches.
 
-    Args:
-        named: Parameters by the names that they have in `model.safetensors`.
-        settings: What was configured.
+    The parameters are named as in `model.safetensors`.
 
     Returns:
         First the parameters that nothing matches, which may be none, then the others in the order
@@ -51,20 +49,20 @@ def split(named: Mapping[str, Any], settings: Sequence[Settings]) -> list[Parame
     for index, setting in enumerate(settings):
         where = f"train.parameter_groups[{index}].match={setting.match}"
         found = {name: match for name in rest if (match := re.search(setting.match, name))}
+        if not found and any(re.search(setting.match, name) for name in named):
+            raise UserError(
+                f"{where} matches only weights that an earlier group has. Put this group before "
+                "that one."
+            )
         if not found:
-            raise UserError(f"{where} {_nothing_found(setting.match, named)}")
+            known = ", ".join(named)
+            raise UserError(f"{where} matches no weight that is trained. There are: {known}")
         layers = _layers(found, setting, where)
         for number in sorted(set(layers.values())):
             parameters = [rest.pop(name) for name, layer in layers.items() if layer == number]
             rate = setting.rate * (setting.layer_decay or 1.0) ** (max(layers.values()) - number)
             groups.append(ParameterGroup(parameters, rate, setting.weight_decay))
     return [ParameterGroup(list(rest.values())), *groups]
-
-
-def _nothing_found(pattern: str, named: Mapping[str, Any]) -> str:
-    if any(re.search(pattern, name) for name in named):
-        return "matches only weights that an earlier group has. Put this group before that one."
-    return f"matches no weight that is trained. There are: {', '.join(named)}"
 
 
 def _layers(found: Mapping[str, re.Match[str]], setting: Settings, where: str) -> dict[str, int]:

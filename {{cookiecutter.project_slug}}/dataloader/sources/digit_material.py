@@ -23,9 +23,6 @@ def digits_and_photographs() -> tuple[list[Image.Image], list[Image.Image]]:
     Returns:
         1,797 digits, each 8x8 amid a 12x12 grey picture, ink 0 to 240, in the order of the file;
         and two RGB photographs.
-
-    Raises:
-        UserError: If scikit-learn is not installed, or its files cannot be read.
     """
     package = importlib.util.find_spec("sklearn")
     if package is None or package.origin is None:

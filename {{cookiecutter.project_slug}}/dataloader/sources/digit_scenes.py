@@ -94,11 +94,7 @@ class DigitScenes:
         return f"digit-scenes-{VERSION}-{settings}"
 
     def split(self, name: str) -> "SceneSplit":
-        """Return "train", "validation" or "test".
-
-        Raises:
-            UserError: If the split has no scenes, or scikit-learn's files are missing.
-        """
+        """Return "train", "validation" or "test"; a UserError if it has no scenes."""
         check_split_name(name)
         if not self._counts[name]:
             raise UserError(f"The split {name!r} has no scenes. Set data.source.{name} above 0.")
@@ -115,13 +111,10 @@ class SceneSplit:
         self._count, self._canvas, self._digits_range, self._seed = count, canvas, digits, seed
         self._first_position = SPLITS.index(split) * _SCENES_PER_SPLIT
         digit_images, photos = digits_and_photographs()
-        rows, fifths = _DIGIT_ROWS[split], _PHOTO_FIFTHS[split]
-        self._glyphs = digit_images[slice(*rows)]
+        self._glyphs = digit_images[slice(*_DIGIT_ROWS[split])]
+        start, end = _PHOTO_FIFTHS[split]
         self._backgrounds = [
-            photo.crop(
-                (photo.width * fifths[0] // 5, 0, photo.width * fifths[1] // 5, photo.height)
-            )
-            for photo in photos
+            p.crop((p.width * start // 5, 0, p.width * end // 5, p.height)) for p in photos
         ]
 
     def __len__(self) -> int:
@@ -135,9 +128,8 @@ class SceneSplit:
     def read(self, index: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Draw one scene; see `dataloader.sample.Split`."""
         width = _DRAWS_PER_SCENE + _MOST_DIGITS * _DRAWS_PER_DIGIT
-        draws = uniform_draws(
-            self._seed, SAMPLE_DATA, self._first_position + index, count=1, width=width
-        )[0]
+        position = self._first_position + index
+        draws = uniform_draws(self._seed, SAMPLE_DATA, position, count=1, width=width)[0]
         own, for_digits = draws[:_DRAWS_PER_SCENE], draws[_DRAWS_PER_SCENE:]
         side = self._canvas or min(max(*size, _CANVAS[0]), _CANVAS[1])
         image = self._background(own, side)
@@ -193,9 +185,8 @@ class SceneSplit:
         x_start = 6 - x_scale * box_width / 2 - shear * box_height / 2
         y_start = 6 - y_scale * box_height / 2
         matrix = (x_scale, shear, x_start, 0.0, y_scale, y_start)
-        ink = glyph.transform(
-            (box_width, box_height), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC
-        )
+        box = (box_width, box_height)
+        ink = glyph.transform(box, Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
         # The middle of a digit lies in the middle half of its quarter.
         row, column = divmod(quarter, 2)
         middle_y = canvas * (row * 0.5 + _between((0.12, 0.38), draws[4]))

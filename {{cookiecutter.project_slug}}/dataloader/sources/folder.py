@@ -79,8 +79,7 @@ class Folder:
     def fingerprint(self) -> str:
         """A text that changes with any file or setting."""
         pairs = [pair for split in self._pairs.values() for pair in split]
-        files = [path for pair in pairs for path in (pair.image, pair.mask)]
-        return "folder-" + stamp_of_files(files, self._labels, self._shares, self._folders)
+        return "folder-" + stamp_of_files(pairs, self._labels, self._shares, self._folders)
 
     def split(self, name: str) -> PairedFiles:
         """Return "train", "validation" or "test".
@@ -92,11 +91,9 @@ class Folder:
         pairs = self._pairs[name]
         if not pairs:
             where = shown(join(self.root, self._folders[0].replace("{split}", name)))
-            remedy = (
-                f"put images there, or in a folder for the split {name!r}"
-                if self._by_folder
-                else f"raise its share (data.source.{name}), or add images"
-            )
+            remedy = f"raise its share (data.source.{name}), or add images"
+            if self._by_folder:
+                remedy = f"put images there, or in a folder for the split {name!r}"
             raise UserError(f"{where}: no images for the split {name!r}; {remedy}.")
         return PairedFiles(pairs, self._labels)
 
@@ -136,9 +133,7 @@ class Folder:
         return pairs
 
     def _check_folders(self, *folders: str) -> None:
-        for folder in folders:
-            if exists(folder):
-                continue
+        for folder in [folder for folder in folders if not exists(folder)]:
             hint = ""
             if not self._by_folder and exists(join(self.root, "train")):
                 hint = (

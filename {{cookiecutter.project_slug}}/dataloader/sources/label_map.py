@@ -27,14 +27,9 @@ class LabelMap:
         ignore_value: int | Colour | None = None,
         remedy: str = _SET_VALUES,
     ) -> None:
-        """Check the values.
+        """Check the values, which are those of `dataloader.sources.folder.Folder`.
 
-        Args:
-            class_names: The classes, in the order of their index.
-            mask_values: For each class its grey level or palette index, or its colour as [r, g, b]
-                or "#rrggbb". None: the class index itself.
-            ignore_value: The value (same kind) of pixels that count nowhere; None: there are none.
-            remedy: What to do about a mask with other values, for the message.
+        `remedy` is what to do about a mask with other values, for the message.
 
         Raises:
             UserError: If the values do not fit the classes or each other.
@@ -47,31 +42,24 @@ class LabelMap:
                 f"mask_values must hold one value for each of the {len(class_names)} classes "
                 f"({', '.join(class_names)}). Received: {len(values)} values"
             )
-        targets = list(range(len(values)))
+        targets = [*range(len(values)), IGNORE_INDEX]
         if ignore_value is not None:
             values.append(ignore_value)
-            targets.append(IGNORE_INDEX)
         self.in_colour = not isinstance(values[0], int)
         codes = [_colour_code(v) if self.in_colour else _grey_level(v) for v in values]
         if len(set(codes)) < len(codes):
             raise UserError(f"Two labels share one value in mask_values and ignore_value: {values}")
-        self._codes = dict(zip(codes, targets, strict=True))
+        self._codes = dict(zip(codes, targets, strict=False))
 
     def __repr__(self) -> str:
         """Return a text that differs wherever masks would be read differently."""
-        kind = "colour" if self.in_colour else "grey"
-        return f"LabelMap({kind}, {self._codes})"
+        return f"LabelMap({'colour' if self.in_colour else 'grey'}, {self._codes})"
 
     def read(self, picture: Image.Image, name: str, size: tuple[int, int]) -> np.ndarray:
-        """Turn a mask picture into class indices, resized by nearest neighbour.
+        """Turn a mask picture into uint8 [height, width] of class indices and IGNORE_INDEX.
 
-        Every pixel of the file is checked, whatever the size that is asked for.
-
-        Returns:
-            uint8 [height, width] of class indices and IGNORE_INDEX.
-
-        Raises:
-            UserError: If the mask holds a label that is not in the map, or is no mask.
+        It is resized by nearest neighbour. Whatever the size, every pixel of the file is checked: a
+        UserError says which labels are not in the map, or that this is no mask.
         """
         picture = picture.convert("RGB") if self.in_colour else self._single_band(picture, name)
         counts = _counted(picture)
@@ -106,11 +94,8 @@ class LabelMap:
     def _unknown_labels(self, counts: dict[int, int], name: str) -> UserError:
         common = sorted(counts, key=lambda value: -counts[value])
         shown = [f"{self._shown(code)} at {counts[code]} pixels" for code in common]
-        known = ", ".join(
-            f"{self._shown(code)} = "
-            + ("ignored" if target == IGNORE_INDEX else self.class_names[target])
-            for code, target in self._codes.items()
-        )
+        meanings = dict(zip(self._codes, [*self.class_names, "ignored"], strict=False))
+        known = ", ".join(f"{self._shown(code)} = {meanings[code]}" for code in self._codes)
         what = "colours" if self.in_colour else "labels"
         return UserError(
             f"{name}: the mask holds unknown {what}: {first_few(shown)}. Known: {known}. "

@@ -47,12 +47,7 @@ class PairedFiles:
         return self.pairs[index].name
 
     def read(self, index: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Decode and resize one pair, the mask by nearest neighbour.
-
-        Raises:
-            UserError: If a file is missing or unreadable, the sizes differ, or the mask has unknown
-                labels.
-        """
+        """Decode and resize one pair, the mask by nearest neighbour; see `Split`."""
         pair = self.pairs[index]
         if pair.missing is not None:
             raise UserError(pair.missing)
@@ -86,19 +81,16 @@ def _fitted(mask: Image.Image, picture: Image.Image, pair: Pair) -> Image.Image:
     )
 
 
-def stamp_of_files(paths: Sequence[str], *settings: object) -> str:
+def stamp_of_files(pairs: Sequence[Pair], *settings: object) -> str:
     """Return a text that changes when a file is replaced, comes or goes, or a setting differs.
 
     Local files count by size and time of change, others by what their storage says about them.
     """
     digest = hashlib.sha256(repr(settings).encode())
-    for path in paths:
+    for path in (path for pair in pairs for path in (pair.image, pair.mask)):
         try:
-            if is_remote(path):
-                stamp = _remote_stamp(path)
-            else:
-                status = os.stat(path)
-                stamp = f"{status.st_size}|{status.st_mtime_ns}"
+            status = None if is_remote(path) else os.stat(path)
+            stamp = f"{status.st_size}|{status.st_mtime_ns}" if status else _remote_stamp(path)
         except FileNotFoundError:  # whether a sample may lack a file is decided when it is read
             stamp = "missing"
         digest.update(f"{path}|{stamp}".encode())

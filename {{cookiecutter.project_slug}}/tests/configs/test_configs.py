@@ -152,7 +152,7 @@ def test_all_problems_stand_in_one_message_with_file_line_and_key(tmp_path: Path
         (["train.clip_norm=-1"], "expected greater than 0"),
         (["run.tensorboard=yes"], "expected true or false, received 'yes'"),
         (["executor.device=tpu"], "expected one of 'auto', 'cpu', 'cuda' or 'mps'"),
-        (["executor.compile=perhaps"], "expected one of 'auto', True or False"),
+        (["executor.compile=perhaps"], "expected true or false, received 'perhaps'"),
         (["executor.device=cpu", "executor.tf32=false"], "only CUDA has it"),
         (["train.metrics=[]"], "without any metric"),
         (["data.std=[0, 1, 1]"], "must be greater than 0"),

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.checks import check_at_least, check_odd, check_share, check_widths
 from model.layers import convolution, pad_to_multiple
+from utils.checks import check
 
 
 class UNet(nn.Module):
@@ -43,11 +43,11 @@ class UNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_at_least("num_classes", num_classes, 1)
-        check_at_least("in_channels", in_channels, 1)
-        check_widths("widths", widths)
-        check_odd("kernel_size", kernel_size)
-        check_share("dropout", dropout)
+        check("num_classes", num_classes, num_classes >= 1, "be at least 1")
+        check("in_channels", in_channels, in_channels >= 1, "be at least 1")
+        check("widths", [*widths], min(widths, default=0) >= 1, "hold one or more numbers from 1")
+        check("kernel_size", kernel_size, kernel_size > 0 and kernel_size % 2 == 1, "be odd")
+        check("dropout", dropout, 0.0 <= dropout < 1.0, "be in [0, 1)")
         self.stride = 2 ** (len(widths) - 1)
         self.pool = nn.MaxPool2d(2)
         self.dropout = nn.Dropout2d(dropout)

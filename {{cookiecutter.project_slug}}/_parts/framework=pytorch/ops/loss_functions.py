@@ -30,9 +30,7 @@ def cross_entropy_loss(
     Returns:
         float32 []; 0 with a gradient of 0 if no pixel counts.
     """
-    weights = None
-    if class_weights is not None:
-        weights = _on_device(tuple(class_weights), logits.device)
+    weights = None if class_weights is None else _on_device(tuple(class_weights), logits.device)
     target = target.long()
     shares = functional.log_softmax(logits.float(), dim=1)
     # The sum, not the mean: where no pixel counts, the mean and its gradient are NaN.
@@ -58,8 +56,7 @@ def _repeatable_sums(
 
     A GPU's kernel that does both adds up in another order each time.
     """
-    nll = torch.ops.aten.nll_loss2d_forward
-    each, _ = nll(shares, target, weights, _EACH, ignore_index)
+    each, _ = torch.ops.aten.nll_loss2d_forward(shares, target, weights, _EACH, ignore_index)
     counts = target != ignore_index
     if weights is None:
         return each.sum(), counts.sum().float()
@@ -78,8 +75,7 @@ def dice_loss(logits: Tensor, target: Tensor, ignore_index: int, smooth: float) 
 
     With probabilities p and true masks t the coefficient of a class is
     (2 sum(p t) + smooth) / (sum(p^2) + sum(t^2) + smooth); the sums run over all pixels of the
-    batch that count. Logits and target are those of
-    `cross_entropy_loss`.
+    batch that count. Logits and target are those of `cross_entropy_loss`.
 
     Returns:
         float32 [] in [0, 1); 0 with a gradient of 0 if no pixel counts.

@@ -13,15 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler as Schedule
 
 from ops.parameter_groups import ParameterGroup
 
-__all__ = [
-    "Optimizer",
-    "Parameter",
-    "Schedule",
-    "adam_optimizer",
-    "initial_rate",
-    "scheduled",
-    "sgd_optimizer",
-]
+__all__ = ["Optimizer", "Parameter", "Schedule"]
 
 # Where PyTorch has one kernel for the whole update; elsewhere its own choice is taken.
 _FUSED_DEVICES = frozenset({"cpu", "cuda", "mps"})
@@ -56,9 +48,7 @@ def sgd_optimizer(
 def scheduled(optimizer: Optimizer, factor: Callable[[int], float]) -> Schedule:
     """Return a `LambdaLR`, to be stepped once after every update. Its state is plain numbers.
 
-    Args:
-        optimizer: Whose learning rate is scheduled.
-        factor: From the number of an update, counted from 0, to the factor of its rate.
+    `factor` maps the number of an update, counted from 0, to the factor of its rate.
     """
     return LambdaLR(optimizer, factor)
 

@@ -8,9 +8,9 @@ the next convolution, as many do, takes a sixth more time on a CPU.
 
 from collections.abc import Sequence
 
-from model.checks import check_at_least, check_odd, check_share, check_widths
 from model.keras_layers import Chain, plain_convolution
 from model.layers import convolution, pad_to_multiple
+from utils.checks import check
 from utils.framework import keras, tf
 
 
@@ -41,11 +41,11 @@ class UNet(keras.Model):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(name="unet")
-        check_at_least("num_classes", num_classes, 1)
-        check_at_least("in_channels", in_channels, 1)
-        check_widths("widths", widths)
-        check_odd("kernel_size", kernel_size)
-        check_share("dropout", dropout)
+        check("num_classes", num_classes, num_classes >= 1, "be at least 1")
+        check("in_channels", in_channels, in_channels >= 1, "be at least 1")
+        check("widths", [*widths], min(widths, default=0) >= 1, "hold one or more numbers from 1")
+        check("kernel_size", kernel_size, kernel_size > 0 and kernel_size % 2 == 1, "be odd")
+        check("dropout", dropout, 0.0 <= dropout < 1.0, "be in [0, 1)")
         self.stride = 2 ** (len(widths) - 1)
         self.pool = keras.layers.MaxPooling2D(2)
         self.enlarge = keras.layers.UpSampling2D(2)

@@ -12,16 +12,6 @@ import numpy as np
 from ops.parameter_groups import ParameterGroup
 from utils.framework import keras, tf
 
-__all__ = [
-    "Optimizer",
-    "Parameter",
-    "Schedule",
-    "adam_optimizer",
-    "initial_rate",
-    "scheduled",
-    "sgd_optimizer",
-]
-
 Parameter: TypeAlias = keras.Variable
 Optimizer: TypeAlias = keras.optimizers.Optimizer
 Schedule: TypeAlias = keras.optimizers.schedules.LearningRateSchedule
@@ -51,12 +41,7 @@ def sgd_optimizer(
 
 
 def scheduled(optimizer: Optimizer, factor: Callable[[int], float]) -> Schedule:
-    """Return a schedule: a function of the number of an update.
-
-    Args:
-        optimizer: Whose learning rate is scheduled.
-        factor: From the number of an update, counted from 0, to the factor of its rate.
-    """
+    """Return a schedule; `factor` maps the number of an update, from 0, to that of its rate."""
     return _Scheduled(optimizer, factor)
 
 
@@ -67,8 +52,6 @@ def initial_rate(optimizer: Optimizer) -> float:
 
 
 class _Scheduled(Schedule):
-    """The optimizer's own rate times a factor, in Python's numbers."""
-
     def __init__(self, optimizer: Optimizer, factor: Callable[[int], float]) -> None:
         self._rate = initial_rate(optimizer)
         self._factor = factor
@@ -116,7 +99,8 @@ class _Adam(_Grouped):
         computes once it is given these two products. Near 1 their digits are few: float64.
         """
         number = tf.cast(self.iterations, tf.float64) + 1.0
-        correct1, correct2 = (1.0 - tf.pow(_rounded(beta), number) for beta in self._betas)
+        betas = [float(np.float32(beta)) for beta in self._betas]  # as the kernel sees them
+        correct1, correct2 = (1.0 - tf.pow(tf.constant(b, tf.float64), number) for b in betas)
         root = tf.sqrt(correct2)
         self._rate = tf.cast(self.learning_rate, tf.float64) * root / correct1
         self._margin = self._epsilon * root
@@ -171,11 +155,6 @@ class _Sgd(_Grouped):
             momentum=tf.constant(self._momentum, variable.dtype),
             use_nesterov=self._nesterov,
         )
-
-
-def _rounded(value: float) -> tf.Tensor:
-    """Return the number as the kernel sees it, in float32, as float64."""
-    return tf.constant(float(np.float32(value)), tf.float64)
 
 
 def _built(optimizer: _Grouped, groups: Sequence[ParameterGroup], weight_decay: float) -> Optimizer:

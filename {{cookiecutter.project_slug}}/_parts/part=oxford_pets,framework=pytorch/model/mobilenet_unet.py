@@ -6,9 +6,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from model.checks import check_at_least, check_widths
 from model.layers import pad_to_multiple
 from model.mobilenet_v2 import MobileNetV2
+from utils.checks import check
 
 
 class MobileNetUNet(nn.Module):
@@ -41,9 +41,11 @@ class MobileNetUNet(nn.Module):
         freeze_encoder: bool = False,
     ) -> None:
         super().__init__()
-        check_at_least("num_classes", num_classes, 1)
-        check_widths("up_widths", up_widths, count=len(MobileNetV2.out_channels) - 1)
-        check_at_least("kernel_size", kernel_size, 2)
+        check("num_classes", num_classes, num_classes >= 1, "be at least 1")
+        count = len(MobileNetV2.out_channels) - 1
+        fits = len(up_widths) == count and min(up_widths) >= 1
+        check("up_widths", [*up_widths], fits, f"hold {count} numbers from 1")
+        check("kernel_size", kernel_size, kernel_size >= 2, "be at least 2")
         self.encoder = MobileNetV2(in_channels)
         if weights is not None:
             self.encoder.load_weights(weights)
@@ -91,13 +93,6 @@ def doubling(
     The kernel's size is 2 or more. A normalisation that follows makes the bias superfluous.
     """
     padding = (kernel_size - 1) // 2
-    return nn.ConvTranspose2d(
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=2,
-        padding=padding,
-        # The output has 2 H - 2 - 2 padding + kernel_size + output_padding rows.
-        output_padding=2 + 2 * padding - kernel_size,
-        bias=bias,
-    )
+    # The output has 2 H - 2 - 2 padding + kernel_size + output_padding rows.
+    sizes = (in_channels, out_channels, kernel_size, 2, padding, 2 + 2 * padding - kernel_size)
+    return nn.ConvTranspose2d(*sizes, bias=bias)

@@ -14,20 +14,15 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from model.checks import check_at_least
 from model.mobilenet_weights import check_shapes
 from utils import storage
+from utils.checks import check
 from utils.errors import UserError
 
 # Each row of the paper's table 2: expansion, channels, number of blocks, stride of the first.
 _STAGES = (
-    (1, 16, 1, 1),
-    (6, 24, 2, 2),
-    (6, 32, 3, 2),
-    (6, 64, 4, 2),
-    (6, 96, 3, 1),
-    (6, 160, 3, 2),
-    (6, 320, 1, 1),
+    *((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2)),
+    *((6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)),
 )
 _STEM_CHANNELS = 32
 # Of the published weights, what only classification needs.
@@ -51,7 +46,7 @@ class MobileNetV2(nn.Module):
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
-        check_at_least("in_channels", in_channels, 1)
+        check("in_channels", in_channels, in_channels >= 1, "be at least 1")
         blocks: list[nn.Module] = [_convolution(in_channels, _STEM_CHANNELS, 3, stride=2)]
         channels = _STEM_CHANNELS
         for expansion, width, count, first_stride in _STAGES:
@@ -89,33 +84,23 @@ class MobileNetV2(nn.Module):
         Raises:
             UserError: If the file is missing or unreadable, or holds another network's weights.
         """
-        weights = {
-            name: tensor for name, tensor in _read(path).items() if not name.startswith(_UNUSED)
-        }
-        own = self.state_dict()
-        given = {name: tuple(weight.shape) for name, weight in weights.items()}
-        needed = {name: tuple(weight.shape) for name, weight in own.items()}
-        check_shapes(path, given, needed, "the weights of MobileNetV2 with torchvision's names")
+        weights = {name: w for name, w in _read(path).items() if not name.startswith(_UNUSED)}
+        expected = "the weights of MobileNetV2 with torchvision's names"
+        check_shapes(path, weights, self.state_dict(), expected)
         self.load_state_dict(weights)
 
 
 class _InvertedResidual(nn.Module):
     """Expand the channels, convolve each by itself, project them to fewer; section 3.3.
 
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        stride: 1, or 2 to halve the size. The input is added where the output has its shape.
-        expansion: Factor of the channels inside; with 1 there is no expanding convolution.
+    The input is added where the output has its shape. There is no expansion by a factor of 1.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, expansion: int) -> None:
         super().__init__()
         inside = in_channels * expansion
-        layers: list[nn.Module] = []
-        if expansion != 1:
-            layers.append(_convolution(in_channels, inside, 1))
-        layers += [
+        layers: list[nn.Module] = [
+            *([_convolution(in_channels, inside, 1)] if expansion != 1 else []),
             _convolution(inside, inside, 3, stride=stride, groups=inside),
             nn.Conv2d(inside, out_channels, kernel_size=1, bias=False),
             nn.BatchNorm2d(out_channels),
@@ -144,11 +129,9 @@ class _InvertedResidual(nn.Module):
 def _convolution(
     in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
-    padding = kernel_size // 2
+    sizes = (in_channels, out_channels, kernel_size, stride, kernel_size // 2)
     return nn.Sequential(
-        nn.Conv2d(
-            in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False
-        ),
+        nn.Conv2d(*sizes, groups=groups, bias=False),
         nn.BatchNorm2d(out_channels),
         nn.ReLU6(inplace=True),
     )
@@ -165,16 +148,13 @@ def _read(path: str) -> dict[str, Tensor]:
         if path.endswith(".safetensors"):
             return safetensors.torch.load(content)
         # Only tensors and plain values: a file from elsewhere must not run code.
-        weights = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        if isinstance(found, dict) and all(isinstance(value, Tensor) for value in found.values()):
+            return found
+        reason = "it holds more than names and tensors"
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise _unreadable(path, str(error).partition("\n")[0]) from error
-    if not isinstance(weights, dict) or not all(isinstance(t, Tensor) for t in weights.values()):
-        raise _unreadable(path, "it holds more than names and tensors")
-    return weights
-
-
-def _unreadable(path: str, reason: str) -> UserError:
-    return UserError(
+        reason = str(error).partition("\n")[0]
+    raise UserError(
         f"{storage.shown(path)} cannot be read as weights: {reason}.\n"
         "Expected a .safetensors file, or a .pth file that holds a dictionary of tensors."
     )

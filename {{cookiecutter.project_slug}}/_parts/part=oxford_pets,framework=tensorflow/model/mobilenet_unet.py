@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from model.checks import check_at_least, check_widths
 from model.keras_layers import BatchNormalization, Chain, evenly_spread
 from model.layers import pad_to_multiple
 from model.mobilenet_v2 import MobileNetV2
+from utils.checks import check
 from utils.framework import keras, tf
 
 
@@ -39,9 +39,11 @@ class MobileNetUNet(keras.Model):
         freeze_encoder: bool = False,
     ) -> None:
         super().__init__(name="mobilenet_unet")
-        check_at_least("num_classes", num_classes, 1)
-        check_widths("up_widths", up_widths, count=len(MobileNetV2.out_channels) - 1)
-        check_at_least("kernel_size", kernel_size, 2)
+        check("num_classes", num_classes, num_classes >= 1, "be at least 1")
+        count = len(MobileNetV2.out_channels) - 1
+        fits = len(up_widths) == count and min(up_widths) >= 1
+        check("up_widths", [*up_widths], fits, f"hold {count} numbers from 1")
+        check("kernel_size", kernel_size, kernel_size >= 2, "be at least 2")
         with keras.name_scope("encoder"):
             self.encoder = MobileNetV2(in_channels)
         if weights is not None:

@@ -15,21 +15,15 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from model.checks import check_at_least
 from model.keras_layers import BatchNormalization
 from model.mobilenet_weights import check_shapes
 from utils import storage
+from utils.checks import check
 from utils.errors import UserError
 from utils.framework import keras, tf
 
 # Inside a block that halves the size are the last features before, and the widest.
-_TAPS = (
-    "block_1_expand_relu",
-    "block_3_expand_relu",
-    "block_6_expand_relu",
-    "block_13_expand_relu",
-    "block_16_project_BN",
-)
+_TAPS = (*(f"block_{number}_expand_relu" for number in (1, 3, 6, 13)), "block_16_project_BN")
 # Of the published weights, what only classification needs.
 _UNUSED = ("Conv_1/", "Conv_1_bn/", "predictions/")
 
@@ -51,7 +45,7 @@ class MobileNetV2(keras.Model):
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__(name="mobilenet_v2")
-        check_at_least("in_channels", in_channels, 1)
+        check("in_channels", in_channels, in_channels >= 1, "be at least 1")
         published = keras.applications.MobileNetV2(
             input_tensor=keras.Input((None, None, in_channels)), include_top=False, weights=None
         )
@@ -85,9 +79,7 @@ class MobileNetV2(keras.Model):
             for variable in layer.weights
         }
         weights = _read(path, list(own))
-        given = {name: tuple(weight.shape) for name, weight in weights.items()}
-        needed = {name: tuple(weight.shape) for name, weight in own.items()}
-        check_shapes(path, given, needed, "the weights of MobileNetV2 with Keras' names")
+        check_shapes(path, weights, own, "the weights of MobileNetV2 with Keras' names")
         for name, variable in own.items():
             variable.assign(weights[name])
 

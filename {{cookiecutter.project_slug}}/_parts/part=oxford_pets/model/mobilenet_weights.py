@@ -1,32 +1,22 @@
 """Checks weights from a file against those that a network needs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from utils import storage
 from utils.errors import UserError, first_few
 
 
-def check_shapes(
-    path: str,
-    given: Mapping[str, Sequence[int]],
-    own: Mapping[str, Sequence[int]],
-    what: str,
-) -> None:
-    """Refuse weights that are not those of a network, all of them and no others.
-
-    Args:
-        path: File or URL that they come from.
-        given: The shapes in the file by name.
-        own: The shapes that the network needs by name.
-        what: What was expected, for the message.
+def check_shapes(path: str, given: Mapping[str, Any], own: Mapping[str, Any], what: str) -> None:
+    """Refuse a file's arrays if they are not those of a network, all of them and no others.
 
     Raises:
         UserError: Listing what is missing, unexpected or of another shape.
     """
     differing = (
-        f"{name} {list(given[name])} instead of {list(own[name])}"
+        f"{name} {list(given[name].shape)} instead of {list(own[name].shape)}"
         for name in own.keys() & given.keys()
-        if tuple(given[name]) != tuple(own[name])
+        if tuple(given[name].shape) != tuple(own[name].shape)
     )
     problems: dict[str, Iterable[str]] = {
         "missing": own.keys() - given.keys(),

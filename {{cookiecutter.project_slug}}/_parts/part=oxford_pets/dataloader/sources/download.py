@@ -8,11 +8,9 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO
-from urllib.error import HTTPError
+from typing import NamedTuple
 from urllib.request import Request, urlopen
 
 from utils.errors import UserError
@@ -27,8 +25,7 @@ _ATTEMPTS = 4  # each goes on where the one before ended, if the server can do t
 _PAUSE = 2.0  # seconds before the second attempt; twice as long before each further one
 
 
-@dataclass(frozen=True)
-class Archive:
+class Archive(NamedTuple):
     """One .tar.gz file of a data set."""
 
     name: str
@@ -44,16 +41,10 @@ def download(
     is_complete: Callable[[Path], bool],
     progress: Progress | None = None,
 ) -> None:
-    """Make `target` hold what the archives hold, or leave things as they were.
+    """Make the folder `target` hold what all archives hold, or leave things as they were.
 
     Several processes may do this at once: the first one's folder stays, the others discard theirs.
-
-    Args:
-        base_url: Where the archives are: http://, https:// or file://, without the file's name.
-        archives: What to fetch; all are unpacked into one folder.
-        target: The folder to make; what is above it is made when needed.
-        is_complete: Tells whether a folder holds the whole data set.
-        progress: Called after each block; None logs every tenth part.
+    Without `progress` every tenth part is logged.
 
     Raises:
         UserError: If network or disk fails, a checksum differs, or the target is in the way.
@@ -73,7 +64,12 @@ def download(
                 file = Path(temporary, archive.name)
                 _fetch(f"{base_url}/{archive.name}", file, progress or _logged())
                 _check(file, archive, base_url)
-                _unpack(file, unpacked)
+                if not hasattr(tarfile, "data_filter"):
+                    version = "Python 3.11.4 or newer"
+                    raise UserError(f"Unpacking archives safely needs {version}. Update Python.")
+                with tarfile.open(file) as tar:
+                    tar.extractall(unpacked, filter="data")  # refuses paths that lead outside
+                file.unlink()
             _put_in_place(unpacked, target, is_complete)
     except (OSError, HTTPException, tarfile.TarError, EOFError, zlib.error) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
@@ -86,44 +82,33 @@ def _fetch(url: str, file: Path, progress: Progress) -> None:
         raise UserError(f"Only http://, https:// and file:// can be downloaded. Received: {url}")
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            if _fetch_rest(url, file, progress):
-                return
-            reason: object = "the connection ended early"
-        except HTTPError as error:
-            if error.code < 500:
-                raise
-            reason = error
+            return _fetch_rest(url, file, progress)
         except (OSError, HTTPException) as error:
-            reason = getattr(error, "reason", error)
-            if attempt == _ATTEMPTS or url.startswith("file:"):
+            code = getattr(error, "code", None)  # the server's answer
+            if url.startswith("file:") or (code and code < 500):
                 raise
-        log.warning("%s: %s (attempt %d of %d)", url, reason, attempt, _ATTEMPTS)
-        if attempt < _ATTEMPTS:
+            reason = error if code else getattr(error, "reason", error)
+            if attempt == _ATTEMPTS:
+                raise OSError(f"{url}: {reason}") from error
+            log.warning("%s: %s (attempt %d of %d)", url, reason, attempt, _ATTEMPTS)
             time.sleep(_PAUSE * 2 ** (attempt - 1))
-    raise OSError(f"{url}: {reason}")
 
 
-def _fetch_rest(url: str, file: Path, progress: Progress) -> bool:
-    """Append what is missing; return whether the file has the length the server told."""
+def _fetch_rest(url: str, file: Path, progress: Progress) -> None:
+    """Append what is missing of a file."""
     have = file.stat().st_size if file.exists() else 0
     headers = {"Range": f"bytes={have}-"} if have else {}
     # The scheme was checked.
     with urlopen(Request(url, headers=headers), timeout=_TIMEOUT) as answer:  # noqa: S310
-        continued = getattr(answer, "status", None) == 206
-        have = have if continued else 0
-        told = int(answer.headers.get("Content-Length") or 0)
-        total = have + told if told else 0
-        with open(file, "ab" if continued else "wb") as output:
-            _copy(answer, output, lambda copied: progress(file.name, have + copied, total))
-    return not total or file.stat().st_size >= total
-
-
-def _copy(source: IO[bytes], output: IO[bytes], report: Callable[[int], None]) -> None:
-    copied = 0
-    while block := source.read(_BLOCK):
-        output.write(block)
-        copied += len(block)
-        report(copied)
+        have = have if getattr(answer, "status", None) == 206 else 0
+        length = int(answer.headers.get("Content-Length") or 0)
+        total = have + length if length else 0
+        with open(file, "ab" if have else "wb") as output:
+            while block := answer.read(_BLOCK):
+                have += output.write(block)
+                progress(file.name, have, total)
+    if have < total:
+        raise OSError("the connection ended early")
 
 
 def _check(file: Path, archive: Archive, base_url: str) -> None:
@@ -137,14 +122,6 @@ def _check(file: Path, archive: Archive, base_url: str) -> None:
             "at the server, or a login page came instead of it. Nothing was kept: try again, or "
             "set data.source.url to another server."
         )
-
-
-def _unpack(file: Path, folder: Path) -> None:
-    if not hasattr(tarfile, "data_filter"):
-        raise UserError("Unpacking archives safely needs Python 3.11.4 or newer. Update Python.")
-    with tarfile.open(file) as tar:
-        tar.extractall(folder, filter="data")  # refuses paths that lead outside
-    file.unlink()
 
 
 def _put_in_place(unpacked: Path, target: Path, is_complete: Callable[[Path], bool]) -> None:
@@ -163,12 +140,13 @@ def _put_in_place(unpacked: Path, target: Path, is_complete: Callable[[Path], bo
 
 def _logged() -> Progress:
     """Return a progress that logs a line for each tenth of a file."""
-    told: dict[str, int] = {}
+    logged = -1
 
     def report(name: str, done: int, total: int) -> None:
+        nonlocal logged
         tenth = done * 10 // total if total else done // (100 << 20)
-        if tenth > told.get(name, -1):
-            told[name] = tenth
+        if tenth > logged:
+            logged = tenth
             log.info("%s: %d of %s MB", name, done >> 20, total >> 20 if total else "?")
 
     return report

@@ -68,18 +68,14 @@ class OxfordPets:
         self._validation = validation
         self._url = url.rstrip("/")
         self._progress = progress
-        self._labels = LabelMap(
-            self.class_names,
-            _TRIMAP_VALUES,
-            remedy="Replace the file by the one in annotations.tar.gz.",
-        )
+        remedy = "Replace the file by the one in annotations.tar.gz."
+        self._labels = LabelMap(self.class_names, _TRIMAP_VALUES, remedy=remedy)
 
     @cached_property
     def fingerprint(self) -> str:
         """A text that changes with any file or setting."""
         pairs = [*self._listed("trainval.txt"), *self._listed("test.txt")]
-        files = [path for pair in pairs for path in (pair.image, pair.mask)]
-        return "oxford-pets-" + stamp_of_files(files, self._validation)
+        return "oxford-pets-" + stamp_of_files(pairs, self._validation)
 
     def split(self, name: str) -> PairedFiles:
         """Return "train", "validation" or "test"; downloads the data when needed.
@@ -88,16 +84,11 @@ class OxfordPets:
             UserError: If the data is not there and cannot be downloaded, or the split is empty.
         """
         check_split_name(name)
-        if name == "test" or (name == "validation" and self._validation == "test"):
-            return self._named(name, self._listed("test.txt"))
-        pairs = self._listed("trainval.txt")
-        if self._validation != "test":
-            wanted = name == "validation"
-            share = float(self._validation)
+        official = name == "test" or (name == "validation" and self._validation == "test")
+        pairs = self._listed("test.txt" if official else "trainval.txt")
+        if not official and self._validation != "test":
+            share, wanted = float(self._validation), name == "validation"
             pairs = [pair for pair in pairs if (fraction_of(pair.name) < share) == wanted]
-        return self._named(name, pairs)
-
-    def _named(self, name: str, pairs: list[Pair]) -> PairedFiles:
         if not pairs:
             raise UserError(f"{shown(self.root)}: no images for the split {name!r}.")
         return PairedFiles(pairs, self._labels)
@@ -108,34 +99,27 @@ class OxfordPets:
         path = join(self.root, "annotations", file)
         lines = [line.split() for line in read_text(path).splitlines()]
         names = [words[0] for words in lines if words and not words[0].startswith("#")]
-        return [
-            Pair(
-                name,
-                join(self.root, "images", f"{name}.jpg"),
-                join(self.root, "annotations", "trimaps", f"{name}.png"),
-            )
-            for name in names
-        ]
+        images, masks = join(self.root, "images"), join(self.root, "annotations", "trimaps")
+        return [Pair(n, join(images, f"{n}.jpg"), join(masks, f"{n}.png")) for n in names]
 
     def _make_complete(self) -> None:
         missing = _missing(self.root)
         if not missing:
             return
+        archives = f"{' and '.join(a.name for a in ARCHIVES)} from {self._url}"
         state = f"{shown(self.root)}: there is no {', no '.join(missing)} here"
         if len(missing) < len(_LAYOUT):
             raise UserError(
-                f"{state}, though other parts of Oxford-IIIT Pet are. Unpack both "
-                f"{' and '.join(a.name for a in ARCHIVES)} from {self._url} into this folder, or "
-                "remove it to have it downloaded."
+                f"{state}, though other parts of Oxford-IIIT Pet are. Unpack both {archives} into "
+                "this folder, or remove it to have it downloaded."
             )
         if not self._download or is_remote(self.root):
             raise UserError(
                 f"{state}. Set data.source.download: true (local folders only), or unpack "
-                f"{' and '.join(a.name for a in ARCHIVES)} from {self._url} into this folder."
+                f"{archives} into this folder."
             )
-        download(
-            self._url, ARCHIVES, Path(self.root), lambda p: not _missing(str(p)), self._progress
-        )
+        target = Path(self.root)
+        download(self._url, ARCHIVES, target, lambda p: not _missing(str(p)), self._progress)
 
 
 def _missing(root: str) -> list[str]:
