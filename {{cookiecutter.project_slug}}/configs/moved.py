@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from configs.yaml_text import Path
+from utils.storage import PROJECT
 
-_SOURCES = ("dataloader.digit_scenes", "dataloader.folder", "dataloader.oxford_pets")
+_SOURCES = PROJECT / "dataloader" / "sources"
 # A removed key, or a removed value of a key, and what to do now.
 _REMOVED = {
     "executor.compile=auto": "'auto' was removed; write true to compile, or leave it out",
@@ -21,7 +22,9 @@ def removed(path: Path, value: Any) -> str | None:
 def moved_targets(values: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
     """Yield (path, message) for each target whose module has another name now."""
     if isinstance(values, str):
-        if values.startswith(tuple(f"{module}:" for module in _SOURCES)):
+        module, colon, _ = values.partition(":")
+        package, _, name = module.partition(".")
+        if colon and package == "dataloader" and (_SOURCES / f"{name}.py").is_file():
             now = values.replace("dataloader.", "dataloader.sources.", 1)
             yield path, f"{values!r} moved; write {now!r}"
     elif isinstance(values, dict | list):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from configs.loading import load_complete, to_yaml
+from configs.loading import load_complete
 from configs.schema import CFG
 from executor.runs.environment import RUN_FORMAT
 from executor.runs.lock import local_lock, remote_lock
@@ -64,9 +64,9 @@ class RunDirectory:
                 "choose a folder that is new or empty."
             )
 
-    def begin(self, cfg: CFG, facts: Mapping[str, Any]) -> None:
-        """Write the configuration and what the run runs on."""
-        storage.write_text(str(self.config), to_yaml(cfg))
+    def begin(self, settings: str, facts: Mapping[str, Any]) -> None:
+        """Write the configuration, as YAML, and what the run runs on."""
+        storage.write_text(str(self.config), settings)
         self.write_json(self.environment, facts)
 
     def load_config(self, overrides: Sequence[str] = ()) -> CFG:

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from typing import Any
 
+from configs.loading import to_yaml
 from configs.schema import CFG, Component
 from executor.checkpoints.checkpointer import Checkpointer
 from executor.devices.device import Device
@@ -65,7 +66,8 @@ class Outputs:
         """Write what describes the run: its configuration, and what it runs on."""
         if self._run is not None:
             parameters = {"parameters": count_parameters(self._state.model)[0]}
-            self._run.begin(self._cfg, {**self._device.facts(), **parameters, **system_facts()})
+            facts = {**self._device.facts(), **parameters, **system_facts()}
+            self._run.begin(to_yaml(self._cfg), facts)
         return self
 
     def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
