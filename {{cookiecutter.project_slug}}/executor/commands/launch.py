@@ -33,13 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Train in several processes here, or write the file by which a scheduler does."""
     words = _train_words(arguments.words)
-    from configs.loading import load_config
+    from configs.loading import load
     from executor.launch.launcher import start
     from executor.launch.processes import Launch, conclude
     from executor.launch.resources import check_resources
 
     # Checked once, here: otherwise each process would report the same mistake.
-    cfg = load_config(words.config, _with_options(words.overrides, arguments))
+    # The processes check what needs a framework.
+    cfg = load(words.config, _with_options(words.overrides, arguments)).cfg
     schedulers, node_rank = _schedulers(), arguments.node_rank
     if schedulers is not None and schedulers.wants_job(arguments):
         schedulers.write_job(cfg, words, arguments)
