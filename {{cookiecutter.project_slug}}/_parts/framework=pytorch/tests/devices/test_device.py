@@ -35,10 +35,10 @@ def process_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("process_settings")
 def test_gpus_multiply_as_configured() -> None:
-    device_module._set_up_cuda(config("executor.device=auto", "executor.tf32=false"))
+    device_module._set_up_cuda(tf32=False, deterministic=False)
     assert torch.get_float32_matmul_precision() == "highest"
     assert torch.backends.cudnn.allow_tf32 is False
-    device_module._set_up_cuda(config())
+    device_module._set_up_cuda(tf32=True, deterministic=False)
     assert torch.get_float32_matmul_precision() == "high"
     assert torch.backends.cudnn.allow_tf32 is True
     # The compiler asks in both of PyTorch's languages, which must not contradict each other.
@@ -49,7 +49,7 @@ def test_gpus_multiply_as_configured() -> None:
 
 @pytest.mark.usefixtures("process_settings")
 def test_what_must_repeat_is_not_tried_out() -> None:
-    device_module._set_up_cuda(config("run.deterministic=true"))
+    device_module._set_up_cuda(tf32=True, deterministic=True)
     assert torch.backends.cudnn.benchmark is False
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
