@@ -367,7 +367,7 @@ def test_several_processes_say_together_how_fast_they_are(train: Train, tmp_path
     assert done.returncode == 0, done.stderr
     speed = json.loads((tmp_path / "run" / "speed.json").read_text(encoding="utf-8"))
     assert (speed["processes"], speed["batch_size"]) == (2, 12)
-    assert speed["images_per_second"] == pytest.approx(12 / speed["seconds_per_step"])
+    assert speed["samples_per_second"] == pytest.approx(12 / speed["seconds_per_step"])
     assert done.stderr.count("speed     ") == done.stderr.count("profile   ") == 1
     assert "the most of 2 processes" in done.stderr
     assert len(list((tmp_path / "run" / "profile").glob("*.json.gz"))) == 1

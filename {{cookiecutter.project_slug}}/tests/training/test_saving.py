@@ -205,7 +205,7 @@ AT_ONCE = """
 import importlib, os, signal, sys
 from main import run
 
-def signalled(*arguments):
+def signalled(*arguments, **named):
     os.kill(os.getpid(), signal.SIGTERM)
 
 module, _, function = sys.argv.pop(1).rpartition(".")
