@@ -69,7 +69,7 @@ def tiny_rows(places: Places, effort: Effort) -> list[Row]:
         ("bare-no-item", "executor", "bare-no-item", "the same, never reading the loss", None),
         ("bare-fused", "executor", "bare-fused", "the same with fused Adam", None),
         ("plain", "plain-executor", "plain-bare", "default Adam, without normalisation", _TINY),
-        ("arithmetic", "plain-arithmetic", "plain-bare", "that; what a step computes, alone", None),
+        ("arithmetic", "plain-arithmetic", "plain-bare", "default Adam; its arithmetic only", None),
     ]
     rows = [
         step_row(
