@@ -20,7 +20,10 @@ GPU = ("sample.speed", "sample.memory", "pets.speed", "pets.memory")
 SUITES = {
     "pytorch": {
         "unet": {f"step.unet-0.5M.{kind}" for kind in ("bf16", "fp32", "defaults")},
-        "tiny": {f"step.tiny.{kind}" for kind in ("bare", "bare-no-item", "bare-fused", "plain")},
+        "tiny": {
+            f"step.tiny.{kind}"
+            for kind in ("bare", "bare-no-item", "bare-fused", "plain", "arithmetic", "own")
+        },
         "data": {"data.first-epoch", "data.later-epoch"},
         "accuracy": {"accuracy.bf16"},
         "gpu": {

@@ -335,9 +335,8 @@ def test_normalisation_is_not_synchronised_on_cpus(
         assert done.returncode == 2, done.stderr
         assert "error: executor.sync_batch_norm=true: PyTorch synchronises" in done.stderr
         assert "Traceback" not in done.stderr
-        # The first process says it; the other one says it with its rank before it.
-        assert done.stderr.count("\nerror: executor.sync_batch_norm") == 1
-        assert done.stderr.count("PyTorch synchronises") <= 2  # nothing is started again
+        # Whoever refuses first ends the other, which may not have said it yet; none starts again.
+        assert done.stderr.count("PyTorch synchronises") <= 2
         assert not saved(run) and not (run / "metrics.jsonl").exists()
 
 
