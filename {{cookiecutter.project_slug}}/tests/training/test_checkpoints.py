@@ -40,6 +40,12 @@ def test_checkpoints_hold_plain_values_and_nothing_else(tmp_path: Path, tensor: 
     assert checkpoint.steps(tmp_path) == [1]
 
 
+def test_who_may_read_other_files_may_read_checkpoints(tmp_path: Path, tensor: Any) -> None:
+    (tmp_path / "other").touch()
+    checkpoint.save(tmp_path, 1, {"x": tensor(1.0)})
+    assert len({file.stat().st_mode for file in tmp_path.iterdir()}) == 1
+
+
 def test_old_checkpoints_go_but_the_best_stays(tmp_path: Path, tensor: Any) -> None:
     for step in range(1, 6):
         checkpoint.save(tmp_path, step, {"x": tensor(step)})

@@ -87,6 +87,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         OSError: If the file cannot be written.
     """
     rows = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    path.touch()
+    mode = path.stat().st_mode
     try:
         if _IN_NUMPY.issuperset(tensor.dtype for tensor in rows.values()):
             # The same bytes in half the time where there are many small tensors.
@@ -95,6 +97,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
             save_file(_unshared(rows), path)
     except SafetensorError as error:
         raise OSError(str(error)) from error
+    path.chmod(mode)  # safetensors lets nobody but the owner read what it writes
 
 
 def _unshared(rows: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -65,10 +65,13 @@ def copy_into(tensors: Mapping[str, Tensor], buffers: dict[str, Tensor]) -> dict
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write tensors to a safetensors file; an OSError if it cannot be written."""
+    path.touch()
+    mode = path.stat().st_mode
     try:
         save_file({name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}, path)
     except SafetensorError as error:
         raise OSError(str(error)) from error
+    path.chmod(mode)  # safetensors lets nobody but the owner read what it writes
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
