@@ -106,12 +106,6 @@ BROKEN = {
         [],
         "bad.yaml:2: train.schedule: step needs the argument 'milestones'",
     ),
-    "target of version 0.1": (
-        ["data:", "  source:", "    target: dataloader.folder:Folder", "    root: images"],
-        [],
-        "bad.yaml:3: data.source.target: 'dataloader.folder:Folder' moved; "
-        "write 'dataloader.sources.folder:Folder'",
-    ),
     "missing file": (
         None,
         ["--config", "no-such.yaml"],

@@ -8,7 +8,6 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from configs.constraints import pair_problems
-from configs.moved import moved_targets, removed
 from configs.overlay import lay_over, parse_overrides
 from configs.schema import CFG
 from configs.yaml_text import Document, Origin, Path, Problem, read_yaml
@@ -83,10 +82,9 @@ def _stated(path: str | None, overrides: Sequence[str]) -> Document:
 
 def _checked(document: Document, with_targets: bool = True) -> CFG:
     """Return the configuration; everything that is wrong is in one message."""
-    invalid = list(_type_problems(document.values, CFG))
-    found = [*invalid, *moved_targets(document.values)]
+    found = list(_type_problems(document.values, CFG))
     try:
-        cfg = CFG.model_validate(_without(document.values, [path for path, _ in invalid]))
+        cfg = CFG.model_validate(_without(document.values, [path for path, _ in found]))
     except ValidationError:  # what is left needs what was taken out
         _refuse(found, document)
         raise
@@ -122,7 +120,7 @@ def _type_problems(values: dict[str, Any], schema: type[BaseModel]) -> Iterator[
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             path = tuple(detail["loc"])
-            yield path, removed(path, detail["input"]) or _explain(detail, path, schema)
+            yield path, _explain(detail, path, schema)
 
 
 def _explain(detail: Mapping[str, Any], path: Path, schema: type[BaseModel]) -> str:

@@ -1,26 +1,21 @@
 """Compares what is installed with what the project asks for.
 
-Nothing but the standard library is imported, so that a missing package can be named.
+Everything else is imported late, so that a missing package can be named.
 """
 
 import platform
 import re
 import sys
 import tomllib
-from fnmatch import fnmatchcase
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from executor.preflight.checklist import Checks
 from utils import storage
 from utils.errors import UserError
 
-# A requirement: a name, extras, a version or an address, and the machines it is meant for.
-_REQUIREMENT = re.compile(
-    r"(?P<name>[A-Za-z0-9][\w.-]*)\s*(\[[^]]*])?\s*(==\s*(?P<pin>[^\s;,]+)|[<>~!=][^;]*|@[^;]*)?"
-    r"\s*(;\s*(?P<marker>.*))?"
-)
-_PLATFORM = re.compile(r"sys_platform\s*(?P<sign>[=!]=)\s*[\"'](?P<name>\w+)[\"']")
 _OTHER_BUILD = "-cpu"  # the package without this ending does the same and more
 
 
@@ -31,49 +26,49 @@ def check_installed(checks: Checks) -> None:
     if not path.is_file():
         checks.warn("packages", "there is no requirements.txt to compare with")
         return
-    wanted = _requirements(path.read_text(encoding="utf-8"))
-    installed = {name: _installed(name) for name in wanted}
-    checks.make("packages", lambda: _checked_packages(installed))
+    count = lambda found: f"all {len(found)} of requirements.txt are installed"  # noqa: E731
+    installed = checks.make("packages", lambda: _installed(path.read_text("utf-8")), count)
     others = [
-        f"{name} {found} (tested: {pin})"
-        for name, pin in wanted.items()
-        if (found := installed[name]) and pin and not fnmatchcase(_public(found, pin), pin)
+        f"{wanted.name} {found} (tested: {wanted.specifier})"
+        for wanted, found in installed or ()
+        if not wanted.specifier.contains(found, prereleases=True)
     ]
     if others:
         checks.warn("versions", "other than in requirements.txt: " + ", ".join(others))
 
 
-def _requirements(text: str) -> dict[str, str | None]:
-    """Return the packages that a file asks for on this machine, and the tested versions if any.
+def _installed(text: str) -> list[tuple[Any, str]]:
+    """Return the requirements of a file that are meant for this machine, and what is installed.
 
-    Unusual lines are passed over.
+    Lines that pip understands alone, such as `-r other.txt`, are passed over. It is a UserError if
+    a package is missing.
     """
-    found = {}
+    try:
+        from packaging.requirements import InvalidRequirement, Requirement
+    except ModuleNotFoundError as error:
+        raise _not_installed(["packaging"]) from error
+    wanted = []
     for line in text.splitlines():
-        match = _REQUIREMENT.fullmatch(re.sub(r"(^|\s)#.*", "", line).strip())
-        if match and _applies(match["marker"] or ""):
-            found[match["name"]] = match["pin"]
-    return found
+        with suppress(InvalidRequirement):
+            wanted.append(Requirement(re.sub(r"(^|\s)#.*", "", line).strip()))
+    meant = [one for one in wanted if one.marker is None or one.marker.evaluate()]
+    found = [(one, _version(one.name)) for one in meant]
+    missing = [one.name for one, there in found if there is None]
+    if missing:
+        raise _not_installed(missing)
+    return [(one, there) for one, there in found if there is not None]
 
 
-def _applies(marker: str) -> bool:
-    """Return whether a line is meant for this platform; other conditions are taken to hold."""
-    match = _PLATFORM.fullmatch(marker.strip())
-    return match is None or (match["name"] == sys.platform) == (match["sign"] == "==")
+def _not_installed(names: list[str]) -> UserError:
+    how = "Install them: python -m pip install -r requirements.txt"
+    return UserError(f"not installed: {', '.join(names)}. {how}")
 
 
-def _installed(name: str) -> str | None:
+def _version(name: str) -> str | None:
     for candidate in (name, name.removesuffix(_OTHER_BUILD)):
-        try:
+        with suppress(PackageNotFoundError):
             return version(candidate)
-        except PackageNotFoundError:
-            continue
     return None
-
-
-def _public(installed: str, pin: str) -> str:
-    # Without the name of a build, as in 2.13.0+cpu, unless the pin has one.
-    return installed if "+" in pin else installed.partition("+")[0]
 
 
 def _checked_python(about: Path) -> str:
@@ -84,11 +79,3 @@ def _checked_python(about: Path) -> str:
     if least and sys.version_info[:2] < (int(least[1]), int(least[2])):
         raise UserError(f"{found}; expected {wanted} (pyproject.toml)")
     return found
-
-
-def _checked_packages(installed: dict[str, str | None]) -> str:
-    missing = [name for name, found in installed.items() if found is None]
-    if missing:
-        how = "Install them: python -m pip install -r requirements.txt"
-        raise UserError(f"not installed: {', '.join(missing)}. {how}")
-    return f"all {len(installed)} of requirements.txt are installed"

@@ -75,8 +75,6 @@ class Speed:
     precision: str
     peak_memory: int | None
     """Bytes, the most of any process: on a GPU of its tensors, on a CPU of the process."""
-    mfu_estimate: float | None
-    """Share of what the cards compute at most (model FLOPs utilisation); None if not known."""
 
     def __str__(self) -> str:
         parts = [f"{self.samples_per_second:,.1f} samples/s"]
@@ -84,6 +82,4 @@ class Speed:
         if self.peak_memory is not None:
             most = f", the most of {self.processes} processes" if self.processes > 1 else ""
             parts.append(f"peak memory {self.peak_memory / 1e9:,.2f} GB{most}")
-        if self.mfu_estimate is not None:
-            parts.append(f"about {self.mfu_estimate:.0%} of the hardware's peak (MFU, estimated)")
         return "; ".join(parts)

@@ -193,8 +193,7 @@ class Trainer:
     def finish(self) -> dict[str, float]:
         """Evaluate the best weights on the whole validation split, and write what remains."""
         cfg, world, model, run = self.cfg, self.device.world, self.state.eval_model, self.run
-        batch_size, image_size = self.plan.batch_size, cfg.data.image_size
-        measure_speed(run, self.throughput, batch_size, image_size, model, self.device)
+        measure_speed(run, self.throughput, self.plan.batch_size, self.device)
         weights, step = broadcast_state(world, run and best_weights(run))
         load_strictly(model, weights, f"step {step}")
         evaluation = self.validator.evaluate_whole(model)

@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from configs.loading import DEFAULT_CONFIG, load, load_complete, load_config, to_yaml
-from configs.moved import removed
 from configs.schema import CFG
 from configs.settings import settings
 from configs.show import as_json, resolved, schema
@@ -205,29 +204,6 @@ def test_showing_a_configuration_imports_no_framework() -> None:
         [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize(
-    ("name", "module"),
-    [
-        ("DigitScenes", "dataloader.sources.digit_scenes"),
-        ("Folder", "dataloader.sources.folder"),
-    ],
-)
-def test_targets_of_version_0_1_are_refused_with_their_new_name(name: str, module: str) -> None:
-    old = f"dataloader.{module.rpartition('.')[2]}:{name}"
-    expected = f"data.source.target: {old!r} moved; write '{module}:{name}'"
-    for words in ([f"data.source={old}"], [f"data.source.target={old}", "data.source.train=x"]):
-        message = refused(None, *words)
-        assert expected in message
-        assert "1 problem:" in message
-    with pytest.raises(UserError, match="moved"):
-        load(None, [f"data.source={old}"])
-
-
-def test_what_was_removed_is_refused_with_what_to_do_now() -> None:
-    assert "write true" in str(removed(("executor", "compile"), "auto"))
-    assert removed(("executor", "compile"), "perhaps") is None
 
 
 @pytest.mark.parametrize("width", [60, 100])

@@ -221,8 +221,23 @@ def test_lines_for_other_machines_do_not_count(installed: Any) -> None:
 def test_another_build_of_a_package_counts(installed: Any) -> None:
     lines, bad = installed(f"numpy-cpu=={np.__version__}\n")
     assert (len(lines), bad) == (2, 0)
-    assert packages._public("2.13.0+cpu", "2.13.0") == "2.13.0"
-    assert packages._public("2.13.0+cpu", "2.13.0+cpu") == "2.13.0+cpu"
+
+
+def test_a_build_of_the_tested_version_counts(
+    installed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages, "version", lambda name: "2.13.0+cpu")
+    assert installed("torch==2.13.0\ntorch>=2.8\n")[0][2:] == []
+    assert "torch 2.13.0+cpu (tested: ==2.13.0+cu126)" in installed("torch==2.13.0+cu126\n")[0][2]
+
+
+def test_without_anything_to_read_requirements_the_first_package_is_named(
+    installed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "packaging.requirements", None)
+    lines, bad = installed("numpy\n")
+    assert bad == 1
+    assert lines[1].startswith("bad  packages: not installed: packaging. Install them: ")
 
 
 def test_python_that_is_too_old_is_bad(installed: Any) -> None:

@@ -39,15 +39,6 @@ def predict_probabilities(model: Model, images: np.ndarray, device: Device) -> n
     return probabilities
 
 
-def forward_flops(model: Model, image_size: tuple[int, int], device: Device) -> int:
-    """Count the operations of one sample's forward pass; a product with a sum is two."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter:
-        shape_of_logits(model, np.zeros((1, *image_size, 3), np.uint8), device)
-    return int(counter.get_total_flops())
-
-
 def loss_argument(value: object, target: str) -> object:
     """Let a list of numbers in YAML serve PyTorch's own losses, whose weights are tensors."""
     is_numbers = isinstance(value, list) and all(isinstance(v, int | float) for v in value)

@@ -1,6 +1,5 @@
 """Runs a model on images without learning from them."""
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -33,25 +32,6 @@ def predict_probabilities(model: Model, images: np.ndarray, device: Device) -> n
     """Return the probability of each class at each pixel, float32 [B, C, H, W]."""
     probabilities = tf.nn.softmax(device.compiled(model)(images), axis=CLASS_AXIS).numpy()
     return np.ascontiguousarray(np.moveaxis(probabilities, CLASS_AXIS, 1))
-
-
-def forward_flops(model: Model, image_size: tuple[int, int], device: Device) -> int:
-    """Count the operations of one sample's forward pass; a product with a sum is two."""
-
-    def forward(images: tf.Tensor) -> tf.Tensor:
-        return model(device.images(images), training=False)
-
-    signature = tf.TensorSpec((1, *image_size, 3), tf.uint8)
-    graph = tf.function(forward, autograph=False).get_concrete_function(signature).graph
-    options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
-    options["output"] = "none"
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # it warns that TensorFlow's own code is old
-    try:
-        return int(tf.compat.v1.profiler.profile(graph, options=options).total_float_ops)
-    finally:
-        logger.setLevel(level)
 
 
 def loss_argument(value: object, target: str) -> object:
