@@ -16,7 +16,6 @@ Tests that change a project copy it first, or generate their own.
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -52,12 +51,6 @@ settings.load_profile("projects")
 Create = Callable[..., Path]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Ask = Callable[..., Any]
-
-
-def cpu_of_children() -> float:
-    """Return the CPU seconds of all processes started from here that have ended."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 def tool(folder: Path, *arguments: str, **environment: str) -> str:
