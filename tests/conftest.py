@@ -78,6 +78,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
 
 
+# For tests of code that the frameworks share and of what is done before one starts: once is enough.
+in_one_framework = pytest.mark.parametrize("framework", FRAMEWORKS[:1], scope="session")
+
+
 def tool(folder: Path, *arguments: str, **environment: str) -> str:
     """Run a tool of the template's own environment in a folder and return what it says.
 
