@@ -47,7 +47,7 @@ LONGEST = """
 # An example is a generated project: slow, and made from fixtures that examples do not change.
 settings.register_profile(
     "projects",
-    max_examples=100,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],

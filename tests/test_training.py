@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from conftest import QUIET, Ask, Create, Run
+from conftest import QUIET, Ask, Create, Run, in_one_framework
 from readme import lines_to_type, pages, section, spans
 
 pytestmark = pytest.mark.slow
@@ -226,22 +226,22 @@ STANDING_STILL = ["train.max_steps=1", "train.optimizer.learning_rate=0", "data.
 def test_fine_tuning_begins_with_another_run_s_best_weights(
     trained: Trained, project: Path, run: Run, tmp_path: Path
 ):
-    for name, origin in {"run": trained.run, "file": trained.run / "model.safetensors"}.items():
-        words = [f"run.dir={tmp_path / name}", f"train.init_from={origin}", *STANDING_STILL]
-        result = run(project, "main.py", "train", *words)
-        assert result.returncode == 0, result.stderr
-        loaded = re.search(r"^weights +(\d+) of (\d+) tensors from ", result.stderr, re.MULTILINE)
-        assert loaded, result.stderr
-        assert loaded[1] == loaded[2]
-        # One step in training mode moves the running statistics of the normalisation a little.
-        reached = json.loads(result.stdout)["mean_iou"]
-        assert reached == pytest.approx(trained.metrics["mean_iou"], abs=0.05)
+    words = [f"run.dir={tmp_path / 'run'}", f"train.init_from={trained.run}", *STANDING_STILL]
+    result = run(project, "main.py", "train", *words)
+    assert result.returncode == 0, result.stderr
+    loaded = re.search(r"^weights +(\d+) of (\d+) tensors from ", result.stderr, re.MULTILINE)
+    assert loaded, result.stderr
+    assert loaded[1] == loaded[2]
+    # One step in training mode moves the running statistics of the normalisation a little.
+    reached = json.loads(result.stdout)["mean_iou"]
+    assert reached == pytest.approx(trained.metrics["mean_iou"], abs=0.05)
 
 
 def test_fine_tuning_says_what_it_could_not_load(
     trained: Trained, project: Path, run: Run, tmp_path: Path
 ):
-    words = [f"train.init_from={trained.run}", "model.widths=[16, 32, 64]", *STANDING_STILL]
+    file = trained.run / "model.safetensors"  # which serves as well as its run
+    words = [f"train.init_from={file}", "model.widths=[16, 32, 64]", *STANDING_STILL]
     result = run(project, "main.py", "train", f"run.dir={tmp_path / 'smaller'}", *words)
     assert result.returncode == 0, result.stderr
     loaded = re.search(r"^weights +(\d+) of (\d+) tensors from ", result.stderr, re.MULTILINE)
@@ -306,40 +306,29 @@ def saved_steps(run: Path) -> list[int]:
     return sorted(int(path.stem[5:]) for path in (run / "checkpoints").glob("step-*.json"))
 
 
-def test_a_run_that_is_killed_again_and_again_gives_the_same_bits(
+def test_a_run_that_is_killed_and_stopped_again_and_again_gives_the_same_bits(
     uninterrupted: Path, project: Path, run: Run, python: Path, tmp_path: Path
 ):
-    folder = tmp_path / "killed"
-    for step in (20, 80, 150):
+    # By Ctrl-C; test_kills.py stops with SIGTERM.
+    folder = tmp_path / "disturbed"
+    for step, number in ((20, signal.SIGKILL), (80, signal.SIGINT), (150, signal.SIGKILL)):
         process = started(project, python, folder)
         wait_until(lambda step=step: max(saved_steps(folder), default=0) >= step, process)
-        process.kill()
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
+        process.send_signal(number)
+        errors = process.communicate()[1]
         assert saved_steps(folder)[-1] < STEPS
         assert not (folder / "metrics.json").exists()
+        if number == signal.SIGKILL:
+            assert process.returncode == -number
+            continue
+        assert process.returncode == 128 + number, errors
+        stopped = re.search(rf"stopped at step (\d+) of {STEPS} with a checkpoint", errors)
+        assert stopped, errors
+        assert saved_steps(folder)[-1] == int(stopped[1])
+        assert "Traceback" not in errors
     result = run(project, "main.py", "train", *LONG, f"run.dir={folder}")
     assert result.returncode == 0, result.stderr
     assert "continues after step" in result.stderr
-    assert results(folder) == results(uninterrupted)
-
-
-def test_ctrl_c_stops_a_run_at_a_checkpoint_and_it_continues_to_the_same_bits(
-    uninterrupted: Path, project: Path, run: Run, python: Path, tmp_path: Path
-):
-    # test_kills.py does so with SIGTERM.
-    folder, number = tmp_path / "stopped", signal.SIGINT
-    process = started(project, python, folder)
-    wait_until(lambda: bool(saved_steps(folder)), process)
-    process.send_signal(number)
-    errors = process.communicate()[1]
-    assert process.returncode == 128 + number, errors
-    stopped = re.search(rf"stopped at step (\d+) of {STEPS} with a checkpoint", errors)
-    assert stopped, errors
-    assert saved_steps(folder)[-1] == int(stopped[1]) < STEPS
-    assert "Traceback" not in errors
-    result = run(project, "main.py", "train", *LONG, f"run.dir={folder}")
-    assert result.returncode == 0, result.stderr
     assert results(folder) == results(uninterrupted)
 
 
@@ -363,13 +352,13 @@ def test_a_training_that_diverges_ends_with_code_3(project: Path, run: Run, tmp_
     assert not (tmp_path / "run" / "metrics.json").exists()
 
 
+@in_one_framework
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
         (["evaluate", "no-such-run"], "no-such-run holds no run"),
         (["predict", "no-such-run", "main.py", "--output", "out"], "no-such-run holds no run"),
         (["train", "run.dir=configs"], "configs exists and holds no run"),
-        (["train", "executor.device=mps"], "mps"),
         (["train", "run.dir=nowhere://bucket/run"], "this kind of storage cannot be reached"),
         (["train", "train.init_from=no-such-run"], "no-such-run"),
         (["train", "train.optimizer.weight_decay=-1"], "weight_decay"),
@@ -385,10 +374,19 @@ def test_a_mistake_ends_with_code_2_and_one_message(
 ):
     if words[:1] == ["train"] and "run.dir" not in str(words):
         words = [*words, "train.max_steps=1", f"run.dir={tmp_path / 'run'}"]
-    result = run(project, "main.py", *words)
+    assert_refused(run(project, "main.py", *words), reason)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_device_that_is_not_there_is_a_mistake(project: Path, run: Run, tmp_path: Path):
+    words = ["executor.device=mps", "train.max_steps=1", f"run.dir={tmp_path / 'run'}"]
+    assert_refused(run(project, "main.py", "train", *words), "mps")
+    assert not (tmp_path / "run").exists()
+
+
+def assert_refused(result: subprocess.CompletedProcess[str], reason: str) -> None:
     assert result.returncode == 2, result.stderr
     assert "error: " in result.stderr
     assert reason in result.stderr
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
-    assert not (tmp_path / "run").exists()
