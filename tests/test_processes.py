@@ -590,7 +590,7 @@ def test_a_rank_that_hangs_is_waited_for_no_longer_than_configured(
     background: Background, tmp_path: Path
 ):
     run = tmp_path / "run"
-    process = background(run, "executor.timeout_minutes=0.35")  # they start in less
+    process = background(run, "executor.timeout_minutes=0.5")  # they start in less
     wait_until(lambda: bool(saved(run)), process)
     workers = workers_of(process.pid)
     os.kill(workers[-1], signal.SIGSTOP)
