@@ -15,7 +15,8 @@ LAUNCHERS  := torchx determined
 # says that it was set up whole, from the requirements as they are now.
 TOOLS      := .venv/bin
 TRAINER     = .venv-$(FRAMEWORK)/bin/python
-PIP        := -m pip --disable-pip-version-check --quiet install
+# Without compiling every file: a thousandth of a framework is imported, and compiled then.
+PIP        := -m pip --disable-pip-version-check --quiet install --no-compile
 DEMO       := build/demo
 
 .DEFAULT_GOAL := help
@@ -31,10 +32,11 @@ demo: .venv-$(FRAMEWORK)/.ready ## generate a project, train it on its sample, s
 	cd $(DEMO)/project/* && "$(CURDIR)/$(TRAINER)" main.py train run.dir="$(CURDIR)/$(DEMO)/run"
 	@$(TOOLS)/python tools/show_run.py $(DEMO)/run
 
-# Files in the order of their names: those with the fewest tests, which pytest-xdist would leave for
-# the end, are the longest.
-test: setup ## run every test, those that generate and train included
-	$(TOOLS)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations 20
+# Together stay the tests of a file and a framework, which share what was trained; tests/conftest.py
+# has their order. The environments are made at the same time.
+test: ## run every test, those that generate and train included
+	@$(MAKE) --no-print-directory -j $(JOBS) setup
+	$(TOOLS)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder --durations 20
 
 test-nightly: .venv/.ready ## the tests of drawn answers with five times as many examples
 	$(TOOLS)/python -m pytest tests/test_any_answers.py --hypothesis-profile=nightly

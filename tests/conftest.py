@@ -16,7 +16,7 @@ Tests that change a project copy it first, or generate their own.
 
 import json
 import os
-import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -36,10 +36,18 @@ FRAMEWORKS = CHOICES["framework"]
 # sleeps; and one thread gives the same sums everywhere.
 QUIET = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUTF8": "1"}
 
+# The files that take longest, longest first: where several workers share the tests, they end at
+# about the same time if what is left for the end is short.
+LONGEST = """
+    test_generated_tests test_training test_processes test_newcomer test_benchmarks test_kill_ranks
+    test_kills test_determined test_updates test_remote_runs test_configuration test_readme
+    test_any_answers test_locks test_hygiene
+""".split()
+
 # An example is a generated project: slow, and made from fixtures that examples do not change.
 settings.register_profile(
     "projects",
-    max_examples=100,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
@@ -54,10 +62,24 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 Ask = Callable[..., Any]
 
 
-def cpu_of_children() -> float:
-    """Return the CPU seconds of all processes started from here that have ended."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep the tests of a file and a framework on one worker: they share what was trained."""
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    group = f"{item.path.stem}-{parameters.get('framework', 'any')}"
+    item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(
+    trylast=True
+)  # after pytest's own order, which brings a framework's tests together
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
+
+
+# For tests of code that the frameworks share and of what is done before one starts: once is enough.
+in_one_framework = pytest.mark.parametrize("framework", FRAMEWORKS[:1], scope="session")
 
 
 def tool(folder: Path, *arguments: str, **environment: str) -> str:
@@ -103,8 +125,15 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def create(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Create:
+    # The same answers give the same bytes (test_tree.py), and to copy is quicker.
+    known: dict[frozenset[tuple[str, str]], Path] = {}
+
     def create(**answers: str) -> Path:
-        return generate(template, tmp_path_factory.mktemp("generated"), **answers)
+        asked = frozenset(answers.items())
+        if asked not in known:
+            known[asked] = generate(template, tmp_path_factory.mktemp("first"), **answers)
+        folder = tmp_path_factory.mktemp("generated") / known[asked].name
+        return Path(shutil.copytree(known[asked], folder))
 
     return create
 

@@ -1,6 +1,6 @@
 """Any text at all, in every question at once: a whole project with the text kept, or a refusal.
 
-A hundred examples as a rule; `--hypothesis-profile=nightly` tries five hundred.
+Forty examples as a rule; `--hypothesis-profile=nightly` tries five hundred.
 """
 
 import string

@@ -9,7 +9,10 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from conftest import Run
+from conftest import Run, in_one_framework
+
+# How targets of a framework are looked up, the tests in a project hold.
+pytestmark = in_one_framework
 
 # All that showing a configuration may import beside the modules of Python itself: anything more
 # makes people wait. How long it takes is measured in benchmarks/ (suite "answers").

@@ -24,7 +24,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 
-from conftest import QUIET, Run, framework_python
+from conftest import QUIET, Run, framework_python, in_one_framework
 
 pytestmark = pytest.mark.slow
 
@@ -339,6 +339,7 @@ def test_two_slots_train_one_model(place: Place, run: Run, framework: str):
     assert first + second == rows(place.run)
 
 
+@in_one_framework
 def test_each_slot_needs_a_process(place: Place):
     code, said = ended(start_trial(place, slots=2))
     assert code == 2
@@ -347,6 +348,7 @@ def test_each_slot_needs_a_process(place: Place):
     assert place.master.notes == []
 
 
+@in_one_framework
 def test_another_signal_is_no_preemption(place: Place):
     process = start_trial(place)
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -361,6 +363,7 @@ def test_another_signal_is_no_preemption(place: Place):
     assert f"stopped at step {saved[-1][1]} of" in said
 
 
+@in_one_framework
 def test_what_cannot_be_told_fails_the_trial(place: Place):
     place.master.refuses = "/api/v1/checkpoints"
     code, said = ended(start_trial(place))
@@ -369,6 +372,7 @@ def test_what_cannot_be_told_fails_the_trial(place: Place):
     assert not (place.run / "report.html").exists()
 
 
+@in_one_framework
 def test_a_mistake_in_the_settings_is_told_in_one_message(place: Place):
     code, said = ended(start_trial(place, words=[*WORDS, "train.epoch=3"]))
     assert code == 2
@@ -380,6 +384,7 @@ def test_a_mistake_in_the_settings_is_told_in_one_message(place: Place):
     assert place.master.notes == []
 
 
+@in_one_framework
 def test_the_experiment_can_be_tried_where_no_cluster_is(place: Place):
     experiment = yaml.safe_load((place.project / "determined.yaml").read_text(encoding="utf-8"))
     program, *words = shlex.split(experiment["entrypoint"])
@@ -393,6 +398,7 @@ def test_the_experiment_can_be_tried_where_no_cluster_is(place: Place):
     assert len(list((place.folder / "determined").iterdir())) >= 1
 
 
+@in_one_framework
 def test_determined_knows_the_settings_of_the_experiment(place: Place, run: Run):
     code = """
 import sys, determined
@@ -411,6 +417,7 @@ print(*hyperparameter_words(experiment["hyperparameters"]), sep="\\n")
     assert result.returncode == 0, result.stderr
 
 
+@in_one_framework
 def test_what_is_sent_is_the_code(place: Place):
     for name in ("runs/first/x", "data/x", "cache/x", ".venv/x", ".git/x", "model/__pycache__/x"):
         (place.project / name).parent.mkdir(parents=True, exist_ok=True)
@@ -430,6 +437,7 @@ print(json.dumps([file.path for file in sent]))
     assert {name for name in sent if Path(name).name == "x" or name == ".env"} == set()
 
 
+@in_one_framework
 def test_without_determined_one_message_says_so(whole: Path, run: Run):
     result = run(whole, "-m", "executor.launch.determined")
     assert result.returncode == 2

@@ -238,8 +238,11 @@ def run_hooks(folder: Path) -> str:
 
 
 @pytest.mark.slow
-def test_the_hooks_pass_and_change_nothing(tree: Path, tmp_path: Path):
-    folder = as_repository(tree, tmp_path / "repository")
+@pytest.mark.parametrize("kind", ["template", "untouched"])  # frameworks share their hooks
+def test_the_hooks_pass_and_change_nothing(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+):
+    folder = as_repository(request.getfixturevalue(kind), tmp_path / "repository")
     if (folder / "main.py").exists():  # most projects have a record of the commit they came from
         commit = hashlib.sha1(b"a commit", usedforsecurity=False).hexdigest()
         (folder / ".cruft.json").write_text(f'{{"commit": "{commit}"}}\n')

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from conftest import QUIET, Create, tool
+from conftest import QUIET, Create, in_one_framework, tool
 from readme import blocks, pages, section
 
 
 @pytest.mark.slow
+@in_one_framework
 def test_a_project_is_installed_and_trains_from_anywhere(
     create: Create, python: Path, framework: str, tmp_path: Path
 ):

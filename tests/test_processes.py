@@ -2,8 +2,8 @@
 
 import json
 import os
-import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -161,9 +161,9 @@ SETTINGS = [
     *("executor.precision=fp32", f"train.max_steps={STEPS}", "train.epochs=1000"),
     *("train.batch_size=12", "train.evaluate_every=10", "train.checkpoint_every=10"),
     *("run.log_every=1", "run.tensorboard=false"),
+    "train.schedule=constant",  # others depend on the number of steps
     "executor.timeout_minutes=2",  # a fault that lets them wait for each other shall be seen
 ]
-CONSTANT = "train.schedule=constant"  # others depend on the number of steps
 
 Train = Callable[..., subprocess.CompletedProcess[str]]
 Background = Callable[..., subprocess.Popen[str]]
@@ -231,17 +231,20 @@ def background(place: Path, python: Path) -> Background:
 
 
 @pytest.fixture(scope="module")
-def trained(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Train once with so many processes and a strategy."""
+def trained(
+    train: Train, strategies: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """Train once with so many processes and a strategy; without one, with that of `auto`."""
     known: dict[tuple[int, str], Path] = {}
 
-    def trained(processes: int, strategy: str = "auto") -> Path:
-        if (processes, strategy) not in known:
-            run = tmp_path_factory.mktemp("runs") / f"{strategy}-{processes}"
-            done = train(run, processes, f"executor.strategy={strategy}")
+    def trained(processes: int, strategy: str = "") -> Path:
+        chosen = strategy or strategies[0]
+        if (processes, chosen) not in known:
+            run = tmp_path_factory.mktemp("runs") / f"{chosen}-{processes}"
+            done = train(run, processes, f"executor.strategy={chosen if processes else 'single'}")
             assert done.returncode == 0, done.stderr
-            known[processes, strategy] = run
-        return known[processes, strategy]
+            known[processes, chosen] = run
+        return known[processes, chosen]
 
     return trained
 
@@ -271,21 +274,27 @@ def results(run: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in files}
 
 
+def rows(run: Path) -> int:
+    """Count the rows of the metrics so far."""
+    file = run / "metrics.jsonl"
+    return file.read_bytes().count(b"\n") if file.exists() else 0
+
+
 def saved(run: Path) -> list[Path]:
     return sorted((run / "checkpoints").glob("step-*.json"))
 
 
-@pytest.mark.parametrize("processes", [1, 2, 3])
+# Three do not share the eight samples of an evaluation evenly. Two with the second strategy: below.
+@pytest.mark.parametrize(("processes", "place_of_strategy"), [(1, -1), (2, 0), (3, 0), (3, -1)])
 def test_several_processes_compute_what_one_does(
-    trained: Callable[..., Path], strategies: list[str], processes: int
+    trained: Callable[..., Path], strategies: list[str], processes: int, place_of_strategy: int
 ):
     alone = trained(0)
     assert len(losses(alone)) == STEPS
     assert losses(alone)[-1] < 0.8 * losses(alone)[0]
-    for strategy in strategies:
-        together = trained(processes, strategy)
-        assert losses(together) == pytest.approx(losses(alone), rel=1e-5)
-        assert values(together) == pytest.approx(values(alone), rel=1e-4)
+    together = trained(processes, strategies[place_of_strategy])
+    assert losses(together) == pytest.approx(losses(alone), rel=1e-5)
+    assert values(together) == pytest.approx(values(alone), rel=1e-4)
 
 
 def test_learning_rates_mean_the_same_for_any_number_of_processes(
@@ -293,7 +302,7 @@ def test_learning_rates_mean_the_same_for_any_number_of_processes(
 ):
     """With plain gradient descent: Adam would forgive gradients that are too large by a factor."""
     descent = "train.optimizer={target: sgd, learning_rate: 0.5, momentum: 0.9}"
-    words = [descent, "train.max_steps=20", "train.accumulate=2"]
+    words = [descent, "train.schedule=cosine", "train.max_steps=12", "train.accumulate=2"]
     assert train(tmp_path / "alone", 0, *words).returncode == 0
     alone = numbers(tmp_path / "alone")
     assert alone[-1][0] < 0.9 * alone[0][0]
@@ -308,8 +317,8 @@ def test_learning_rates_mean_the_same_for_any_number_of_processes(
 def test_synchronised_normalisation_sees_what_that_of_one_process_sees(
     train: Train, strategies: list[str], tmp_path: Path
 ):
-    normed = "model.target=model.mine:Normed"
-    together = [normed, "executor.sync_batch_norm=true"]
+    normed = ["model.target=model.mine:Normed", "train.max_steps=20"]
+    together = [*normed, "executor.sync_batch_norm=true"]
     done = train(tmp_path / "alone", 0, *together)
     assert done.returncode == 0, done.stderr
     assert "sync_batch_norm has nothing to do: the whole batch is in one place" in done.stderr
@@ -320,7 +329,7 @@ def test_synchronised_normalisation_sees_what_that_of_one_process_sees(
         assert "2 batch normalisations see the batches of all 2" in done.stderr
         assert losses(tmp_path / strategy) == pytest.approx(alone, rel=1e-5)
         assert values(tmp_path / strategy) == pytest.approx(values(tmp_path / "alone"), rel=1e-4)
-    assert train(tmp_path / "apart", 2, normed).returncode == 0
+    assert train(tmp_path / "apart", 2, *normed).returncode == 0
     assert losses(tmp_path / "apart") != pytest.approx(alone, rel=1e-3)
 
 
@@ -352,18 +361,14 @@ def test_what_is_evaluated_by_several_is_counted_once(trained: Callable[..., Pat
     assert after == before  # from whole numbers, so to the last bit
 
 
-def test_only_the_first_process_prints_and_writes(train: Train, tmp_path: Path):
-    done = train(tmp_path / "run", 2, "train.max_steps=2")
+def test_the_first_process_prints_and_writes_for_all(train: Train, tmp_path: Path):
+    """Also how fast they are together."""
+    done = train(tmp_path / "run", 2, "train.max_steps=30", "executor.profile=true")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("device    cpu") == 1
     assert "12 = 6 samples x 1 accumulated x 2 processes" in done.stderr
     assert json.loads(done.stdout)["loss"]
     assert not list((tmp_path / "run").rglob("*.tmp"))
-
-
-def test_several_processes_say_together_how_fast_they_are(train: Train, tmp_path: Path):
-    done = train(tmp_path / "run", 2, "train.max_steps=30", "executor.profile=true")
-    assert done.returncode == 0, done.stderr
     speed = json.loads((tmp_path / "run" / "speed.json").read_text(encoding="utf-8"))
     assert (speed["processes"], speed["batch_size"]) == (2, 12)
     assert speed["samples_per_second"] == pytest.approx(12 / speed["seconds_per_step"])
@@ -383,18 +388,18 @@ def test_memory_that_runs_out_on_one_process_ends_all_and_is_not_tried_again(
 
 
 def test_a_run_goes_on_with_another_number_of_processes_and_another_strategy(
-    train: Train, strategies: list[str], tmp_path: Path
+    train: Train, trained: Callable[..., Path], strategies: list[str], tmp_path: Path
 ):
     first, last = strategies[0], strategies[-1]
-    run = tmp_path / "run"
-    assert train(tmp_path / "alone", 0, CONSTANT).returncode == 0
-    parts = [(2, last, 10), (0, "single", 20), (3, last, 30), (2, first, 40), (2, last, 50)]
+    run, step = tmp_path / "run", 0
+    parts = [(2, last, 10), (0, "single", 20), (3, first, 30), (2, last, STEPS)]
     for processes, strategy, steps in parts:
-        words = (f"executor.strategy={strategy}", f"train.max_steps={steps}", CONSTANT)
+        words = (f"executor.strategy={strategy}", f"train.max_steps={steps}")
         done = train(run, processes, *words)
         assert done.returncode == 0, done.stderr
-        assert steps == 10 or f"continues after step {steps - 10}" in done.stderr
-    assert losses(run) == pytest.approx(losses(tmp_path / "alone"), rel=1e-5)
+        assert step == 0 or f"continues after step {step}" in done.stderr
+        step = steps
+    assert losses(run) == pytest.approx(losses(trained(0)), rel=1e-5)
 
 
 @pytest.mark.parametrize("place_of_strategy", [0, -1])
@@ -410,7 +415,7 @@ def test_everything_at_once_goes_on_to_the_same_bits(
     ]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert train(whole, 2, *words).returncode == 0
-    assert train(parts, 2, *words).returncode == 0
+    shutil.copytree(whole, parts)
     for name in ("metrics.json", "model.safetensors"):
         (parts / name).unlink()
     for file in [saved(parts)[-1], saved(parts)[-1].with_suffix(".safetensors")]:
@@ -509,22 +514,6 @@ def workers_of(parent: int) -> list[int]:
     return [worker for child in children for worker in workers_of(int(child))] or [parent]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("number", range(2))
-def test_a_rank_that_is_killed_is_restarted_and_the_run_ends_with_the_same_bits(
-    background: Background, trained: Callable[..., Path], tmp_path: Path, number: int
-):
-    run, chance = tmp_path / "run", random.Random(number)  # noqa: S311 -- a moment, no secret
-    process = background(run, restarts=3)
-    wait_until(lambda: bool(saved(run)), process)
-    time.sleep(chance.uniform(0, 0.1))
-    os.kill(chance.choice(workers_of(process.pid)), signal.SIGKILL)
-    errors = process.communicate()[1]
-    assert process.returncode == 0, errors
-    assert "continues after step" in errors
-    assert results(run) == results(trained(2))
-
-
 # Python runs it before anything else: a process that is started again comes late.
 LATE = """
 import json, os, pathlib, time
@@ -540,14 +529,14 @@ if rank is not None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("late", [0, 1])
-def test_after_a_restart_a_rank_may_come_later_than_the_other(
+def test_a_rank_that_is_killed_is_restarted_and_may_come_later_than_the_other(
     background: Background,
     trained: Callable[..., Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     late: int,
 ):
-    """What the dead ones left behind must not be taken for what the late one has yet to say."""
+    """To the same bits: what the dead left behind is not taken for what the late has yet to say."""
     (tmp_path / "sitecustomize.py").write_text(LATE, encoding="utf-8")
     for name, value in (("PYTHONPATH", tmp_path), ("NOTES", tmp_path), ("LATE", late)):
         monkeypatch.setenv(name, str(value))
@@ -557,24 +546,26 @@ def test_after_a_restart_a_rank_may_come_later_than_the_other(
     os.kill(workers_of(process.pid)[late], signal.SIGKILL)
     errors = process.communicate(timeout=120)[1]
     assert process.returncode == 0, errors
+    assert "continues after step" in errors
     assert results(run) == results(trained(2))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("who", ["launcher", "worker"])
 def test_a_signal_stops_all_processes_at_one_step(
-    background: Background, train: Train, trained: Callable[..., Path], tmp_path: Path, who: str
+    background: Background, train: Train, trained: Callable[..., Path], tmp_path: Path
 ):
     run = tmp_path / "run"
-    process = background(run)
-    wait_until(lambda: bool(saved(run)), process)
-    # A worker that is not the first tells the others.
-    os.kill(process.pid if who == "launcher" else workers_of(process.pid)[-1], signal.SIGTERM)
-    errors = process.communicate()[1]
-    assert process.returncode == 143, errors
-    stopped = re.findall(rf"stopped at step (\d+) of {STEPS} with a checkpoint", errors)
-    assert len(set(stopped)) == 1, errors
-    assert saved(run)[-1].stem == f"step-{int(stopped[0]):08d}"
+    for who in ("launcher", "worker"):
+        before = rows(run)
+        process = background(run)
+        wait_until(lambda before=before: rows(run) > before, process)
+        # A worker that is not the first tells the others.
+        os.kill(process.pid if who == "launcher" else workers_of(process.pid)[-1], signal.SIGTERM)
+        errors = process.communicate()[1]
+        assert process.returncode == 143, errors
+        stopped = re.findall(rf"stopped at step (\d+) of {STEPS} with a checkpoint", errors)
+        assert len(set(stopped)) == 1, errors
+        assert saved(run)[-1].stem == f"step-{int(stopped[0]):08d}"
     assert train(run, 2).returncode == 0
     assert results(run) == results(trained(2))
 
@@ -596,7 +587,7 @@ def test_a_rank_that_is_killed_for_good_stops_the_others_and_is_named(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_rank_that_hangs_is_waited_for_no_longer_than_configured(
-    background: Background, train: Train, trained: Callable[..., Path], tmp_path: Path
+    background: Background, tmp_path: Path
 ):
     run = tmp_path / "run"
     process = background(run, "executor.timeout_minutes=0.5")  # they start in less
@@ -611,5 +602,4 @@ def test_a_rank_that_hangs_is_waited_for_no_longer_than_configured(
     assert 10 <= int(lost[1]) < STEPS
     assert "Traceback" not in errors.partition("error: rank 0")[0]  # torchrun's own follows
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
-    assert train(run, 2).returncode == 0
-    assert results(run) == results(trained(2))
+    # That a run goes on after such an end, the tests of killed ones hold.

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from conftest import QUIET, Run
+from conftest import QUIET, Run, in_one_framework
 
 pytestmark = pytest.mark.slow
 
 BUCKET = "bucket"
-STEPS = 200
+STEPS = 120
 SETTINGS = f"""\
 data:
   source:
@@ -33,7 +33,7 @@ train:
   max_steps: {STEPS}
   epochs: 100
   batch_size: 4
-  checkpoint_every: 4
+  checkpoint_every: 8
   ema_decay: 0.9
   optimizer: {{learning_rate: 0.02}}
   schedule: constant
@@ -177,6 +177,7 @@ def test_a_run_on_s3_has_the_bits_of_a_local_one(
     assert len(list((tmp_path / "masks").iterdir())) == 16
 
 
+@in_one_framework
 def test_a_bucket_that_is_not_there_is_told(
     s3: dict[str, str], place: Path, project: Path, run: Run
 ):

@@ -11,7 +11,7 @@ import yaml
 
 from answers import CHOICES, PARTS
 from conftest import FRAMEWORKS, Create
-from generate import TEMPLATE_FOLDER
+from generate import TEMPLATE_FOLDER, generate
 from kept import assert_parses
 
 # What a person is told to find beside main.py, written down so that it cannot vanish by accident.
@@ -232,8 +232,10 @@ def test_the_python_version_is_the_same_everywhere(create: Create, version: str)
     assert f"FROM python:{version}-slim\n" in (project / "Dockerfile").read_text(encoding="utf-8")
 
 
-def test_the_same_answers_give_the_same_bytes(create: Create, project: Path, framework: str):
-    again = create(framework=framework)
+def test_the_same_answers_give_the_same_bytes(
+    template: Path, project: Path, framework: str, tmp_path: Path
+):
+    again = generate(template, tmp_path, framework=framework)
     assert files(again) == files(project)
     for name in files(project):
         assert filecmp.cmp(project / name, again / name, shallow=False), name

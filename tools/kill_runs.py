@@ -24,7 +24,7 @@ from pathlib import Path
 
 from generate import REPOSITORY, clean_copy, generate
 
-STEPS = 300
+STEPS = 150
 CONFIGURATION = [
     *("--config", "configs/debug.yaml", "run.tensorboard=false"),
     *("train.epochs=1000", f"train.max_steps={STEPS}", "train.evaluate_every=15"),
