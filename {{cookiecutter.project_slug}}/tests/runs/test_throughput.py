@@ -25,7 +25,9 @@ from main import main
 from utils import storage
 from utils.storage import PROJECT
 
-DEBUG = str(PROJECT / "configs" / "debug.yaml")
+pytestmark = pytest.mark.usefixtures("without_report")
+
+TINY = str(PROJECT / "tests" / "tiny.yaml")
 STEPS = 24
 CLASSES = ("object", "background", "border")
 
@@ -33,7 +35,7 @@ CLASSES = ("object", "background", "border")
 def train(run: Path | str, *words: str) -> None:
     """Train for 24 steps; more than the first 10, which do not count."""
     long = ("train.epochs=6", f"train.max_steps={STEPS}", "run.tensorboard=false")
-    main(["train", "--config", DEBUG, f"run.dir={run}", *long, *words])
+    main(["train", "--config", TINY, f"run.dir={run}", *long, *words])
 
 
 def results(run: Path) -> dict[str, bytes]:
@@ -122,7 +124,7 @@ def test_the_line_says_what_is_known() -> None:
 
 
 def test_a_run_of_few_steps_says_nothing(tmp_path: Path) -> None:
-    main(["train", "--config", DEBUG, f"run.dir={tmp_path / 'run'}", "run.tensorboard=false"])
+    main(["train", "--config", TINY, f"run.dir={tmp_path / 'run'}", "run.tensorboard=false"])
     assert not (tmp_path / "run" / "speed.json").exists()
 
 
@@ -132,9 +134,10 @@ def test_utilisation_is_estimated_for_known_cards_and_changes_no_bit(
     monkeypatch.setattr(executor.training.finish, "peak_flops", lambda name, precision: 1e12)
     train(tmp_path / "run")
     speed = read(tmp_path / "run")
-    # 3x3 from 3 to 4 and 4 to 4 channels at 32x32, ... : some 2 million operations an image.
+    # 3x3 from 3 to 4 and 4 to 4 channels, 1x1 to 3 classes, at 32x32: products with their sums.
+    convolutions = 2 * 32 * 32 * (9 * 3 * 4 + 9 * 4 * 4 + 4 * 3)
     flops = speed["mfu_estimate"] * 1e12 / speed["samples_per_second"] / 3
-    assert 1e6 < flops < 1e7
+    assert convolutions <= flops < 1.2 * convolutions
     assert results(tmp_path / "run") == results(plain)
 
 
@@ -187,9 +190,11 @@ def test_cards_are_known_by_name(name: str, precision: str, tera: float | None) 
 def test_memory_of_the_process_grows_with_what_it_holds() -> None:
     device = Device(load_config(None, ["executor.device=cpu"]))
     before = peak_memory(device)
-    held = np.ones(2 * (before or 0) // 8 + 1)  # twice the peak, and touched
     assert before is not None
-    assert (peak_memory(device) or 0) >= held.nbytes
+    held = np.ones(before // 8)  # as much as the peak, and touched
+    after = peak_memory(device)
+    assert after is not None
+    assert after > held.nbytes + 50e6  # there is Python and the framework besides
 
 
 def test_a_trace_holds_the_model_and_changes_no_bit(plain: Path, profiled: Path) -> None:
@@ -214,7 +219,7 @@ def test_a_trace_ends_before_an_evaluation(
 ) -> None:
     run = tmp_path / "run"
     words = ["train.epochs=2", "train.max_steps=5", "train.checkpoint_every=100"]
-    main(["train", "--config", DEBUG, f"run.dir={run}", *words, "executor.profile=true"])
+    main(["train", "--config", TINY, f"run.dir={run}", *words, "executor.profile=true"])
     # A short run is traced from its middle on; after step 4 it is evaluated.
     assert (run / "profile" / "step-00000003.json.gz").is_file()
     assert ": steps 3 to 4, to be opened at " in capsys.readouterr().err
