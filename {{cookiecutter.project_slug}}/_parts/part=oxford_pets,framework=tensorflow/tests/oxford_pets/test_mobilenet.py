@@ -62,10 +62,10 @@ def test_mobilenet_unet_sizes() -> None:
     assert size_of(model) == size_of(model.encoder) + decoder + head
 
 
-@pytest.mark.parametrize("size", [(64, 64), (33, 70)])
-def test_mobilenet_unet_returns_logits_of_the_images_size(size: tuple[int, int]) -> None:
+def test_mobilenet_unet_returns_logits_of_the_images_size() -> None:
     model = MobileNetUNet(num_classes=5, up_widths=(16, 8, 8, 4), kernel_size=4)
-    assert model(tf.zeros((1, *size, 3))).shape == (1, *size, 5)
+    for size in ((64, 64), (33, 70)):
+        assert model(tf.zeros((1, *size, 3))).shape == (1, *size, 5)
 
 
 def test_published_names_and_shapes(encoder: MobileNetV2) -> None:
