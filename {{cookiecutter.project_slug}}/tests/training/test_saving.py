@@ -84,32 +84,32 @@ def test_checkpoints_may_come_by_the_clock(tmp_path: Path) -> None:
     assert (steps[0], steps[-1]) == (1, 4)
 
 
-FULL = """
-import resource, signal, sys
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-from executor.training.trainer import Trainer
-from configs.loading import load_config
-from executor.checkpoints import checkpoint
-from utils.exits import exit_code
-
-whole = checkpoint.write
-def write(folder, step, plain, tensors):
-    if step > 2:  # from now on no file may grow beyond this
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
-    whole(folder, step, plain, tensors)
-checkpoint.write = write
-sys.exit(exit_code(lambda: Trainer(load_config(sys.argv[1], sys.argv[2:])).fit()))
-"""
-
-
 @pytest.mark.skipif(os.name != "posix", reason="limits of a process are a notion of POSIX")
-def test_a_full_disk_is_told_and_spoils_nothing(tmp_path: Path, local: Path) -> None:
-    words = [TINY, f"run.dir={tmp_path / 'run'}", *QUIET]
-    full = [sys.executable, "-c", FULL, *words]
-    done = subprocess.run(full, cwd=PROJECT, capture_output=True, text=True)
-    assert done.returncode == 2, done.stderr
-    assert "Earlier checkpoints are whole; make room" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_full_disk_is_told_and_spoils_nothing(
+    tmp_path: Path,
+    local: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import resource
+
+    whole = checkpoint.write
+
+    def write(folder: Path, step: int, *content: Any) -> None:
+        before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if step > 2:  # no file may grow beyond this
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, most))
+        try:
+            whole(folder, step, *content)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "write", write)
+        assert exit_code(lambda: train(tmp_path / "run")) == 2
+    told = capsys.readouterr().err
+    assert "Earlier checkpoints are whole; make room" in told
+    assert "Traceback" not in told
     assert checkpoint.steps(tmp_path / "run" / "checkpoints") == [2]
     assert not list(tmp_path.rglob("*.tmp"))
     train(tmp_path / "run")
