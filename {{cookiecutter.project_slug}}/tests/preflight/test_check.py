@@ -27,7 +27,7 @@ class Forgetful(UNet):  # type: ignore[misc, unused-ignore]
     made = 0
 
     def __init__(self, num_classes: int) -> None:
-        super().__init__(num_classes, widths=(4, 8))
+        super().__init__(num_classes, widths=(4,))
         Forgetful.made += 1
         self.factor = 1.0 + Forgetful.made
 
