@@ -69,9 +69,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     item.add_marker(pytest.mark.xdist_group(group))
 
 
-@pytest.hookimpl(
-    trylast=True
-)  # after pytest's own order, which brings a framework's tests together
+# After pytest's own order, which brings a framework's tests together.
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest files."""
     ranks = {name: rank for rank, name in enumerate(LONGEST)}

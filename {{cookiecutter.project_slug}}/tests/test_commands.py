@@ -25,7 +25,7 @@ def add_arguments(parser):
 def run(arguments):
     print(*range(1, arguments.number + 1))
 '''
-DEBUG = str(PROJECT / "configs" / "debug.yaml")
+TINY = str(PROJECT / "tests" / "tiny.yaml")
 
 
 def test_a_new_file_is_a_new_command(tmp_path: Path) -> None:
@@ -54,11 +54,11 @@ def test_help_lists_the_settings(command: str, capsys: pytest.CaptureFixture[str
 def test_check_gives_json_to_other_programs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["check", "--json", "--config", DEBUG, f"run.dir={tmp_path / 'run'}"]
+    words = ["check", "--json", "--config", TINY, f"run.dir={tmp_path / 'run'}"]
     main(words)
     answer = json.loads(capsys.readouterr().out)
     assert answer["bad"] == 0
-    assert {"check": "configuration", "verdict": "ok", "found": DEBUG} in answer["checks"]
+    assert {"check": "configuration", "verdict": "ok", "found": TINY} in answer["checks"]
     with pytest.raises(UserError, match="1 of"):
         main([*words, "train.epochs=none"])
     answer = json.loads(capsys.readouterr().out)

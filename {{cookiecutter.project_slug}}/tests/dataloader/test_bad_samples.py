@@ -19,7 +19,7 @@ from utils.errors import UserError
 from utils.logs import log
 from utils.storage import PROJECT
 
-DEBUG = str(PROJECT / "configs" / "debug.yaml")
+TINY = str(PROJECT / "tests" / "tiny.yaml")
 SIZE = (16, 16)
 COUNT = 12
 
@@ -298,7 +298,7 @@ def test_a_run_counts_the_samples_that_are_left(layout: Layout, tmp_path: Path) 
     unknown_label(layout, int(whole[0][-2:]))
     words = [f"data.source={json.dumps(source)}", "data.on_bad_sample=skip"]
     words += ["train.batch_size=1", "train.max_steps=null", f"run.dir={tmp_path / 'run'}"]
-    main(["train", "--config", DEBUG, "run.tensorboard=false", *words])
+    main(["train", "--config", TINY, "run.tensorboard=false", *words])
     rows = [json.loads(r) for r in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert rows[-1]["step"] == len(whole) - 1
     assert rows[-1]["epoch"] == 1.0

@@ -20,7 +20,9 @@ from utils.exits import exit_code
 from utils.memory import OutOfMemory, amount
 from utils.storage import PROJECT
 
-DEBUG = str(PROJECT / "configs" / "debug.yaml")
+pytestmark = pytest.mark.usefixtures("without_report")
+
+TINY = str(PROJECT / "tests" / "tiny.yaml")
 ON_CPU = ("executor.device=cpu", "executor.precision=fp32")
 
 
@@ -37,7 +39,7 @@ def greedy(greedy_code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def train(run: Path, *words: str) -> dict[str, float]:
     given = [f"run.dir={run}", "run.tensorboard=false", *ON_CPU, *words]
-    values: dict[str, float] = main(["train", "--config", DEBUG, *given])
+    values: dict[str, float] = main(["train", "--config", TINY, *given])
     return values
 
 
@@ -92,7 +94,7 @@ def test_before_the_first_step_nothing_is_written(greedy: str, tmp_path: Path) -
 def test_check_says_it_as_well(greedy: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = [f"model={{target: {greedy}, most: 2}}", *ON_CPU]
     with pytest.raises(UserError, match="checks found something bad"):
-        main(["check", "--config", DEBUG, *words])
+        main(["check", "--config", TINY, *words])
     assert "bad  training batch: out of memory (CPU" in capsys.readouterr().out
 
 

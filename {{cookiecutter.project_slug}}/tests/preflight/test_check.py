@@ -1,6 +1,7 @@
 """`main.py check` finds nothing in a sound project, and each fault that is planted."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from model.unet import UNet
 from utils.errors import UserError
 from utils.storage import PROJECT
 
-DEBUG = str(PROJECT / "configs" / "debug.yaml")
+TINY = str(PROJECT / "tests" / "tiny.yaml")
 NO_PACKAGES = "no-such-package-of-this-name==1.0\n"
 
 
@@ -26,7 +27,7 @@ class Forgetful(UNet):  # type: ignore[misc, unused-ignore]
     made = 0
 
     def __init__(self, num_classes: int) -> None:
-        super().__init__(num_classes, widths=(4, 8))
+        super().__init__(num_classes, widths=(4,))
         Forgetful.made += 1
         self.factor = 1.0 + Forgetful.made
 
@@ -47,13 +48,20 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> str:
     return "test_check"
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("trained") / "run"
+    main(["train", "--config", TINY, f"run.dir={run}", "run.tensorboard=false"])
+    return run
+
+
 @pytest.fixture
 def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     """Return a function that checks and returns the lines that were printed."""
 
     def run(*words: str) -> list[str]:
         capsys.readouterr()
-        main(["check", "--config", DEBUG, f"run.dir={tmp_path / 'run'}", *words])
+        main(["check", "--config", TINY, f"run.dir={tmp_path / 'run'}", *words])
         return capsys.readouterr().out.splitlines()
 
     return run
@@ -86,9 +94,9 @@ def test_a_sound_project_is_ok_in_every_line(check: Any, tmp_path: Path) -> None
     assert not (tmp_path / "run").exists()
 
 
-def test_nothing_is_written_where_a_run_is(check: Any, tmp_path: Path) -> None:
+def test_nothing_is_written_where_a_run_is(check: Any, trained: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    main(["train", "--config", DEBUG, f"run.dir={run}", "run.tensorboard=false"])
+    shutil.copytree(trained, run)
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     told = check("run.tensorboard=false")
     assert any("to be continued after step 4" in line for line in told)
@@ -101,10 +109,14 @@ def test_a_model_that_does_not_save_all_it_needs_is_found(refused: Any, planted:
     assert "is not in its saved state" in line
 
 
-def test_a_metric_that_fails_is_found_and_the_rest_is_checked(refused: Any, planted: str) -> None:
-    (line,) = refused(f"train.metrics=[mean_iou, '{planted}:failing']")
-    assert line.startswith("bad  validation batch: ")
-    assert "ZeroDivisionError" in line
+def test_a_metric_that_fails_and_a_full_disk_are_both_found(
+    refused: Any, planted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda place: type("Usage", (), {"free": 1000})())
+    metric, disk = refused(f"train.metrics=[mean_iou, '{planted}:failing']")
+    assert metric.startswith("bad  validation batch: ")
+    assert "ZeroDivisionError" in metric
+    assert disk.startswith("bad  free disk space: ")
 
 
 def test_a_monitor_that_no_metric_yields_is_found(refused: Any) -> None:
@@ -143,9 +155,10 @@ def test_a_learning_rate_that_diverges_is_found(refused: Any) -> None:
     assert "gave loss" in lines[0] or "differ" in lines[0]
 
 
-def test_a_run_with_another_configuration_is_found(refused: Any, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    main(["train", "--config", DEBUG, f"run.dir={run}", "run.tensorboard=false"])
+def test_a_run_with_another_configuration_is_found(
+    refused: Any, trained: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained, tmp_path / "run")
     (line,) = refused("train.batch_size=8")  # all else is checked, and sound
     assert line.startswith("bad  run.dir: ")
 
@@ -153,12 +166,6 @@ def test_a_run_with_another_configuration_is_found(refused: Any, tmp_path: Path)
 def test_a_mistake_in_the_configuration_is_found(refused: Any) -> None:
     (line,) = refused("train.epoch=3")
     assert line.startswith("bad  configuration: ")
-
-
-def test_a_full_disk_is_found(refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.disk_usage", lambda place: type("Usage", (), {"free": 1000})())
-    (line,) = refused()
-    assert line.startswith("bad  free disk space: ")
 
 
 def test_state_that_comes_back_changed_is_found(

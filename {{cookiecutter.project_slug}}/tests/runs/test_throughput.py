@@ -19,14 +19,16 @@ from main import main
 from utils import storage
 from utils.storage import PROJECT
 
-DEBUG = str(PROJECT / "configs" / "debug.yaml")
+pytestmark = pytest.mark.usefixtures("without_report")
+
+TINY = str(PROJECT / "tests" / "tiny.yaml")
 STEPS = 24
 
 
 def train(run: Path | str, *words: str) -> None:
     """Train for 24 steps; more than the first 10, which do not count."""
     long = ("train.epochs=6", f"train.max_steps={STEPS}", "run.tensorboard=false")
-    main(["train", "--config", DEBUG, f"run.dir={run}", *long, *words])
+    main(["train", "--config", TINY, f"run.dir={run}", *long, *words])
 
 
 def results(run: Path) -> dict[str, bytes]:
@@ -114,16 +116,18 @@ def test_the_line_says_what_is_known() -> None:
 
 
 def test_a_run_of_few_steps_says_nothing(tmp_path: Path) -> None:
-    main(["train", "--config", DEBUG, f"run.dir={tmp_path / 'run'}", "run.tensorboard=false"])
+    main(["train", "--config", TINY, f"run.dir={tmp_path / 'run'}", "run.tensorboard=false"])
     assert not (tmp_path / "run" / "speed.json").exists()
 
 
 def test_memory_of_the_process_grows_with_what_it_holds() -> None:
     device = Device(load_config(None, ["executor.device=cpu"]))
     before = peak_memory(device)
-    held = np.ones(2 * (before or 0) // 8 + 1)  # twice the peak, and touched
     assert before is not None
-    assert (peak_memory(device) or 0) >= held.nbytes
+    held = np.ones(before // 8)  # as much as the peak, and touched
+    after = peak_memory(device)
+    assert after is not None
+    assert after > held.nbytes + 50e6  # there is Python and the framework besides
 
 
 def test_a_trace_holds_the_model_and_changes_no_bit(plain: Path, profiled: Path) -> None:
@@ -148,7 +152,7 @@ def test_a_trace_ends_before_an_evaluation(
 ) -> None:
     run = tmp_path / "run"
     words = ["train.epochs=2", "train.max_steps=5", "train.checkpoint_every=100"]
-    main(["train", "--config", DEBUG, f"run.dir={run}", *words, "executor.profile=true"])
+    main(["train", "--config", TINY, f"run.dir={run}", *words, "executor.profile=true"])
     # A short run is traced from its middle on; after step 4 it is evaluated.
     assert (run / "profile" / "step-00000003.json.gz").is_file()
     assert ": steps 3 to 4, to be opened at " in capsys.readouterr().err

@@ -15,7 +15,9 @@ from ops.optimizer_functions import initial_rate
 from utils.errors import UserError
 from utils.storage import PROJECT
 
-DEBUG = str(PROJECT / "configs" / "debug.yaml")
+pytestmark = pytest.mark.usefixtures("without_report")
+
+TINY = str(PROJECT / "tests" / "tiny.yaml")
 HEAD = "train.parameter_groups=[{match: ^head, rate: 10, weight_decay: 0.0}]"
 # What a user writes; the same lines for both frameworks.
 MINE = """
@@ -45,13 +47,13 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def state_of(*words: str) -> TrainState:
-    cfg = load_config(DEBUG, ["executor.device=cpu", *words])
+    cfg = load_config(TINY, ["executor.device=cpu", *words])
     return build_state(cfg, ("object", "background", "border"), 10, Device(cfg))
 
 
 def train(run: Path, *words: str) -> list[float]:
     """Return the losses of a run's steps."""
-    main(["train", "--config", DEBUG, f"run.dir={run}", "run.tensorboard=false", *words])
+    main(["train", "--config", TINY, f"run.dir={run}", "run.tensorboard=false", *words])
     lines = (run / "metrics.jsonl").read_text().splitlines()
     return [row["loss"] for row in map(json.loads, lines) if row["split"] == "train"]
 

@@ -26,7 +26,9 @@ from main import main
 from utils.errors import DivergedError
 from utils.storage import PROJECT
 
-DEBUG = str(PROJECT / "configs" / "debug.yaml")
+pytestmark = pytest.mark.usefixtures("without_report")
+
+TINY = str(PROJECT / "tests" / "tiny.yaml")
 SAMPLES, BATCH = 16, 4
 ORDER = sample_indices(range(64 * SAMPLES), SAMPLES, seed=0)
 BROKEN = int(ORDER[9])  # in the third batch, and in one of each four after that
@@ -80,15 +82,34 @@ broken = cross_entropy(class_weights=[0, 0, 0, 1])  # 0 without a pixel of that 
 '''
 
 
-@pytest.fixture(autouse=True)
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture(scope="module", autouse=True)
+def module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Let the configuration find the scenes and the losses."""
-    folder = tmp_path / "modules"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("modules")
     (folder / "unstable.py").write_text(MODULE)
-    monkeypatch.syspath_prepend(str(folder))
-    yield
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(str(folder))
+        yield
     sys.modules.pop("unstable", None)
+
+
+SKIPPING = ("train.on_divergence=skip", "train.ema_decay=0.9", "train.checkpoint_every=1")
+
+
+@pytest.fixture(scope="module")
+def skipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that left out its bad steps."""
+    run = tmp_path_factory.mktemp("skipped") / "run"
+    train(run, *SKIPPING)
+    return run
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with the same settings that met no bad step."""
+    run = tmp_path_factory.mktemp("healthy") / "run"
+    train(run, *SKIPPING, broken=None)
+    return run
 
 
 def train(run: Path, *overrides: str, broken: int | None = BROKEN) -> dict[str, float]:
@@ -104,7 +125,7 @@ def train(run: Path, *overrides: str, broken: int | None = BROKEN) -> dict[str, 
     ]
     settings = dict(word.split("=", 1) for word in words)  # the later word counts
     given = [f"{key}={value}" for key, value in settings.items()]
-    values: dict[str, float] = main(["train", "--config", DEBUG, *given])
+    values: dict[str, float] = main(["train", "--config", TINY, *given])
     return values
 
 
@@ -160,18 +181,16 @@ def test_stop_names_step_and_samples_and_saves_nothing_of_the_step(
 
 @pytest.mark.parametrize("loss", ["infinite_loss", "broken_gradient"])
 def test_skip_leaves_all_but_the_schedule_where_it_was(
-    tmp_path: Path, loss: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, loss: str, healthy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ("train.on_divergence=skip", "train.ema_decay=0.9", "train.checkpoint_every=1")
     run = tmp_path / "run"
-    train(run, *words, f"train.loss=unstable:{loss}")
+    train(run, *SKIPPING, f"train.loss=unstable:{loss}")
     for step in BAD_STEPS[:2]:
         assert_equal(saved(run, step), saved(run, step - 1))
     assert not np.array_equal(kernel(run, 3), kernel(run, 4))
     for name, value in saved(run, 8).items():
         assert np.isfinite(np.asarray(value)).all(), name
-    train(tmp_path / "healthy", *words, broken=None)
-    rates = [[row["learning_rate"] for row in rows(tmp_path / n)] for n in ("run", "healthy")]
+    rates = [[row["learning_rate"] for row in rows(each)] for each in (run, healthy)]
     assert rates[0] == rates[1]
     assert [row["step"] for row in rows(run) if row["loss"] is None] == BAD_STEPS[:2]
     loop_state = checkpoint.load(run / "checkpoints", 8)["loop_state"]
@@ -190,11 +209,9 @@ def kernel(run: Path, step: int) -> np.ndarray:
     return np.asarray(tensors[name])
 
 
-def test_a_mean_loss_leaves_the_skipped_steps_out(tmp_path: Path) -> None:
-    words = ("train.on_divergence=skip", "train.checkpoint_every=100")
-    train(tmp_path / "each", *words)
-    train(tmp_path / "means", *words, "run.log_every=4")
-    losses = [row["loss"] for row in rows(tmp_path / "each")]
+def test_a_mean_loss_leaves_the_skipped_steps_out(tmp_path: Path, skipped: Path) -> None:
+    train(tmp_path / "means", *SKIPPING, "run.log_every=4", "train.checkpoint_every=100")
+    losses = [row["loss"] for row in rows(skipped)]
     known = [loss for loss in losses[:4] if loss is not None]
     assert len(known) == 3
     assert rows(tmp_path / "means")[0]["loss"] == pytest.approx(sum(known) / 3, rel=1e-12)
@@ -311,9 +328,8 @@ def test_a_run_that_skips_learns(tmp_path: Path) -> None:
     assert losses[-1] < 0.6 * losses[0]
 
 
-def test_a_run_may_go_on_with_another_policy(tmp_path: Path) -> None:
+def test_a_run_may_go_on_with_another_policy(tmp_path: Path, skipped: Path) -> None:
     with pytest.raises(DivergedError):
-        train(tmp_path / "run", "train.checkpoint_every=1")
-    train(tmp_path / "run", "train.checkpoint_every=1", "train.on_divergence=skip")
-    train(tmp_path / "skipped", "train.checkpoint_every=1", "train.on_divergence=skip")
-    assert weights(tmp_path / "run") == weights(tmp_path / "skipped")
+        train(tmp_path / "run", *SKIPPING, "train.on_divergence=stop")
+    train(tmp_path / "run", *SKIPPING)
+    assert weights(tmp_path / "run") == weights(skipped)

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,17 @@ from executor.runs.lock import local_lock, remote_lock
 from main import main
 from utils import storage
 from utils.errors import UserError
+from utils.exits import exit_code
 from utils.storage import PROJECT
 
-DEBUG = str(PROJECT / "configs" / "debug.yaml")
+pytestmark = pytest.mark.usefixtures("without_report")
+
+TINY = str(PROJECT / "tests" / "tiny.yaml")
 QUIET = ("run.tensorboard=false", "executor.precision=fp32")
 
 
 def train(run: Path | str, *words: str) -> dict[str, float]:
-    values: dict[str, float] = main(["train", "--config", DEBUG, f"run.dir={run}", *QUIET, *words])
+    values: dict[str, float] = main(["train", "--config", TINY, f"run.dir={run}", *QUIET, *words])
     return values
 
 
@@ -79,32 +84,32 @@ def test_checkpoints_may_come_by_the_clock(tmp_path: Path) -> None:
     assert (steps[0], steps[-1]) == (1, 4)
 
 
-FULL = """
-import resource, signal, sys
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-from executor.training.trainer import Trainer
-from configs.loading import load_config
-from executor.checkpoints import checkpoint
-from utils.exits import exit_code
-
-whole = checkpoint.write
-def write(folder, step, plain, tensors):
-    if step > 2:  # from now on no file may grow beyond this
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
-    whole(folder, step, plain, tensors)
-checkpoint.write = write
-sys.exit(exit_code(lambda: Trainer(load_config(sys.argv[1], sys.argv[2:])).fit()))
-"""
-
-
 @pytest.mark.skipif(os.name != "posix", reason="limits of a process are a notion of POSIX")
-def test_a_full_disk_is_told_and_spoils_nothing(tmp_path: Path, local: Path) -> None:
-    words = [DEBUG, f"run.dir={tmp_path / 'run'}", *QUIET]
-    full = [sys.executable, "-c", FULL, *words]
-    done = subprocess.run(full, cwd=PROJECT, capture_output=True, text=True)
-    assert done.returncode == 2, done.stderr
-    assert "Earlier checkpoints are whole; make room" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_full_disk_is_told_and_spoils_nothing(
+    tmp_path: Path,
+    local: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import resource
+
+    whole = checkpoint.write
+
+    def write(folder: Path, step: int, *content: Any) -> None:
+        before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if step > 2:  # no file may grow beyond this
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, most))
+        try:
+            whole(folder, step, *content)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "write", write)
+        assert exit_code(lambda: train(tmp_path / "run")) == 2
+    told = capsys.readouterr().err
+    assert "Earlier checkpoints are whole; make room" in told
+    assert "Traceback" not in told
     assert checkpoint.steps(tmp_path / "run" / "checkpoints") == [2]
     assert not list(tmp_path.rglob("*.tmp"))
     train(tmp_path / "run")
@@ -201,17 +206,12 @@ def test_the_first_signal_is_remembered_and_the_second_ends_at_once(
     assert (done.returncode, done.stdout) == (code, f"{signal.SIGTERM.value}\n" * survived)
 
 
-AT_ONCE = """
-import importlib, os, signal, sys
-from main import run
-
-def signalled(*arguments, **named):
-    os.kill(os.getpid(), signal.SIGTERM)
-
-module, _, function = sys.argv.pop(1).rpartition(".")
-setattr(importlib.import_module(module), function, signalled)
-sys.exit(run())
-"""
+@pytest.fixture
+def surviving() -> Iterator[None]:
+    """Let a signal that a run does not handle fail the test, not end the tests."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere SIGTERM ends a process at once")
@@ -223,15 +223,23 @@ sys.exit(run())
         "executor.training.trainer.measure_speed",
     ],
 )
+@pytest.mark.usefixtures("surviving")
 def test_a_signal_outside_of_the_steps_ends_the_run_in_order(
-    tmp_path: Path, local: Path, moment: str
+    tmp_path: Path,
+    local: Path,
+    moment: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    words = ["train", "--config", DEBUG, f"run.dir={tmp_path / 'run'}", *QUIET]
-    command = [sys.executable, "-c", AT_ONCE, moment, *words]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
-    assert done.returncode == 143, done.stderr
-    assert done.stderr.splitlines()[-1].startswith("stopped; nothing is lost")
-    assert "Traceback" not in done.stderr
+    def signalled(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(moment, signalled)
+        assert exit_code(lambda: train(tmp_path / "run")) == 143
+    told = capsys.readouterr().err
+    assert told.splitlines()[-1].startswith("stopped; nothing is lost")
+    assert "Traceback" not in told
     train(tmp_path / "run")
     assert contents(tmp_path / "run") == contents(local)
 
@@ -242,9 +250,11 @@ def test_no_thread_is_left_when_a_run_has_ended(tmp_path: Path) -> None:
     assert threading.active_count() <= before
 
 
-def test_a_run_of_an_older_version_is_refused_with_the_way_to_finish_it(tmp_path: Path) -> None:
+def test_a_run_of_an_older_version_is_refused_with_the_way_to_finish_it(
+    tmp_path: Path, local: Path
+) -> None:
     run = tmp_path / "run"
-    train(run)
+    shutil.copytree(local, run)
     facts = json.loads((run / "environment.json").read_text())
     del facts["format"]
     (run / "environment.json").write_text(json.dumps({**facts, "commit": "0123abc-dirty"}))

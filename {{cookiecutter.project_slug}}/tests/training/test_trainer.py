@@ -16,7 +16,9 @@ from main import main
 from utils.errors import DivergedError, UserError
 from utils.storage import PROJECT
 
-DEBUG = str(PROJECT / "configs" / "debug.yaml")
+pytestmark = pytest.mark.usefixtures("without_report")
+
+TINY = str(PROJECT / "tests" / "tiny.yaml")
 QUIET = ("run.tensorboard=false", "executor.device=cpu")
 TRACKER = """
 from executor.training.callbacks import Callback
@@ -68,13 +70,13 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tupl
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("trained") / "run"
-    values = Trainer(load_config(DEBUG, [f"run.dir={run}", *QUIET])).fit()
+    values = Trainer(load_config(TINY, [f"run.dir={run}", *QUIET])).fit()
     assert values["loss"] > 0.0
     return run
 
 
 def test_a_trainer_writes_what_the_command_writes(trained: Path, tmp_path: Path) -> None:
-    main(["train", "--config", DEBUG, f"run.dir={tmp_path / 'run'}", *QUIET])
+    main(["train", "--config", TINY, f"run.dir={tmp_path / 'run'}", *QUIET])
     for name in ("model.safetensors", "metrics.jsonl", "metrics.json"):
         assert (trained / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
 
@@ -102,7 +104,7 @@ def test_callbacks_of_ones_own_are_called_with_plain_values(
 ) -> None:
     run = tmp_path / "run"
     words = [f"run.dir={run}", *QUIET, "run.callbacks=[{target: tracker:Tracker, name: other}]"]
-    main(["train", "--config", DEBUG, *words, "run.log_every=2", "train.checkpoint_every=100"])
+    main(["train", "--config", TINY, *words, "run.log_every=2", "train.checkpoint_every=100"])
     names = ["grad_norm", "learning_rate", "loss"]
     assert calls[0] == ("start", 0, 4, 4)
     assert [c for c in calls if c[0] == "step"] == [("step", n, names) for n in range(1, 5)]
@@ -133,7 +135,7 @@ def test_callbacks_hear_how_it_ended_and_others_are_refused(
 ) -> None:
     own = ["run.callbacks=[tracker:Tracker]"] if status else []
     with pytest.raises(error, match=r"step \d|tracker"):
-        main(["train", "--config", DEBUG, f"run.dir={tmp_path / 'run'}", *QUIET, *own, *words])
+        main(["train", "--config", TINY, f"run.dir={tmp_path / 'run'}", *QUIET, *own, *words])
     assert [c[1] for c in calls if c[0] == "end"] == (["diverged"] if status else [])
 
 
@@ -141,18 +143,18 @@ def test_a_model_learns_the_few_samples_it_is_given(tmp_path: Path) -> None:
     words = ["train.overfit_batches=1", "train.epochs=150", "train.max_steps=150"]
     words += ["train.schedule=constant", "train.optimizer.learning_rate=0.02", "data.transforms=[]"]
     words += ["train.evaluate_every=150", "train.checkpoint_every=150", "model.widths=[8, 16]"]
-    values = main(["train", "--config", DEBUG, f"run.dir={tmp_path / 'run'}", *QUIET, *words])
+    values = main(["train", "--config", TINY, f"run.dir={tmp_path / 'run'}", *QUIET, *words])
     assert values["accuracy"] > 0.9
     rows = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert json.loads(rows[-1])["epoch"] == 150.0  # an epoch is one batch
 
 
 def test_an_eager_step_computes_the_same(tmp_path: Path, trained: Path) -> None:
-    main(["train", "--config", DEBUG, f"run.dir={tmp_path}/r", *QUIET, "executor.eager=true"])
+    main(["train", "--config", TINY, f"run.dir={tmp_path}/r", *QUIET, "executor.eager=true"])
     expected, found = (
         [json.loads(line)["loss"] for line in (run / "metrics.jsonl").read_text().splitlines()]
         for run in (trained, tmp_path / "r")
     )
     assert found == pytest.approx(expected, rel=1e-4)
     with pytest.raises(UserError, match="a compiled step has a graph"):
-        load_config(DEBUG, ["executor.eager=true", "executor.compile=true"])
+        load_config(TINY, ["executor.eager=true", "executor.compile=true"])

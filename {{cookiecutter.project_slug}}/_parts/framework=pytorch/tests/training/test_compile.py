@@ -10,11 +10,13 @@ from main import main
 from utils.errors import UserError
 from utils.storage import PROJECT
 
+pytestmark = pytest.mark.usefixtures("without_report")
+
 
 def train(run: Path, *words: str) -> dict[str, float]:
-    debug = ["train", "--config", str(PROJECT / "configs" / "debug.yaml")]
+    tiny = ["train", "--config", str(PROJECT / "tests" / "tiny.yaml")]
     values: dict[str, float] = main(
-        [*debug, f"run.dir={run}", "executor.device=cpu", "run.tensorboard=false", *words]
+        [*tiny, f"run.dir={run}", "executor.device=cpu", "run.tensorboard=false", *words]
     )
     return values
 

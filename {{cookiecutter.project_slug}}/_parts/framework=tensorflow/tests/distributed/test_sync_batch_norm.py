@@ -24,32 +24,35 @@ from executor.distributed.mirrored import Mirrored
 from test_sync_batch_norm import built, learned
 from contextlib import ExitStack
 
-folder, kind = sys.argv[1:]
+folder, *kinds = sys.argv[1:]
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 with ExitStack() as stack:
     world = Mirrored(2, stack)
     world.connect(1.0)
-    model = built(kind)
-    synchronise(model)
+    for kind in kinds:
+        model = built(kind)
+        synchronise(model)
 
-    @tf.function(autograph=False)
-    def train(batch, gradient):
-        return world.together(learned, model, world.shares(batch), world.shares(gradient))
+        @tf.function(autograph=False)
+        def train(batch, gradient):
+            return world.together(learned, model, world.shares(batch), world.shares(gradient))
 
-    given = np.load(f"{folder}/given.npz")
-    for batch, gradient in zip(given["batches"], given["gradients"]):
-        both = [world._engine.experimental_local_results(one) for one in train(batch, gradient)]
-    outputs, slopes, *sums = [[part.numpy() for part in parts] for parts in both]
-    np.savez(
-        f"{folder}/got.npz",
-        outputs=np.concatenate(outputs),
-        slopes=np.concatenate(slopes),
-        sums=np.stack([np.sum(parts, axis=0) for parts in sums]),
-        running=np.stack([v.numpy() for v in model.non_trainable_weights]),
-        copies=np.stack([v.value.values[1].numpy() for v in model.non_trainable_weights]),
-    )
+        given = np.load(f"{folder}/given {kind}.npz")
+        for batch, gradient in zip(given["batches"], given["gradients"]):
+            both = [world._engine.experimental_local_results(one) for one in train(batch, gradient)]
+        outputs, slopes, *sums = [[part.numpy() for part in parts] for parts in both]
+        np.savez(
+            f"{folder}/got {kind}.npz",
+            outputs=np.concatenate(outputs),
+            slopes=np.concatenate(slopes),
+            sums=np.stack([np.sum(parts, axis=0) for parts in sums]),
+            running=np.stack([v.numpy() for v in model.non_trainable_weights]),
+            copies=np.stack([v.value.values[1].numpy() for v in model.non_trainable_weights]),
+        )
 """
+# Ours also far from zero, where the mean of squares less the squared mean loses digits.
+MEANS = {"ours": 100.0, "of Keras": 0.0}
 
 
 def built(kind: str) -> keras.Model:
@@ -74,20 +77,26 @@ def learned(model: keras.Model, batch: tf.Tensor, gradient: tf.Tensor) -> list[t
     return [outputs, *tape.gradient(loss, [batch, *weights])]
 
 
-@pytest.mark.parametrize(("kind", "mean"), [("ours", 100.0), ("of Keras", 0.0)])
-def test_two_devices_normalise_as_one_does(kind: str, mean: float, tmp_path: Path) -> None:
-    """Ours also far from zero, where the mean of squares less the squared mean loses digits."""
-    draws = np.random.default_rng(0)
-    batches = (mean + 3 * draws.normal(size=(2, 8, 5, 4, 3))).astype(np.float32)
-    gradients = draws.normal(size=(2, 8, 5, 4, 3)).astype(np.float32)
-    np.savez(tmp_path / "given.npz", batches=batches, gradients=gradients)
+@pytest.fixture(scope="module")
+def normalised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with what both kinds of normalisation were given on two devices, and got."""
+    folder = tmp_path_factory.mktemp("normalised")
+    for kind, mean in MEANS.items():
+        draws = np.random.default_rng(0)
+        batches = (mean + 3 * draws.normal(size=(2, 8, 5, 4, 3))).astype(np.float32)
+        gradients = draws.normal(size=(2, 8, 5, 4, 3)).astype(np.float32)
+        np.savez(folder / f"given {kind}.npz", batches=batches, gradients=gradients)
     places = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path), kind]
+    command = [sys.executable, "-c", PROGRAM, str(folder), *MEANS]
     subprocess.run(command, env={**os.environ, "PYTHONPATH": places}, check=True)
-    got = np.load(tmp_path / "got.npz")
+    return folder
 
+
+@pytest.mark.parametrize("kind", MEANS)
+def test_two_devices_normalise_as_one_does(kind: str, normalised: Path) -> None:
+    given, got = (np.load(normalised / f"{name} {kind}.npz") for name in ("given", "got"))
     model = built(kind)
-    for batch, gradient in zip(batches, gradients, strict=True):
+    for batch, gradient in zip(given["batches"], given["gradients"], strict=True):
         outputs, slopes, *sums = learned(model, tf.constant(batch), tf.constant(gradient))
     margin: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-4}
     np.testing.assert_allclose(got["outputs"], outputs, **margin)

@@ -26,7 +26,7 @@ from utils.framework import keras, tf
 
 CLASSES = ("object", "background", "border")
 SMALL = (
-    "model.widths=[4, 8]",
+    "model.widths=[4]",
     "data.image_size=16",
     "train.batch_size=8",
     "executor.device=cpu",

@@ -1,15 +1,6 @@
-"""What tests need of the framework: files of weights, a model for which memory runs out."""
+"""A model for which memory runs out, in the framework's words."""
 
 import pytest
-
-from executor.launch.launcher import _free_ports
-
-
-@pytest.fixture
-def addresses() -> str:
-    """Where two launchers on this machine find each other."""
-    return ",".join(f"127.0.0.1:{port}" for port in _free_ports(2))
-
 
 GREEDY = """
 import keras

@@ -1,17 +1,6 @@
-"""What tests need of the framework: files of weights, a model for which memory runs out."""
-
-import socket
+"""A model for which memory runs out, in the framework's words."""
 
 import pytest
-
-
-@pytest.fixture
-def addresses() -> str:
-    """Where two launchers on this machine find each other."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{one.getsockname()[1]}"
-
 
 GREEDY = """
 import torch

@@ -1,0 +1,24 @@
+"""What the tests of several rooms share."""
+
+import gc
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# As main.py does for a command: to look for garbage takes an eighth of the time where a framework
+# makes many small objects.
+gc.set_threshold(50_000)
+
+
+@pytest.fixture
+def without_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let runs end with a stand-in for the report; to draw it takes longer than a few steps.
+
+    Fixtures of a whole file come before this one, so what they train has its report.
+    """
+
+    def write_title(folder: Path, report: Any) -> None:
+        (folder / "report.html").write_text(report.title, encoding="utf-8")
+
+    monkeypatch.setattr("executor.training.finish.write_report", write_title)
