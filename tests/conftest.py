@@ -78,7 +78,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 # For tests of code that the frameworks share and of what is done before one starts: once is enough.
-in_one_framework = pytest.mark.parametrize("framework", FRAMEWORKS[:1], scope="session")
+# Indirect, so that it is the fixture below, on which others depend: pytest caches them by its value.
+in_one_framework = pytest.mark.parametrize("framework", FRAMEWORKS[:1], indirect=True)
 
 
 def tool(folder: Path, *arguments: str, **environment: str) -> str:

@@ -313,7 +313,7 @@ def test_learning_rates_mean_the_same_for_any_number_of_processes(
             assert together == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("framework", ["tensorflow"], scope="session")
+@pytest.mark.parametrize("framework", ["tensorflow"], indirect=True)
 def test_synchronised_normalisation_sees_what_that_of_one_process_sees(
     train: Train, strategies: list[str], tmp_path: Path
 ):
@@ -333,7 +333,7 @@ def test_synchronised_normalisation_sees_what_that_of_one_process_sees(
     assert losses(tmp_path / "apart") != pytest.approx(alone, rel=1e-3)
 
 
-@pytest.mark.parametrize("framework", ["pytorch"], scope="session")
+@pytest.mark.parametrize("framework", ["pytorch"], indirect=True)
 def test_normalisation_is_not_synchronised_on_cpus(
     train: Train, strategies: list[str], tmp_path: Path
 ):
@@ -489,7 +489,7 @@ def test_what_cannot_be_is_refused_before_anything_starts(
         (["executor.compile=true"], "executor.compile=true: XLA compiles for one device alone"),
     ],
 )
-@pytest.mark.parametrize("framework", ["tensorflow"], scope="session")
+@pytest.mark.parametrize("framework", ["tensorflow"], indirect=True)
 def test_devices_of_one_process_refuse_what_they_cannot_do(
     train: Train, tmp_path: Path, words: list[str], message: str
 ):
