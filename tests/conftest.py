@@ -78,7 +78,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 # For tests of code that the frameworks share and of what is done before one starts: once is enough.
-# Indirect, so that it is the fixture below, on which others depend: pytest caches them by its value.
+# Indirect: the fixture below, by whose value pytest caches those that depend on it.
 in_one_framework = pytest.mark.parametrize("framework", FRAMEWORKS[:1], indirect=True)
 
 
