@@ -15,7 +15,9 @@ LAUNCHERS  := torchx determined
 # says that it was set up whole, from the requirements as they are now.
 TOOLS      := .venv/bin
 TRAINER     = .venv-$(FRAMEWORK)/bin/python
-# Without compiling every file: a thousandth of a framework is imported, and compiled then.
+# Without compiling every file: a thousandth of a framework is imported, and compiled then. It is
+# kept, also where the environment forbids that: to compile a framework at each start takes seconds.
+export PYTHONDONTWRITEBYTECODE :=
 PIP        := -m pip --disable-pip-version-check --quiet install --no-compile
 DEMO       := build/demo
 
