@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from configs.schema import CFG, Executor
-from executor.devices.select import Precision, choose_device, choose_precision
+from executor.devices.device_and_precision import Precision, choose_device, choose_precision
 from executor.distributed.world import World
 from utils.errors import UserError
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from configs.schema import CFG, Executor
-from executor.devices.select import Precision, choose_device, choose_precision
+from executor.devices.device_and_precision import Precision, choose_device, choose_precision
 from executor.distributed.world import World
 from utils.errors import UserError
 from utils.framework import keras, tf
