@@ -17,6 +17,7 @@ Tests that change a project copy it first, or generate their own.
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,6 +32,9 @@ from generate import REPOSITORY, clean_copy, generate
 
 QUESTIONS = json.loads((REPOSITORY / "cookiecutter.json").read_text(encoding="utf-8"))
 FRAMEWORKS = CHOICES["framework"]
+
+# What a shell starts in the background ignores Ctrl-C, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # On a busy machine two threads that spin while they wait run several times slower than one that
 # sleeps; and one thread gives the same sums everywhere.

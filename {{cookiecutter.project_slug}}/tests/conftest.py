@@ -1,6 +1,7 @@
 """What the tests of several rooms share."""
 
 import gc
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import pytest
 # As main.py does for a command: to look for garbage takes an eighth of the time where a framework
 # makes many small objects.
 gc.set_threshold(50_000)
+
+# What a shell starts in the background ignores Ctrl-C, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -180,7 +180,7 @@ def started(tmp_path: Path) -> Iterator[Callable[..., Started]]:
     yield begin
     for one in launchers:
         if one.process.poll() is None:
-            one.process.kill()
+            one.process.terminate()  # it ends what it has started
             one.process.wait()
     for path in tmp_path.glob("*.jsonl"):
         for about in launchers[0].attempts(int(path.stem)):
