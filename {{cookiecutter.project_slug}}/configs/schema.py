@@ -7,7 +7,7 @@ it by `configs/schema.json`: python main.py config --schema > configs/schema.jso
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -16,11 +16,6 @@ PositiveFloat = Annotated[float, Field(gt=0.0)]
 NaturalFloat = Annotated[float, Field(ge=0.0)]
 Text = Annotated[str, Field(min_length=1)]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Triple = Annotated[tuple[float, float, float], Strict(False)]
-
-
-def _pair(value: Any) -> Any:
-    return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _component(value: Any) -> Any:
@@ -34,10 +29,6 @@ def _pattern(value: str) -> str:
         text = "expected a regular expression ({error})"
         raise PydanticCustomError("no_pattern", text, {"error": str(error)}) from error
     return value
-
-
-Size = Annotated[tuple[PositiveInt, PositiveInt], Strict(False), BeforeValidator(_pair)]
-_METRICS = ("accuracy", "mean_iou", "class_iou", "dice")
 
 
 class Section(BaseModel):
@@ -86,15 +77,9 @@ class Data(Section):
     """What is learned from, and how it reaches the model."""
 
     source: Named = Component(target="dataloader.sources.digit_scenes:DigitScenes")
-    """Where images and masks come from; the arguments are those of the source's class."""
-    image_size: Size = (64, 64)
-    """Height and width in pixels that every sample is resized to; one number for a square."""
+    """Where samples come from; the arguments are those of the source's class."""
     transforms: list[Named] = []
     """Random changes of a training sample, applied in this order (see `ops/augment.py`)."""
-    mean: Triple = (0.5, 0.5, 0.5)
-    """Subtracted from each channel once it is scaled to 0..1."""
-    std: Triple = (0.25, 0.25, 0.25)
-    """What each channel is divided by after that; greater than 0."""
     shuffle_buffer: PositiveInt | None = None
     """Shuffle in blocks of this many neighbours, for a cache on a slow disk; null: all together."""
     cache: Literal["auto", "memory", "disk"] = "auto"
@@ -159,13 +144,13 @@ class Train(Section):
     """Evaluate and export an exponential moving average of the weights with this decay a step."""
     init_from: str | None = None
     """Start from the best weights of this run folder, or from this `.safetensors` file."""
-    metrics: list[Named] = [Component(target=n) for n in _METRICS]
-    """Functions of the confusion matrix (see `evaluation/metrics.py`)."""
+    metrics: list[Named] = []
+    """What is measured in evaluations, beside the loss (see `evaluation/metrics.py`)."""
     evaluators: list[Named] = []
-    """Further measures that need the masks themselves (see `evaluation/evaluator.py`)."""
-    monitor: str = "mean_iou"
+    """Further measures that see every prediction (see `evaluation/evaluator.py`)."""
+    monitor: str = "loss"
     """The value that decides which checkpoint is best."""
-    monitor_mode: Literal["max", "min"] = "max"
+    monitor_mode: Literal["max", "min"] = "min"
     """Whether a greater or a smaller value of `monitor` is better."""
     evaluate_every: PositiveInt = 1
     """Epochs between two evaluations on the validation split; the end is always evaluated."""
@@ -223,7 +208,7 @@ class Executor(Section):
     timeout_minutes: PositiveFloat = 10.0
     """How long processes wait for each other before they count as lost."""
     channels_last: bool = True
-    """Images lie in memory as [batch, height, width, channel]; with TensorFlow they always do."""
+    """Inputs of four axes lie in memory with the channels last; with TensorFlow they always do."""
     tf32: bool = True
     """On GPUs that can: round fp32 numbers to 10 bits before they are multiplied, for speed."""
     compile: bool = False
@@ -242,6 +227,8 @@ class CFG(Section):
     """The whole configuration."""
 
     run: Run = Run()
+    task: Named = Component(target="evaluation.task:Task")
+    """What is learned: what models are given, how their outputs are judged, shown and written."""
     data: Data = Data()
     model: Named = Component(target="model.unet:UNet")
     """The network: `target` and the arguments of its class."""

@@ -49,14 +49,15 @@ def positional(target: str, foreign: int) -> int:
 def places(cfg: CFG) -> Iterator[Place]:
     """Yield every component of a configuration."""
     data, train = cfg.data, cfg.train
-    classes = ("num_classes", "class_names", "ignore_index")
+    facts = _facts(cfg.task.target)
+    yield Place(("task",), cfg.task, offered=facts)
     yield Place(("data", "source"), data.source)
     for index, transform in enumerate(data.transforms):
-        yield Place(("data", "transforms", index), transform, "ops.augment", 3)
+        yield Place(("data", "transforms", index), transform, "ops.augment", 2)
     for index, callback in enumerate(cfg.run.callbacks):
         yield Place(("run", "callbacks", index), callback)
-    yield Place(("model",), cfg.model, offered=("num_classes", "in_channels", "image_size"))
-    yield Place(("train", "loss"), train.loss, "ops.losses", offered=classes)
+    yield Place(("model",), cfg.model, offered=facts)
+    yield Place(("train", "loss"), train.loss, "ops.losses", offered=facts)
     count = positional(train.optimizer.target, OPTIMIZER_POSITIONAL)
     path = ("train", "optimizer")
     yield Place(path, train.optimizer, "ops.optimizers", count, instead=OPTIMIZER_INPUTS)
@@ -66,7 +67,15 @@ def places(cfg: CFG) -> Iterator[Place]:
     for index, metric in enumerate(train.metrics):
         yield Place(("train", "metrics", index), metric, "evaluation.metrics", 2)
     for index, evaluator in enumerate(train.evaluators):
-        yield Place(("train", "evaluators", index), evaluator, offered=classes)
+        yield Place(("train", "evaluators", index), evaluator, offered=facts)
+
+
+def _facts(task: str) -> tuple[str, ...]:
+    """Return the names of what a source tells the task, and everything that is built for it."""
+    try:
+        return tuple(getattr(resolve(task), "facts", ()))
+    except UserError:  # `target_problems` says so
+        return ()
 
 
 def target_problems(place: Place) -> Iterator[tuple[Path, str]]:

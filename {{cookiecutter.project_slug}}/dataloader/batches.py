@@ -21,10 +21,8 @@ Result = TypeVar("Result")
 class Batch:
     """Samples side by side; the arrays belong to the batch."""
 
-    images: np.ndarray
-    """uint8 [B, h, w, 3]."""
-    masks: np.ndarray
-    """uint8 [B, h, w]: class indices and IGNORE_INDEX."""
+    fields: dict[str, np.ndarray]
+    """[B, ...] by name, as the source's `spec` says and the transforms left it."""
     indices: np.ndarray
     """int64 [B]: which samples of the split these are. In training, where other processes take
     their shares of a batch, it names the samples of the whole batch."""
@@ -32,6 +30,10 @@ class Batch:
     """Where the first of them stands among the samples that are gone through, from 0."""
     counts: bool = True
     """Whether it counts; else it is only there for all processes to take equally many."""
+
+    def __len__(self) -> int:
+        """Return the number of samples here."""
+        return len(next(iter(self.fields.values())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +77,14 @@ class TrainingBatches:
         positions = range(position, position + count)
         indices = sample_indices(positions, len(self.decoded), self.seed, self.buffer)
         mine = self.share.of(count, self.batch_size)
-        images, masks = self.decoded.take(indices[mine])
+        fields = self.decoded.take(indices[mine])
         if self.transforms:
             width = DRAWS_PER_TRANSFORM * len(self.transforms)
             draws = uniform_draws(self.seed, AUGMENTATION, position, count, width)[mine]
             each = np.split(draws, len(self.transforms), axis=1)
             for transform, own in zip(self.transforms, each, strict=True):
-                images, masks = transform(images, masks, own)
-        return Batch(images, masks, indices, position)
+                fields = transform(fields, own)
+        return Batch(fields, indices, position)
 
 
 def evaluation_batches(
@@ -104,7 +106,7 @@ def evaluation_batches(
         batch = indices[start : start + batch_size]
         mine = batch[share.rank :: share.size]
         chosen = mine if len(mine) else batch[:1]
-        yield Batch(*decoded.take(chosen), chosen, start, counts=len(mine) > 0)
+        yield Batch(decoded.take(chosen), chosen, start, counts=len(mine) > 0)
 
 
 def prefetched(

@@ -1,6 +1,7 @@
 """From the `data` section of the configuration to decoded splits and training batches."""
 
 import functools
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from configs.schema import Data
 from dataloader.batches import Share, TrainingBatches
 from dataloader.cache import Decoded, decode
 from dataloader.decode import DecodeOptions
-from dataloader.sample import Source
+from dataloader.sample import Field, Source
 from ops.augment import DRAWS_PER_TRANSFORM, Transform
 from utils import storage
 from utils.names import build, call, resolve
@@ -29,30 +30,27 @@ def load_split(data: Data, source: Source, name: str, processes: int = 1) -> Dec
         UserError: If the split is empty, or samples are bad and may not be left out.
     """
     options = DecodeOptions(
-        data.image_size,
         workers=data.workers,
         cache="disk" if processes > 1 and data.cache == "auto" else data.cache,
         directory=storage.resolve(data.cache_dir),
-        num_classes=len(source.class_names),
         may_skip=data.bad_sample_limit if data.on_bad_sample == "skip" else 0,
     )
-    title = f"split {name!r}"
-    return decode(source.split(name), options, title, key=lambda: f"{source.fingerprint}-{name}")
+    title, key = f"split {name!r}", lambda: f"{source.fingerprint}-{name}"
+    return decode(source.split(name), source.spec, options, title, key)
 
 
-def build_transforms(data: Data) -> list[Transform]:
+def build_transforms(data: Data, spec: Mapping[str, Field]) -> list[Transform]:
     """Return the random changes of training samples, in their order, each tried on one sample.
 
     Raises:
         UserError: If one cannot be imported, or refuses its settings.
     """
     transforms: list[Transform] = []
-    size = data.image_size
     for component in data.transforms:
         function = resolve(component.target, "ops.augment")
-        image, mask = np.zeros((1, *size, 3), np.uint8), np.zeros((1, *size), np.uint8)
+        sample = {name: np.zeros((1, *field.shape), field.dtype) for name, field in spec.items()}
         draws = np.zeros((1, DRAWS_PER_TRANSFORM))
-        call(component.target, function, component.arguments, image, mask, draws)
+        call(component.target, function, component.arguments, sample, draws)
         transforms.append(functools.partial(function, **component.arguments))
     return transforms
 
@@ -66,7 +64,7 @@ def training_batches(
     """
     return TrainingBatches(
         decoded,
-        build_transforms(data),
+        build_transforms(data, decoded.layout.spec),
         seed,
         buffer=data.shuffle_buffer,
         batch_size=batch_size,

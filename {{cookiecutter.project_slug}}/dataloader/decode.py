@@ -1,4 +1,4 @@
-"""Reads every sample of a split into arrays, and sorts out the bad ones."""
+"""Reads every sample of a split into its row, and sorts out the bad ones."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from dataloader.sample import IGNORE_INDEX, Split
+from dataloader.packing import Layout
+from dataloader.sample import Field, Fields, Split
 from utils.errors import UserError, first_few
 from utils.logs import log
 
@@ -23,20 +24,16 @@ _LEAVE_OUT = "leave bad samples out: data.on_bad_sample=skip (data.bad_sample_li
 class DecodeOptions:
     """How a split is decoded.
 
-    A bad sample is one that the split refuses with a UserError, or whose mask holds a label out of
-    range. Whatever else a source does wrong is a mistake in its code and always an error.
+    A bad sample is one that the split refuses with a UserError, or a field of which holds a label
+    out of range. Whatever else a source does wrong is a mistake in its code and always an error.
     """
 
-    size: tuple[int, int]
-    """(height, width) in pixels."""
     workers: int = 0
     """Threads that decode; 0 decodes in the calling thread."""
     cache: Literal["auto", "memory", "disk"] = "auto"
     """Where the arrays go. "auto": into memory if they fit in half of what is available."""
     directory: str | None = None
     """A local folder for arrays on disk, where the next run finds them; None: a temporary one."""
-    num_classes: int | None = None
-    """Checks that masks hold nothing but 0 to num_classes - 1 and IGNORE_INDEX; None: no check."""
     may_skip: int = 0
     """How many bad samples are left out, with a warning for each; 0: the first is an error."""
 
@@ -46,9 +43,9 @@ class _BadSampleError(Exception):
 
 
 def read_samples(
-    split: Split, options: DecodeOptions, title: str, images: np.ndarray, masks: np.ndarray
+    split: Split, layout: Layout, options: DecodeOptions, title: str, rows: np.ndarray
 ) -> dict[int, str]:
-    """Fill the arrays from the front; return which samples were left out, and why.
+    """Fill the rows from the front; return which samples were left out, and why.
 
     They are counted in the split's order, so the number of threads changes nothing, neither in what
     is returned nor in what is raised. Pillow lets threads decode side by side.
@@ -57,7 +54,7 @@ def read_samples(
     chunks = [range(start, min(start + _CHUNK, total)) for start in range(0, total, _CHUNK)]
     left_out: dict[int, str] = {}
     next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
-    fill = partial(_fill_chunk, split, options, images, masks)
+    fill = partial(_fill_chunk, split, layout, options, rows)
     with ExitStack() as stack:
         results: Iterator[dict[int, str]] = map(fill, chunks)
         if options.workers > 0:
@@ -77,19 +74,20 @@ def read_samples(
             if time.monotonic() >= next_line:
                 next_line += _SECONDS_BETWEEN_LINES
                 log.info("decoding  %d of %d samples of the %s", chunk.stop, total, title)
-    for array in (images, masks):
-        _close_gaps(array, left_out)
+    _close_gaps(rows, left_out)
     return left_out
 
 
 def _fill_chunk(
-    split: Split, options: DecodeOptions, images: np.ndarray, masks: np.ndarray, chunk: range
+    split: Split, layout: Layout, options: DecodeOptions, rows: np.ndarray, chunk: range
 ) -> dict[int, str]:
     """Decode some samples into their places and return which are bad, and why."""
+    places = layout.fields(rows[chunk.start : chunk.stop])
     bad = {}
-    for index in chunk:
+    for number, index in enumerate(chunk):
         try:
-            images[index], masks[index] = _read_sample(split, options, index)
+            for name, array in _read_sample(split, layout.spec, index).items():
+                places[name][number] = array
         except _BadSampleError as error:
             if not options.may_skip:
                 raise UserError(f"{error}\nOr {_LEAVE_OUT}") from error
@@ -97,35 +95,45 @@ def _fill_chunk(
     return bad
 
 
-def _read_sample(split: Split, options: DecodeOptions, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Read one sample and check it against what `dataloader.sample.Split` promises."""
-    name, size = split.name(index), options.size
+def _read_sample(split: Split, spec: Mapping[str, Field], index: int) -> Fields:
+    """Read one sample and check it against what the source says that it is."""
+    sample = split.name(index)
     try:
-        image, mask = split.read(index, size)
+        fields = split.read(index)
     except UserError as error:
         raise _BadSampleError(str(error)) from error
     except Exception as error:
-        error.add_note(f"While decoding sample {index}, {name}")
+        error.add_note(f"While decoding sample {index}, {sample}")
         raise
-    for what, array, shape in (("image", image, (*size, 3)), ("mask", mask, size)):
-        if array.dtype != np.uint8 or array.shape != shape:
-            raise UserError(
-                f"{name}: the data source must return the {what} as uint8 {list(shape)}. "
-                f"Received: {array.dtype} {list(array.shape)}"
-            )
-    if options.num_classes is not None:
-        _check_labels(mask, options.num_classes, name)
-    return image, mask
-
-
-def _check_labels(mask: np.ndarray, num_classes: int, name: str) -> None:
-    unknown = np.bincount(mask.ravel(), minlength=IGNORE_INDEX)[num_classes:IGNORE_INDEX]
-    if unknown.any():
-        raise _BadSampleError(
-            f"{name}: the mask holds {num_classes + int(unknown.argmax())} at {unknown.max()} "
-            f"pixels. Known: 0 to {num_classes - 1}, and {IGNORE_INDEX} for pixels that do not "
-            "count. Correct the mask, or give the class a name."
+    if fields.keys() != spec.keys():
+        raise UserError(
+            f"{sample}: the data source must return the fields {', '.join(spec)}. "
+            f"Received: {', '.join(fields)}"
         )
+    for name, field in spec.items():
+        array = np.asarray(fields[name])
+        if array.dtype != field.dtype or array.shape != field.shape:
+            raise UserError(
+                f"{sample}: the data source must return the {name} as {field.dtype} "
+                f"{list(field.shape)}. Received: {array.dtype} {list(array.shape)}"
+            )
+        if field.labels is not None:
+            _check_labels(array, field.labels, field.ignored, f"{sample}: the {name}")
+    return fields
+
+
+def _check_labels(array: np.ndarray, labels: int, ignored: int | None, what: str) -> None:
+    unknown = (array < 0) | (array >= labels)
+    if ignored is not None:
+        unknown &= array != ignored
+    if not unknown.any():
+        return
+    values, counts = np.unique(array[unknown], return_counts=True)
+    also = "" if ignored is None else f", and {ignored} for what does not count"
+    raise _BadSampleError(
+        f"{what} holds {values[counts.argmax()]} at {counts.max()} of {array.size} places. "
+        f"Known: 0 to {labels - 1}{also}. Correct the {what.split()[-1]}, or give the class a name."
+    )
 
 
 def _close_gaps(array: np.ndarray, left_out: Mapping[int, str]) -> None:

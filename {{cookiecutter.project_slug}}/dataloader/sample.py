@@ -1,34 +1,39 @@
 """What a data source is: anything with these few names can be put in `data.source`."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from utils.errors import UserError
 
-# A mask value that counts nowhere: neither in the loss nor in a metric.
-IGNORE_INDEX = 255
-_MAX_CLASSES = 255  # so that every class index and IGNORE_INDEX fit in one byte
 SPLITS = ("train", "validation", "test")
+Fields = Mapping[str, np.ndarray]
+"""A sample, or samples side by side, as named arrays."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """What one of the named arrays is in every sample."""
+
+    shape: tuple[int, ...]
+    dtype: str = "uint8"
+    labels: int | None = None
+    """It holds class indices below this number; None: any values."""
+    ignored: int | None = None
+    """Besides class indices, the value of what does not count; None: there is none."""
 
 
 class Split(Protocol):
-    """A numbered list of images with their masks."""
+    """A numbered list of samples."""
 
     def __len__(self) -> int:
         """Return the number of samples, at least 1."""
         ...
 
-    def read(self, index: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Decode one sample; called from several threads at once.
-
-        Args:
-            index: Which sample, 0 to len - 1.
-            size: (height, width) in pixels of what is returned.
-
-        Returns:
-            The image, uint8 [height, width, 3] RGB, and the mask, uint8 [height, width], whose
-            values are class indices or IGNORE_INDEX.
+    def read(self, index: int) -> Fields:
+        """Return one sample, 0 to len - 1, as the source's `spec` says; called by several threads.
 
         Raises:
             UserError: If the sample cannot be read; the message names the file.
@@ -41,14 +46,21 @@ class Split(Protocol):
 
 
 class Source(Protocol):
-    """A data set: its classes and its splits."""
+    """A data set: what its samples are, and its splits."""
 
-    class_names: tuple[str, ...]
-    """The name of each class; the position is the class index. At most 255."""
+    @property
+    def spec(self) -> Mapping[str, Field]:
+        """The fields of every sample, by name."""
+        ...
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What task, model, loss and evaluators may ask for by name, for example `num_classes`."""
+        ...
 
     @property
     def fingerprint(self) -> str:
-        """A text that changes whenever the decoded content would; keys the disk cache."""
+        """A text that changes whenever the samples would; keys the disk cache."""
         ...
 
     def split(self, name: str) -> Split:
@@ -58,18 +70,6 @@ class Source(Protocol):
             UserError: If the source has no such split, or the split is empty.
         """
         ...
-
-
-def checked_class_names(class_names: object) -> tuple[str, ...]:
-    """Return class names as a tuple; a UserError refuses all but 1 to 255 different texts."""
-    if isinstance(class_names, str) or not isinstance(class_names, list | tuple):
-        raise UserError(f"class_names must be a list of names. Received: {class_names!r}")
-    names = tuple(str(name) for name in class_names)
-    if not 1 <= len(names) <= _MAX_CLASSES or len(set(names)) < len(names):
-        raise UserError(
-            f"class_names must hold 1 to {_MAX_CLASSES} different names. Received: {list(names)}"
-        )
-    return names
 
 
 def check_split_name(name: str) -> None:

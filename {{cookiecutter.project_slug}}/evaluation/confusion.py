@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from evaluation.evaluator import Arrays, Section
 from utils.checks import check
 from utils.errors import UserError
 
@@ -37,25 +38,26 @@ class ConfusionMatrix:
         self.ignore_index = ignore_index
         self._metrics = tuple(metrics)
 
-    def update(self, truth: np.ndarray, prediction: np.ndarray) -> None:
-        """Count one batch; both are uint8 [B, H, W].
+    def update(self, fields: Arrays, prediction: Arrays) -> None:
+        """Count one batch; the masks of both are uint8 [B, H, W].
 
         Raises:
-            ValueError: If the arrays differ in shape, are not uint8, or hold what is no class.
+            ValueError: If the masks differ in shape, are not uint8, or hold what is no class.
         """
-        for name, array in (("truth", truth), ("prediction", prediction)):
+        truth, predicted = fields["mask"], prediction["mask"]
+        for name, array in (("truth", truth), ("prediction", predicted)):
             fits = array.dtype == np.uint8 and array.shape == truth.shape
             check(name, f"{array.dtype} {array.shape}", fits, f"be uint8 of shape {truth.shape}")
         # What is out of range shows up in the counts of all 256 x 256 pairs.
         pair = np.left_shift(truth, 8, dtype=np.uint16)
-        pair |= prediction
+        pair |= predicted
         pairs = np.bincount(pair.ravel(), minlength=_VALUES * _VALUES).reshape(_VALUES, _VALUES)
         pairs[self.ignore_index] = 0
         classes = len(self.class_names)
         if pairs[classes:].any() or pairs[:, classes:].any():
             raise ValueError(
                 f"Truth must be below {classes}, or {self.ignore_index}, and predictions below "
-                f"{classes}. Received: up to {truth.max()} and {prediction.max()}"
+                f"{classes}. Received: up to {truth.max()} and {predicted.max()}"
             )
         self.totals += pairs[:classes, :classes]
 
@@ -68,6 +70,12 @@ class ConfusionMatrix:
             )
         for metric in self._metrics:
             yield from metric(self.totals, self.class_names)
+
+    def section(self) -> Section:
+        """Return the scores of all classes and the matrix, for the report."""
+        from evaluation.sections import classes  # charts, which nothing else needs
+
+        return classes(self.totals, self.class_names)
 
 
 class ClassScores(NamedTuple):

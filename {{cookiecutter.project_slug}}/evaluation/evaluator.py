@@ -1,13 +1,30 @@
 """What the executor asks of anything that scores predictions; implement it to measure otherwise."""
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
+
+Arrays = Mapping[str, np.ndarray]
+"""Samples side by side, [B, ...], by the names of their fields or of what is predicted."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report."""
+
+    html: str
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    """PNG files that are written beside the page, by name."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What it shows as plain values, for `report.json`."""
 
 
 class Evaluator(Protocol):
     """Scores predictions as a stream, so that memory does not grow with the data.
+
+    One that has a method `section()`, which returns a `Section`, is shown in the report.
 
     Attributes:
         totals: All that has been counted. Adding the totals of two evaluators gives the totals of
@@ -16,15 +33,30 @@ class Evaluator(Protocol):
 
     totals: np.ndarray
 
-    def update(self, truth: np.ndarray, prediction: np.ndarray) -> None:
-        """Count one batch.
-
-        Args:
-            truth: uint8 [B, H, W], the class of every pixel or the value that is ignored.
-            prediction: uint8 [B, H, W], the predicted class of every pixel.
-        """
+    def update(self, fields: Arrays, prediction: Arrays) -> None:
+        """Count one batch; both are [B, ...] by name, and `fields` has the `index` of each."""
         ...
 
     def results(self) -> Iterator[tuple[str, float]]:
         """Yield (name, value) for everything counted so far; a UserError if that is nothing."""
+        ...
+
+
+class Collector(Protocol):
+    """Keeps something of an evaluation for the report, such as some samples."""
+
+    def update(self, fields: Arrays, prediction: Arrays) -> None:
+        """Look at one batch, and copy what is worth keeping; see `Evaluator.update`."""
+        ...
+
+    def packed(self) -> bytes:
+        """Return what is kept, for `join`."""
+        ...
+
+    def join(self, parts: Iterable[bytes]) -> None:
+        """Take over what collectors of disjoint parts have `packed`."""
+        ...
+
+    def section(self) -> Section:
+        """Return what the report shows of it; nothing where its HTML is empty."""
         ...

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from evaluation.confusion import iou_of_classes, mean_over_classes
+from evaluation.evaluator import Arrays, Section
 from utils import seeding
 
 Group = Literal["best", "worst", "random"]
@@ -44,33 +45,41 @@ class SamplePicker:
     What is picked depends on the seed and the samples, not on the size of the batches.
     """
 
-    def __init__(self, count: int = 4, seed: int = 0, ignore_index: int = 255) -> None:
-        """Start with nothing; `count` samples are kept for each of the three groups."""
+    def __init__(
+        self,
+        names: Sequence[str],
+        class_names: Sequence[str],
+        seed: int = 0,
+        ignore_index: int = 255,
+        count: int = 4,
+    ) -> None:
+        """Start with nothing; `count` samples are kept for each of the three groups.
+
+        `names` are those of all samples of the split.
+        """
+        self._names = names
+        self._class_names = class_names
         self._count = count
         self._seed = seed
         self._ignore_index = ignore_index
         self._kept: list[Sample] = []
 
-    def update(
-        self,
-        images: np.ndarray,
-        truth: np.ndarray,
-        prediction: np.ndarray,
-        names: Sequence[str],
-        indices: np.ndarray,
-    ) -> None:
+    def update(self, fields: Arrays, prediction: Arrays) -> None:
         """Look at one batch and copy what is worth keeping; each sample is seen once.
 
-        Images are uint8 [B, H, W, 3], truth and prediction [B, H, W]; the indices, int64 [B], are
+        Images are uint8 [B, H, W, 3], masks and predicted ones [B, H, W]; `index`, int64 [B], is
         the samples' places in their split.
         """
-        scores = image_iou(truth, prediction, self._ignore_index)
+        images, truth, indices = fields["image"], fields["mask"], fields["index"]
+        predicted = prediction["mask"]
+        names = [self._names[index] for index in indices]
+        scores = image_iou(truth, predicted, self._ignore_index)
         # A draw belongs to its sample's index, so neither batches nor machines change the choice.
         first = int(indices.min())
         draws = seeding.uniform_draws(
             self._seed, seeding.REPORT, first, int(indices.max()) - first + 1, 4
         )[indices - first, 0]
-        numbers = (scores.tolist(), images, truth, prediction, indices.tolist(), draws.tolist())
+        numbers = (scores.tolist(), images, truth, predicted, indices.tolist(), draws.tolist())
         seen = [Sample(*facts) for facts in zip(names, repeat("random"), *numbers, strict=False)]
         self._kept = [
             one if one in self._kept else deepcopy(one) for one in self._choose(self._kept + seen)
@@ -86,6 +95,12 @@ class SamplePicker:
     def join(self, parts: Iterable[bytes]) -> None:
         """Keep the best, worst and random ones of what pickers of disjoint parts have `packed`."""
         self._kept = self._choose(one for part in parts for one in _unpacked(part))
+
+    def section(self) -> Section:
+        """Return the samples, for the report."""
+        from evaluation.sections import samples  # charts, which nothing else needs
+
+        return samples(self.samples(), self._class_names, self._ignore_index)
 
     def samples(self) -> list[Sample]:
         """Return the best (best first), the worst (worst first) and the random ones.

@@ -1,10 +1,10 @@
 """Random changes of a batch, exact to the bit: draws from outside, whole-number arithmetic.
 
-Each transform takes images uint8 [B, h, w, 3], masks uint8 [B, h, w] and draws float64 [B, 4] in
-[0, 1), of which it may use up to four for each sample, and returns images and masks of the same
-shapes. It owns what it is given and may change it in place. What is drawn for one sample never
-depends on the others. `data.transforms` names these functions; settings are keyword arguments,
-and a ValueError refuses those out of range.
+Each transform takes the fields of samples side by side, here the images uint8 [B, h, w, 3] and the
+masks uint8 [B, h, w], and draws float64 [B, 4] in [0, 1), of which it may use up to four for each
+sample. It returns the fields. It owns what it is given and may change it in place. What is drawn
+for one sample never depends on the others. `data.transforms` names these functions; settings are
+keyword arguments, and a ValueError refuses those out of range.
 """
 
 from collections.abc import Callable
@@ -15,19 +15,18 @@ from ops.images import resize_image, resize_mask
 from utils.checks import check
 
 DRAWS_PER_TRANSFORM = 4
-Arrays = tuple[np.ndarray, np.ndarray]
-Transform = Callable[[np.ndarray, np.ndarray, np.ndarray], Arrays]
+Fields = dict[str, np.ndarray]
+Transform = Callable[[Fields, np.ndarray], Fields]
 
 _UNIT = 128  # fixed point of `brightness_contrast`: 255 * 2 * 128 fits in 16 bits
 
 
 def flip(
-    images: np.ndarray,
-    masks: np.ndarray,
+    fields: Fields,
     draws: np.ndarray,
     probability: float = 0.5,
     axis: str = "horizontal",
-) -> Arrays:
+) -> Fields:
     """Mirror samples; the first draw decides.
 
     Settings:
@@ -37,6 +36,7 @@ def flip(
     check("probability", probability, 0 <= probability <= 1, "be 0 to 1")
     known = axis in ("horizontal", "vertical")
     check("axis", repr(axis), known, "be 'horizontal' or 'vertical'")
+    images, masks = fields["image"], fields["mask"]
     mirrored = np.s_[:, ::-1] if axis == "horizontal" else np.s_[::-1]
     for index in np.flatnonzero(draws[:, 0] < probability):
         image = images[index].copy()
@@ -45,16 +45,15 @@ def flip(
         for channel in range(image.shape[-1]):
             images[index, ..., channel] = image[..., channel][mirrored]
         masks[index] = masks[index].copy()[mirrored]
-    return images, masks
+    return fields
 
 
 def shift(
-    images: np.ndarray,
-    masks: np.ndarray,
+    fields: Fields,
     draws: np.ndarray,
     fraction: float = 0.1,
     fill: int | None = None,
-) -> Arrays:
+) -> Fields:
     """Move samples by whole pixels; what comes in at the edge repeats the edge.
 
     The first two draws decide how far down and right.
@@ -66,6 +65,7 @@ def shift(
     """
     check("fraction", fraction, 0 <= fraction <= 0.5, "be 0 to 0.5")
     check("fill", fill, fill is None or 0 <= fill <= 255, "be 0 to 255 or None")
+    images, masks = fields["image"], fields["mask"]
     height, width = masks.shape[1:]
     downs = _whole_steps(draws[:, 0], int(height * fraction))
     rights = _whole_steps(draws[:, 1], int(width * fraction))
@@ -73,16 +73,15 @@ def shift(
         if down or right:
             _move(image, down, right, None)
             _move(mask, down, right, fill)
-    return images, masks
+    return fields
 
 
 def brightness_contrast(
-    images: np.ndarray,
-    masks: np.ndarray,
+    fields: Fields,
     draws: np.ndarray,
     brightness: float = 0.2,
     contrast: float = 0.2,
-) -> Arrays:
+) -> Fields:
     """Make images brighter or darker and their contrast higher or lower; masks stay.
 
     A value v becomes (v - 128) * c + 128 + b, cut off at 0 and 255, with c within 1 +- contrast and
@@ -96,7 +95,7 @@ def brightness_contrast(
     check("contrast", contrast, 0 <= contrast < 1, "be 0 to below 1")
     factors = _UNIT + _whole_steps(draws[:, 0], int(contrast * _UNIT))
     offsets = 128 + _whole_steps(draws[:, 1], int(brightness * 255)) - factors
-    for image, factor, offset in zip(images, factors, offsets, strict=True):
+    for image, factor, offset in zip(fields["image"], factors, offsets, strict=True):
         values = image.astype(np.uint16)  # 16 bits: twice as many values to an instruction
         values *= np.uint16(factor)
         values >>= 7
@@ -104,16 +103,15 @@ def brightness_contrast(
         signed += np.int16(offset)
         np.clip(signed, 0, 255, out=signed)
         image[...] = signed
-    return images, masks
+    return fields
 
 
 def zoom(
-    images: np.ndarray,
-    masks: np.ndarray,
+    fields: Fields,
     draws: np.ndarray,
     probability: float = 0.5,
     smallest: float = 0.7,
-) -> Arrays:
+) -> Fields:
     """Enlarge a random part of a sample to its full size, the image bilinearly.
 
     The draws decide whether, how large, and where. The slowest transform here: about 0.2 ms for a
@@ -125,6 +123,7 @@ def zoom(
     """
     check("probability", probability, 0 <= probability <= 1, "be 0 to 1")
     check("smallest", smallest, 0 < smallest <= 1, "be above 0 to 1")
+    images, masks = fields["image"], fields["mask"]
     height, width = masks.shape[1:]
     for index in np.flatnonzero(draws[:, 0] < probability):
         share = smallest + (1 - smallest) * draws[index, 1]
@@ -134,7 +133,7 @@ def zoom(
         window = np.s_[top : top + rows, left : left + columns]
         images[index] = resize_image(images[index][window], (height, width))
         masks[index] = resize_mask(masks[index][window], (height, width))
-    return images, masks
+    return fields
 
 
 def _whole_steps(draws: np.ndarray, most: int) -> np.ndarray:

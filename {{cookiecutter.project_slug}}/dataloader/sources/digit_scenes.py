@@ -12,11 +12,13 @@ from PIL import Image
 
 from dataloader.sample import SPLITS, check_split_name
 from dataloader.sources.digit_material import digits_and_photographs
+from dataloader.sources.labelled_images import LabelledImages
 from ops.images import resize_image, resize_mask
 from utils.errors import UserError
 from utils.seeding import SAMPLE_DATA, uniform_draws
 
 OBJECT, BACKGROUND, BORDER = 0, 1, 2
+_CLASS_NAMES = ("object", "background", "border")
 VERSION = 1  # raise it whenever a scene would look different: it is part of the fingerprint
 
 # The digits lie in the file writer by writer, about 130 each; a writer begins where the labels run
@@ -40,17 +42,16 @@ _TINT = 60  # how far each channel of the colour may differ from its brightness
 _OPACITY = (0.7, 1.0)
 
 
-class DigitScenes:
+class DigitScenes(LabelledImages):
     """Scenes of one to four handwritten digits whose mask has the border apart (a trimap).
 
     Each scene is a function of the seed, the split and its number. Training, validation and test
     use digits of different writers and different parts of the photographs.
     """
 
-    class_names = ("object", "background", "border")
-
     def __init__(
         self,
+        image_size: int | Sequence[int] = 64,
         train: int = 1024,
         validation: int = 256,
         test: int = 256,
@@ -61,17 +62,19 @@ class DigitScenes:
         """Check the settings; scenes are made when they are read.
 
         Args:
+            image_size: Height and width in pixels of the scenes; one number for a square.
             train: The number of scenes to train on.
             validation: The number of scenes to validate on.
             test: The number of scenes to test on.
             canvas: The side in pixels that scenes are drawn at before they are resized to
-                data.image_size, 32 to 1024; None draws them at that size, which is sharpest.
+                `image_size`, 32 to 1024; None draws them at that size, which is sharpest.
             digits: The least and the most digits in a scene, 1 to 4.
             seed: 0 or greater; another seed makes other scenes.
 
         Raises:
             UserError: If a setting is impossible.
         """
+        super().__init__(_CLASS_NAMES, image_size)
         self._counts = {"train": train, "validation": validation, "test": test}
         for name, count in self._counts.items():
             if not 0 <= count < _SCENES_PER_SPLIT:
@@ -98,17 +101,25 @@ class DigitScenes:
         check_split_name(name)
         if not self._counts[name]:
             raise UserError(f"The split {name!r} has no scenes. Set data.source.{name} above 0.")
-        return SceneSplit(name, self._counts[name], self._canvas, self._digits, self._seed)
+        count, settings = self._counts[name], (self._canvas, self._digits, self._seed)
+        return SceneSplit(name, count, self.image_size, *settings)
 
 
 class SceneSplit:
     """The scenes of one split; see `dataloader.sample.Split`."""
 
     def __init__(
-        self, split: str, count: int, canvas: int | None, digits: tuple[int, int], seed: int
+        self,
+        split: str,
+        count: int,
+        size: tuple[int, int],
+        canvas: int | None,
+        digits: tuple[int, int],
+        seed: int,
     ) -> None:
         """Load the digits and photographs of a split; see `DigitScenes` for the arguments."""
-        self._count, self._canvas, self._digits_range, self._seed = count, canvas, digits, seed
+        self._count, self._size, self._canvas = count, size, canvas
+        self._digits_range, self._seed = digits, seed
         self._first_position = SPLITS.index(split) * _SCENES_PER_SPLIT
         digit_images, photos = digits_and_photographs()
         self._glyphs = digit_images[slice(*_DIGIT_ROWS[split])]
@@ -125,13 +136,13 @@ class SceneSplit:
         """Return the scene's number in words."""
         return f"scene {index}"
 
-    def read(self, index: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, index: int) -> dict[str, np.ndarray]:
         """Draw one scene; see `dataloader.sample.Split`."""
         width = _DRAWS_PER_SCENE + _MOST_DIGITS * _DRAWS_PER_DIGIT
         position = self._first_position + index
         draws = uniform_draws(self._seed, SAMPLE_DATA, position, count=1, width=width)[0]
         own, for_digits = draws[:_DRAWS_PER_SCENE], draws[_DRAWS_PER_SCENE:]
-        side = self._canvas or min(max(*size, _CANVAS[0]), _CANVAS[1])
+        side = self._canvas or min(max(*self._size, _CANVAS[0]), _CANVAS[1])
         image = self._background(own, side)
         mask = np.full(image.shape[:2], BACKGROUND, dtype=np.uint8)
         least, most = self._digits_range
@@ -139,7 +150,7 @@ class SceneSplit:
         quarters = np.argsort(own[4:8])[:count]
         for quarter, values in zip(quarters, for_digits.reshape(_MOST_DIGITS, -1), strict=False):
             self._draw_digit(image, mask, int(quarter), values.tolist())
-        return resize_image(image, size), resize_mask(mask, size)
+        return {"image": resize_image(image, self._size), "mask": resize_mask(mask, self._size)}
 
     def _background(self, draws: np.ndarray, canvas: int) -> np.ndarray:
         """Cut a square from a photograph and scale it: uint8 [canvas, canvas, 3]."""

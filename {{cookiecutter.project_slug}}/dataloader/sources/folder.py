@@ -4,8 +4,9 @@ import os
 from collections.abc import Sequence
 from functools import cached_property
 
-from dataloader.sample import SPLITS, check_split_name, checked_class_names
+from dataloader.sample import SPLITS, check_split_name
 from dataloader.sources.label_map import Colour, LabelMap
+from dataloader.sources.labelled_images import LabelledImages
 from dataloader.sources.paired_files import Pair, PairedFiles, fraction_of, stamp_of_files
 from utils.errors import UserError, first_few
 from utils.logs import log
@@ -16,7 +17,7 @@ IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gi
 MASK_ENDINGS = (".png", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm")
 
 
-class Folder:
+class Folder(LabelledImages):
     """Images and masks with the same file names: images/cat.jpg and masks/cat.png.
 
     Masks hold one value a pixel: a grey level, a palette index or a colour. Images may be of any
@@ -32,6 +33,7 @@ class Folder:
         self,
         root: str,
         class_names: Sequence[str],
+        image_size: int | Sequence[int] = 64,
         images: str = "images",
         masks: str = "masks",
         mask_suffix: str = "",
@@ -45,6 +47,8 @@ class Folder:
         Args:
             root: The folder, absolute or relative to the project, or a URL that fsspec knows.
             class_names: One name for each class, at most 255.
+            image_size: Height and width in pixels that every sample is resized to; one number for
+                a square.
             images: The folder of images in `root`; may hold "{split}".
             masks: The folder of masks in `root`; holds "{split}" if `images` does.
             mask_suffix: What a mask's name has more than its image's: "_mask" for cat_mask.png.
@@ -57,7 +61,7 @@ class Folder:
         Raises:
             UserError: If a setting is impossible.
         """
-        self.class_names = checked_class_names(class_names)
+        super().__init__(class_names, image_size)
         self.root = resolve(root)
         self._labels = LabelMap(self.class_names, mask_values, ignore_value)
         self._folders = (images, masks)
@@ -95,7 +99,7 @@ class Folder:
             if self._by_folder:
                 remedy = f"put images there, or in a folder for the split {name!r}"
             raise UserError(f"{where}: no images for the split {name!r}; {remedy}.")
-        return PairedFiles(pairs, self._labels)
+        return PairedFiles(pairs, self._labels, self.image_size)
 
     @cached_property
     def _pairs(self) -> dict[str, list[Pair]]:

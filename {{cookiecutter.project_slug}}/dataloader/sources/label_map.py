@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dataloader.sample import IGNORE_INDEX
+from dataloader.sources.labelled_images import IGNORE_INDEX
 from utils.errors import UserError, first_few
 
 Colour = str | Sequence[int]

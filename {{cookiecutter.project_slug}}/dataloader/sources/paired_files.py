@@ -33,10 +33,14 @@ class PairedFiles:
     mask that only fits the image's stored pixels is turned with them.
     """
 
-    def __init__(self, pairs: Sequence[Pair], labels: LabelMap) -> None:
-        """Keep the list, which is in a lasting order; no file is opened yet."""
+    def __init__(self, pairs: Sequence[Pair], labels: LabelMap, size: tuple[int, int]) -> None:
+        """Keep the list, which is in a lasting order; no file is opened yet.
+
+        `size` is (height, width) in pixels of what is read.
+        """
         self.pairs = tuple(pairs)
         self._labels = labels
+        self._size = size
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -46,7 +50,7 @@ class PairedFiles:
         """Return the files' common name."""
         return self.pairs[index].name
 
-    def read(self, index: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, index: int) -> dict[str, np.ndarray]:
         """Decode and resize one pair, the mask by nearest neighbour; see `Split`."""
         pair = self.pairs[index]
         if pair.missing is not None:
@@ -54,8 +58,9 @@ class PairedFiles:
         picture = open_picture(_content(pair.image, f"mask {shown(pair.mask)}"), shown(pair.image))
         mask = open_picture(_content(pair.mask, f"image {shown(pair.image)}"), shown(pair.mask))
         load_picture(mask, shown(pair.mask))
-        classes = self._labels.read(_fitted(mask, picture, pair), shown(pair.mask), size)
-        return picture_to_rgb(picture, shown(pair.image), size), classes
+        classes = self._labels.read(_fitted(mask, picture, pair), shown(pair.mask), self._size)
+        image = picture_to_rgb(picture, shown(pair.image), self._size)
+        return {"image": image, "mask": classes}
 
 
 def _content(path: str, belongs_to: str) -> bytes:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from configs.schema import Data, Train
+from evaluation.task import Task
 from executor.devices.device import Device
 from executor.devices.memory import out_of_memory
 from executor.distributed.world import STRATEGIES
@@ -32,16 +33,18 @@ def explain_out_of_memory(
         raise UserError("\n  ".join(lines)) from error
 
 
-def training_advice(train: Train, data: Data, device: Device, shortage: OutOfMemory) -> list[str]:
+def training_advice(
+    train: Train, data: Data, device: Device, task: Task, shortage: OutOfMemory
+) -> list[str]:
     """Return which settings of a training, or of an evaluation, to lower, and to what."""
     lines = [
         "Lower what is needed at once and start the same command again; checkpoints are whole.",
         *_same_result(train, device),
-        *_other_result(train, data, device.world.size),
+        *_other_result(train, task, device.world.size),
     ]
     if shortage.device == "CPU" and data.cache != "disk":
         lines.append("data.cache=disk keeps the decoded samples on disk")
-    return [*lines, "A run that has begun takes batch_size and image_size with --force only."]
+    return [*lines, "A run that has begun takes another batch_size or source with --force only."]
 
 
 def _described(shortage: OutOfMemory) -> str:
@@ -74,15 +77,13 @@ def _same_result(train: Train, device: Device) -> Iterator[str]:
         yield "executor.strategy=fsdp leaves each process a part of the model, in place of all"
 
 
-def _other_result(train: Train, data: Data, processes: int) -> Iterator[str]:
+def _other_result(train: Train, task: Task, processes: int) -> Iterator[str]:
     """Yield what makes it another training."""
     unit = processes * train.accumulate
     smaller = train.batch_size // 2 // unit * unit
     if smaller:
         yield f"train.batch_size={smaller} in place of {train.batch_size}: another training"
-    height, width = (max(side // 2, 1) for side in data.image_size)
-    before = "x".join(map(str, data.image_size))
-    yield f"data.image_size=[{height},{width}] has a quarter of the pixels of {before}"
+    yield from task.lighter()
     yield "or a smaller model: the arguments of model.target"
 
 

@@ -1,9 +1,8 @@
-"""Builds the model and the loss, as the configuration says."""
-
-from collections.abc import Sequence
+"""Builds the task, the model and the loss, as the configuration says."""
 
 from configs.schema import CFG
-from dataloader.sample import IGNORE_INDEX
+from dataloader.sample import Source
+from evaluation.task import Task
 from executor.devices.device import Device
 from executor.devices.tensors import MODEL_KIND, Model
 from executor.inference.forward import adapt_loss, loss_argument
@@ -12,32 +11,29 @@ from utils import seeding
 from utils.errors import UserError
 from utils.names import build
 
-_CHANNELS = 3
+
+def build_task(cfg: CFG, source: Source) -> Task:
+    """Return what the model is to learn; a UserError says if it does not fit the source."""
+    task: Task = build(cfg.task.target, cfg.task.arguments, offered=source.facts)
+    return task
 
 
-def build_model(cfg: CFG, class_names: Sequence[str], device: Device) -> Model:
+def build_model(cfg: CFG, source: Source, task: Task, device: Device) -> Model:
     """Return a new model on the device; its initial weights follow from `run.seed`."""
     device.seed(int(seeding.generator(cfg.run.seed, seeding.WEIGHTS).integers(1 << 48)))
-    size = cfg.data.image_size
-    offered = {"num_classes": len(class_names), "in_channels": _CHANNELS, "image_size": size}
     with device.building():
-        model = build(cfg.model.target, cfg.model.arguments, offered=offered)
+        model = build(cfg.model.target, cfg.model.arguments, offered=source.facts)
         check_kind(f"model.target={cfg.model.target}", model, Model, MODEL_KIND)
-        return device.place(model)
+        return device.place(model, task.io)
 
 
-def build_loss(cfg: CFG, class_names: Sequence[str], device: Device) -> Loss:
-    """Return the loss: a callable of the model's logits, in float, and targets [B, H, W]."""
+def build_loss(cfg: CFG, source: Source, device: Device) -> Loss:
+    """Return the loss: a callable of what the task's `ModelIO.loss` passes to it."""
     component = cfg.train.loss
-    offered = {
-        "num_classes": len(class_names),
-        "class_names": class_names,
-        "ignore_index": IGNORE_INDEX,
-    }
     arguments = {
         name: loss_argument(value, component.target) for name, value in component.arguments.items()
     }
-    loss = build(component.target, arguments, home="ops.losses", offered=offered)
+    loss = build(component.target, arguments, home="ops.losses", offered=source.facts)
     return adapt_loss(loss, device)
 
 

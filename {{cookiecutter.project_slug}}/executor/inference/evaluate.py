@@ -27,12 +27,12 @@ def evaluate(path: str, split: str = "test", overrides: Sequence[str] = ()) -> d
     """
     with open_existing_run(path) as run:
         found = load_run(run, overrides)
-        cfg, names, device = found.cfg, found.class_names, found.device
-        advice = partial(training_advice, cfg.train, cfg.data, device)
+        cfg, task, device = found.cfg, found.task, found.device
+        advice = partial(training_advice, cfg.train, cfg.data, device, task)
         with explain_out_of_memory(lambda: "in the evaluation", advice):
-            loss = build_loss(cfg, names, device)
+            loss = build_loss(cfg, found.source, device)
             decoded = load_split(cfg.data, found.source, split)
-            validator = Validator(cfg.train, cfg.run.seed, loss, decoded, names, device)
+            validator = Validator(cfg.train, cfg.run.seed, loss, decoded, task, device)
             values = validator.evaluate_whole(found.model).values
         content = {"step": found.step, "split": split, **values}
         run.write_json(run.path / f"metrics-{split}.json", content)

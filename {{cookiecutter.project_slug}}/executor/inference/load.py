@@ -1,21 +1,21 @@
 """Loads a trained run, to predict with arrays: `load("runs/default").predict(images)`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from configs.schema import CFG
 from dataloader.build import open_source
-from dataloader.sample import Source
+from dataloader.sample import Fields, Source
+from evaluation.task import Task
 from executor.checkpoints.weights import best_weights, load_strictly
 from executor.devices.device import Device
 from executor.devices.tensors import Model
-from executor.inference.build import build_model
-from executor.inference.forward import predict_classes, predict_probabilities
+from executor.inference.build import build_model, build_task
+from executor.inference.forward import predict_outputs, predict_probabilities
 from executor.runs.run_directory import RunDirectory, open_existing_run, without_initial_weights
-from ops.images import resize_image, resize_mask
-from utils.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -26,58 +26,50 @@ class Predictor:
     model: Model
     device: Device
     source: Source
+    task: Task
     step: int | None
     """The step of the weights; None where only the exported file is left."""
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The name of each class; the position is the class index."""
-        return self.source.class_names
+    def predict(self, inputs: np.ndarray) -> np.ndarray:
+        """Return what the model predicts for arrays; their form is that of the task.
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Return the most likely class of each pixel.
-
-        Args:
-            images: uint8 [N, H, W, 3] of any size; the model sees them at `data.image_size`.
-
-        Returns:
-            uint8 [N, H, W] of class indices, at the size of the images.
+        For segmentation: images, uint8 [N, H, W, 3] of any size, to the most likely class of each
+        pixel, uint8 [N, H, W] (see `Task.encode` and `Task.decode` in `evaluation/task.py`).
 
         Raises:
-            UserError: If the images have another form.
+            UserError: If the arrays have another form.
         """
-        classes = self._batched(images, predict_classes)
-        return np.stack([resize_mask(mask, images.shape[1:3]) for mask in classes])
+        return self.task.decode(self.predict_fields(self.task.encode(inputs)), inputs)
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Return the probability of each class at each pixel.
+    def probabilities(self, inputs: np.ndarray) -> np.ndarray:
+        """Return the probability of each class, float32 [N, classes, ...], as the model sees it.
 
         Args:
-            images: As for `predict`.
-
-        Returns:
-            float32 [N, classes, h, w], at the size `data.image_size` that the model sees.
+            inputs: As for `predict`.
 
         Raises:
-            UserError: If the images have another form.
+            UserError: If the arrays have another form.
         """
-        return self._batched(images, predict_probabilities)
+        return self._batched(self.task.encode(inputs), predict_probabilities)["probabilities"]
 
-    def _batched(
-        self, images: np.ndarray, function: Callable[[Model, np.ndarray, Device], np.ndarray]
-    ) -> np.ndarray:
-        """Return what a function makes of images, taken as many at once as in training."""
-        is_batch = images.ndim == 4 and images.shape[-1] == 3 and len(images)
-        if images.dtype != np.uint8 or not is_batch:
-            raise UserError(
-                f"images: received {images.dtype} {list(images.shape)}, expected uint8 "
-                "[N, height, width, 3] with at least one image."
+    def predict_fields(self, fields: Fields) -> dict[str, np.ndarray]:
+        """Return what the model predicts for samples, [N, ...] by name, from what it sees."""
+        return self._batched(fields, predict_outputs)
+
+    def _batched(self, fields: Fields, function: Any) -> dict[str, np.ndarray]:
+        """Return what a function makes of samples, taken as many at once as in training."""
+        step = self.cfg.train.batch_size // self.cfg.train.accumulate
+        count = len(next(iter(fields.values())))
+        parts = [
+            function(
+                self.model,
+                self.task.io,
+                {name: array[start : start + step] for name, array in fields.items()},
+                self.device,
             )
-        size, train = self.cfg.data.image_size, self.cfg.train
-        small = np.stack([resize_image(image, size) for image in images])
-        step = train.batch_size // train.accumulate
-        parts = [small[start : start + step] for start in range(0, len(small), step)]
-        return np.concatenate([function(self.model, part, self.device) for part in parts])
+            for start in range(0, count, step)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def load(path: str, overrides: Sequence[str] = ()) -> Predictor:
@@ -99,6 +91,7 @@ def load_run(run: RunDirectory, overrides: Sequence[str] = ()) -> Predictor:
     cfg = run.load_config(overrides)
     weights, step = best_weights(run)
     device, source = Device(cfg), open_source(cfg.data)
-    model = build_model(without_initial_weights(cfg), source.class_names, device)
+    task = build_task(cfg, source)
+    model = build_model(without_initial_weights(cfg), source, task, device)
     load_strictly(model, weights, run.address)
-    return Predictor(cfg, model, device, source, step)
+    return Predictor(cfg, model, device, source, task, step)

@@ -1,21 +1,20 @@
 """Tries out all that a training needs, on few samples, and writes nothing into the run's folder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
 from configs.schema import CFG
 from dataloader.build import load_split, open_source
 from dataloader.cache import Decoded
-from dataloader.sample import IGNORE_INDEX
+from dataloader.sample import Field, Source
 from executor.checkpoints import checkpoint
 from executor.devices.device import Device
 from executor.devices.tensors import count_parameters
+from executor.inference.build import build_task
 from executor.preflight import resume_test
 from executor.preflight.checklist import Checks
 from executor.preflight.resume_test import MORE_STEPS
@@ -23,6 +22,8 @@ from executor.runs.run_directory import RunDirectory, open_run
 from executor.training.loop_state import StepMetrics
 from executor.training.trainer import Trainer
 from utils import storage
+
+_AT_ONCE = 256  # samples
 
 
 def check(cfg: CFG, checks: Checks) -> None:
@@ -43,11 +44,10 @@ def _check_data(trainer: Trainer, checks: Checks) -> bool:
     cfg = trainer.cfg
     device = checks.make("device", lambda: _device(trainer))
     source = checks.make(
-        "source", lambda: open_source(cfg.data), lambda s: ", ".join(s.class_names)
+        "source", lambda: open_source(cfg.data), lambda source: _fields_of(source.spec)
     )
-    if source is None:
+    if source is None or checks.make("task", lambda: _use(trainer, source)) is None:
         return False
-    trainer.class_names = source.class_names
     counted = lambda decoded: f"{len(decoded)} samples, all decoded"  # noqa: E731
     training, validation = (
         checks.make(f"{name} data", partial(load_split, cfg.data, source, name), counted)
@@ -55,7 +55,7 @@ def _check_data(trainer: Trainer, checks: Checks) -> bool:
     )
     if training is None or validation is None:
         return False
-    _check_shares(checks, training, source.class_names)
+    _check_samples(trainer, checks, training)
     trainer.use_data(training, validation.first(cfg.train.batch_size))
     # Schedules may refuse to go further than a plan.
     steps = max(trainer.plan.total_steps, 1 + MORE_STEPS)
@@ -123,19 +123,21 @@ def _progress(run: RunDirectory) -> str:
     return f"{run.address}, {f'to be continued after step {steps[-1]}' if steps else 'a new run'}"
 
 
-def _check_shares(checks: Checks, decoded: Decoded, names: Sequence[str]) -> None:
-    counts = np.zeros(IGNORE_INDEX + 1, dtype=np.int64)
-    for start in range(0, len(decoded), 256):  # samples counted at once
-        part = decoded.masks[start : start + 256]
-        counts += np.bincount(part.ravel(), minlength=IGNORE_INDEX + 1)
-    shares = counts / counts.sum()
-    texts = [f"{name} {share:.2%}" for name, share in zip(names, shares, strict=False)]
-    if counts[IGNORE_INDEX]:
-        texts.append(f"ignored {shares[IGNORE_INDEX]:.2%}")
-    checks.make("class shares", lambda: ", ".join(texts))
-    absent = [name for name, number in zip(names, counts, strict=False) if not number]
-    if absent:
-        checks.warn("class shares", f"no training sample shows {', '.join(absent)}")
+def _use(trainer: Trainer, source: Source) -> str:
+    trainer.source, trainer.task = source, build_task(trainer.cfg, source)
+    return f"{trainer.cfg.task.target}, samples {trainer.task}"
+
+
+def _fields_of(spec: Mapping[str, Field]) -> str:
+    return ", ".join(f"{name} {f.dtype} {list(f.shape)}" for name, f in spec.items())
+
+
+def _check_samples(trainer: Trainer, checks: Checks, training: Decoded) -> None:
+    """Let the task look at all training samples, some at a time."""
+    parts = (range(start, start + _AT_ONCE) for start in range(0, len(training), _AT_ONCE))
+    batches = (training.layout.fields(training.rows[p.start : p.stop]) for p in parts)
+    for verdict, what, found in trainer.task.check(batches):
+        checks.add(what, verdict, found)
 
 
 def _set_up_loss(trainer: Trainer) -> str:

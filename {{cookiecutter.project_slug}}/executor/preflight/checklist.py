@@ -46,18 +46,18 @@ class Checks:
         """
         try:
             made = make()
-            self._add(what, "ok", describe(made))
+            self.add(what, "ok", describe(made))
             return made
         except Exception as error:
             is_plain = isinstance(error, UserError | DivergedError)
             reason = f"{type(error).__name__}: {error} (--debug shows where)"
-            self._add(what, "bad", str(error) if is_plain else reason)
+            self.add(what, "bad", str(error) if is_plain else reason)
             log.debug("the traceback of this:", exc_info=True)
             return None
 
     def warn(self, what: str, found: str) -> None:
         """Say something that may be meant so."""
-        self._add(what, "warn", found)
+        self.add(what, "warn", found)
 
     def conclude(self) -> None:
         """Raise a UserError if anything is bad."""
@@ -65,7 +65,8 @@ class Checks:
             bad = f"{self.bad} of {len(self.made)} checks"
             raise UserError(f"{bad} found something bad, see above.")
 
-    def _add(self, what: str, verdict: str, found: str) -> None:
+    def add(self, what: str, verdict: str, found: str) -> None:
+        """Say what was found: the verdict is ok, warn or bad."""
         self.made.append(Check(what, verdict, found))
         self._report(self.made[-1])
 

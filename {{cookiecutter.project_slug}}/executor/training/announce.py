@@ -1,6 +1,7 @@
 """Says at the start of a training what was decided."""
 
 from configs.schema import CFG
+from evaluation.task import Task
 from executor.devices.device import Device
 from executor.devices.tensors import count_parameters
 from executor.distributed.sync_batch_norm import batch_norms
@@ -11,16 +12,21 @@ from utils.logs import log
 
 
 def announce(
-    cfg: CFG, plan: Plan, state: TrainState, device: Device, validation: int, origin: str
+    cfg: CFG,
+    task: Task,
+    plan: Plan,
+    state: TrainState,
+    device: Device,
+    validation: int,
+    origin: str,
 ) -> None:
     """Say what is trained on what, and where it begins; `validation` counts samples."""
-    height, width = cfg.data.image_size
     total, trained = count_parameters(state.model)
     world, accumulate = device.world, cfg.train.accumulate
     micro = plan.batch_size // accumulate // world.replicas
     one, several = ("process", "processes") if world.size == world.replicas else ("", "devices")
     replicas = f"{world.replicas} {several if world.replicas > 1 else one}"
-    samples = f"{plan.samples} training, {validation} validation samples at {height}x{width}"
+    samples = f"{plan.samples} training, {validation} validation samples {task}"
     log.info("device    %s", device)
     log.info("strategy  %s", world)
     log.info("data      %s: %s", cfg.data.source.target, samples)

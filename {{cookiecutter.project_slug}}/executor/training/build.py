@@ -8,6 +8,8 @@ from typing import Any
 from configs.calling import SCHEDULE_POSITIONAL
 from configs.schema import CFG, Component, Train
 from configs.targets import OPTIMIZER_INPUTS, positional
+from dataloader.sample import Source
+from evaluation.task import Task
 from executor.devices.device import Device
 from executor.devices.tensors import Model
 from executor.inference.build import build_model, check_kind
@@ -28,13 +30,11 @@ from utils.names import build, resolve
 
 
 def build_state(
-    cfg: CFG, class_names: Sequence[str], total_steps: int, device: Device
+    cfg: CFG, source: Source, task: Task, total_steps: int, device: Device
 ) -> TrainState:
     """Return the state before the first step; a UserError says what cannot be built or trained."""
-    make, synchronised = (
-        partial(build_model, cfg, class_names, device),
-        cfg.executor.sync_batch_norm,
-    )
+    make = partial(build_model, cfg, source, task, device)
+    synchronised = cfg.executor.sync_batch_norm
     model, ema = build_models(make, cfg.train.ema_decay, synchronised, device.world)
     named = named_parameters(model)
     if not named:

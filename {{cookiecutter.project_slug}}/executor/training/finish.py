@@ -3,8 +3,8 @@
 import json
 from dataclasses import asdict
 
-from dataloader.sample import IGNORE_INDEX
 from evaluation.report import Report, write_report
+from evaluation.task import Task
 from executor.devices.device import Device
 from executor.devices.memory import peak_memory
 from executor.devices.tensors import Tensor, write_tensors
@@ -20,7 +20,7 @@ def write_results(
     weights: dict[str, Tensor],
     step: int | None,
     evaluation: Evaluation,
-    class_names: tuple[str, ...],
+    task: Task,
     configuration: str,
     monitor: str,
 ) -> None:
@@ -36,14 +36,12 @@ def write_results(
         title=run.path.name,
         history=run.rows(),
         metrics=evaluation.values,
-        class_names=class_names,
-        confusion=evaluation.confusion,
-        samples=evaluation.picker.samples(),
+        sections=evaluation.sections(),
         configuration=configuration,
         environment=facts,
         best_step=step,
         monitor=monitor,
-        ignore_index=IGNORE_INDEX,
+        details=frozenset(filter(task.may_lack, evaluation.values)),
     )
     write_report(run.path, report)
     log.info("report    %s", storage.join(run.address, run.report.name))

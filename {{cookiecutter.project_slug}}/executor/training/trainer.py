@@ -18,7 +18,7 @@ from executor.devices.oom import explain_out_of_memory, training_advice
 from executor.distributed.barriers import exit_barrier, first_rank_first
 from executor.distributed.process_group import process_group, report_lost_peers
 from executor.distributed.world import World
-from executor.inference.build import build_loss
+from executor.inference.build import build_loss, build_task
 from executor.inference.validator import Validator
 from executor.runs.run_directory import RunDirectory, run_to_write, without_initial_weights
 from executor.runs.throughput import Throughput
@@ -89,19 +89,20 @@ class Trainer:
             self.setup_model(self._newest_checkpoint())
             if self.state.loop_state.step == 0:
                 self.try_out()
-        announce(self.cfg, self.plan, self.state, self.device, len(self.validation), self.origin)
+        parts = (self.cfg, self.task, self.plan, self.state, self.device)
+        announce(*parts, len(self.validation), self.origin)
 
     def explaining(self, when: Callable[[], str]) -> AbstractContextManager[None]:
         """Return the context in which a lack of memory ends with what to lower."""
-        advice = partial(training_advice, self.cfg.train, self.cfg.data, self.device)
+        advice = partial(training_advice, self.cfg.train, self.cfg.data, self.device, self.task)
         return explain_out_of_memory(when, advice)
 
     def setup_data(self) -> None:
         """Read the training and the validation split, and plan the steps."""
         data, world = self.cfg.data, self.device.world
-        source = open_source(data)
-        self.class_names = source.class_names
-        load = partial(load_split, data, source, processes=world.local_size)
+        self.source = open_source(data)
+        self.task = build_task(self.cfg, self.source)
+        load = partial(load_split, data, self.source, processes=world.local_size)
         self.use_data(*first_rank_first(world, lambda: [load("train"), load("validation")]))
 
     def use_data(self, training: Any, validation: Any) -> None:
@@ -115,12 +116,12 @@ class Trainer:
 
     def setup_loss(self) -> None:
         """Build the loss, the batches to learn from and what evaluates the model."""
-        cfg, names, device = self.cfg, self.class_names, self.device
-        train, seed = cfg.train, cfg.run.seed
-        self.loss = build_loss(cfg, names, device)
+        cfg, train, device = self.cfg, self.cfg.train, self.device
+        self.loss = build_loss(cfg, self.source, device)
         share = Share(device.world.rank, device.world.size)
-        self.batches = training_batches(cfg.data, self.training, train.batch_size, seed, share)
-        self.validator = Validator(train, seed, self.loss, self.validation, names, device)
+        seed, batch_size = cfg.run.seed, train.batch_size
+        self.batches = training_batches(cfg.data, self.training, batch_size, seed, share)
+        self.validator = Validator(train, seed, self.loss, self.validation, self.task, device)
 
     def setup_model(self, saved: dict[str, Any] | None) -> None:
         """Build model, optimizer, schedule and step, and bring them to where the run begins.
@@ -130,7 +131,7 @@ class Trainer:
         3. Otherwise the model starts as it was built: from its `weights` argument, or from scratch.
         """
         built = self.cfg if saved is None else without_initial_weights(self.cfg)
-        self.state = build_state(built, self.class_names, self.plan.total_steps, self.device)
+        self.state = build_state(built, self.source, self.task, self.plan.total_steps, self.device)
         init_from = self.cfg.train.init_from
         if saved is not None:
             try:
@@ -148,13 +149,13 @@ class Trainer:
             self.origin = f"weights of {init_from}"
         else:
             self.origin = "new weights"
-        self.step = TrainStep(self.cfg, self.state, self.loss, self.device)
+        self.step = TrainStep(self.cfg, self.state, self.task.io, self.loss, self.device)
 
     def try_out(self) -> None:
         """Evaluate two batches, so that a mistake in a model or metric shows before training."""
         values, monitor = self.validator.try_out(self.state.eval_model), self.cfg.train.monitor
         # A class that the two batches lack may be missing from the values without being a mistake.
-        if not monitor.startswith("iou_"):
+        if not self.task.may_lack(monitor):
             monitored(values, monitor)
 
     def train(self) -> None:
@@ -198,7 +199,7 @@ class Trainer:
         load_strictly(model, weights, f"step {step}")
         evaluation = self.validator.evaluate_whole(model)
         if run is not None:
-            about = (self.class_names, to_yaml(cfg), cfg.train.monitor)
+            about = (self.task, to_yaml(cfg), cfg.train.monitor)
             write_results(run, weights, step, evaluation, *about)
         exit_barrier(world)  # when all have written
         return evaluation.values

@@ -14,6 +14,7 @@ from configs.schema import CFG
 from dataloader.build import load_split, open_source
 from dataloader.cache import Decoded, decode
 from dataloader.decode import DecodeOptions
+from dataloader.sample import Field
 from main import main
 from utils.errors import UserError
 from utils.logs import log
@@ -22,6 +23,7 @@ from utils.storage import PROJECT
 TINY = str(PROJECT / "tests" / "tiny.yaml")
 SIZE = (16, 16)
 COUNT = 12
+SPEC = {"image": Field((*SIZE, 3)), "mask": Field(SIZE, labels=2, ignored=255)}
 
 
 class Layout:
@@ -54,11 +56,12 @@ class Layout:
             "target": "dataloader.sources.folder:Folder",
             "root": str(self.root),
             "class_names": ["a", "b", "c"],
+            "image_size": list(SIZE),
             "validation": 0.0,
         }
 
     def load(self, split: str = "train", **data: Any) -> Decoded:
-        data = {"image_size": SIZE, "workers": 0, "source": self.source, **data}
+        data = {"workers": 0, "source": self.source, **data}
         cfg = CFG.model_validate({"data": data})
         return load_split(cfg.data, open_source(cfg.data), split)
 
@@ -149,8 +152,7 @@ def test_a_bad_sample_is_left_out_with_a_warning(layout: Layout, fault: Any, war
     decoded = layout.load(on_bad_sample="skip")
     kept = [index for index in range(COUNT) if index != 4]
     assert decoded.names == tuple(map(layout.name, kept))
-    assert np.array_equal(decoded.images, whole.images[kept])
-    assert np.array_equal(decoded.masks, whole.masks[kept])
+    assert np.array_equal(decoded.rows, whole.rows[kept])
     (warning,) = warnings()
     assert warning.startswith("left out of the split 'train': ")
     assert "\n" not in warning
@@ -191,7 +193,7 @@ def test_an_empty_split_is_always_an_error(layout: Layout) -> None:
             return 0
 
     with pytest.raises(UserError, match="is empty"):
-        decode(Nothing(), DecodeOptions(SIZE, may_skip=5))  # type: ignore[arg-type]
+        decode(Nothing(), SPEC, DecodeOptions(may_skip=5))  # type: ignore[arg-type]
     for index in range(COUNT):
         layout.image(index).unlink()
     with pytest.raises(UserError, match="images: there are no images"):
@@ -204,15 +206,15 @@ def test_the_number_of_threads_changes_nothing(
     tmp_path: Path, cache: str, workers: int, warnings: Any
 ) -> None:
     split = Numbered(500, bad=range(3, 500, 40))
-    options = DecodeOptions(SIZE, workers, cache, str(tmp_path), may_skip=13)  # type: ignore[arg-type]
-    decoded = decode(split, options)
+    options = DecodeOptions(workers, cache, str(tmp_path), may_skip=13)  # type: ignore[arg-type]
+    decoded = decode(split, SPEC, options)
     kept = [index for index in range(500) if index % 40 != 3]
-    assert decoded.images[:, 3, 3, 1].tolist() == [index % 256 for index in kept]
-    assert decoded.masks[:, 3, 3].tolist() == [index % 2 for index in kept]
+    assert decoded.fields["image"][:, 3, 3, 1].tolist() == [index % 256 for index in kept]
+    assert decoded.fields["mask"][:, 3, 3].tolist() == [index % 2 for index in kept]
     assert decoded.names == tuple(f"sample {index}" for index in kept)
     assert warnings() == [f"left out of the split: sample {i}: bad" for i in range(3, 500, 40)]
     with pytest.raises(UserError) as caught:
-        decode(split, replace(options, may_skip=4))
+        decode(split, SPEC, replace(options, may_skip=4))
     assert "5 bad samples among its first 176 of 500" in str(caught.value)
 
 
@@ -228,24 +230,25 @@ class Numbered:
     def name(self, index: int) -> str:
         return f"sample {index}"
 
-    def read(self, index: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, index: int) -> dict[str, np.ndarray]:
         self.reads += 1
         if index in self.bad:
             raise self.error(f"sample {index}: bad")
-        return np.full((*size, 3), index % 256, np.uint8), np.full(size, index % 2, np.uint8)
+        image = np.full((*SIZE, 3), index % 256, np.uint8)
+        return {"image": image, "mask": np.full(SIZE, index % 2, np.uint8)}
 
 
 def test_the_cache_on_disk_remembers_what_was_left_out(tmp_path: Path, warnings: Any) -> None:
     def load(may_skip: int) -> tuple[Decoded, int]:
         split = Numbered(40, bad=(0, 17, 39))
-        options = DecodeOptions(SIZE, 0, "disk", str(tmp_path), may_skip=may_skip)
-        return decode(split, options), split.reads
+        options = DecodeOptions(0, "disk", str(tmp_path), may_skip=may_skip)
+        return decode(split, SPEC, options), split.reads
 
     (first, reads), (again, none) = load(3), load(3)
     assert (reads, none) == (40, 0)
     assert first.names == again.names
     assert len(again) == 37
-    assert np.array_equal(first.images, again.images)
+    assert np.array_equal(first.rows, again.rows)
     assert warnings()[:3] == warnings()[3:]
     assert load(4)[1] == 40  # another policy, another cache
     with pytest.raises(UserError, match="sample 0: bad"):
@@ -267,28 +270,28 @@ def test_the_cache_on_disk_works_with_files_that_are_missing(
 @pytest.mark.parametrize("error", [TypeError, OSError, KeyError])
 def test_a_mistake_in_a_source_s_code_is_never_skipped(error: type[Exception]) -> None:
     with pytest.raises(error) as caught:
-        decode(Numbered(9, bad=[5], error=error), DecodeOptions(SIZE, may_skip=5))
+        decode(Numbered(9, bad=[5], error=error), SPEC, DecodeOptions(may_skip=5))
     assert "sample 5" in caught.value.__notes__[0]
 
 
 def test_a_sample_of_another_form_is_never_skipped() -> None:
     class Wrong(Numbered):
-        def read(self, index: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-            return np.zeros((*size, 4), np.uint8), np.full(size, 9, np.uint8)
+        def read(self, index: int) -> dict[str, np.ndarray]:
+            return {**super().read(index), "image": np.zeros((*SIZE, 4), np.uint8)}
 
     with pytest.raises(UserError, match=r"must return the image as uint8 \[16, 16, 3\]"):
-        decode(Wrong(9), DecodeOptions(SIZE, may_skip=9, num_classes=2))
+        decode(Wrong(9), SPEC, DecodeOptions(may_skip=9))
 
 
 def test_a_label_of_a_source_of_ones_own_that_is_out_of_range(warnings: Any) -> None:
     class Strange(Numbered):
-        def read(self, index: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-            image, mask = super().read(index, size)
-            return image, mask + np.uint8(7 if index == 2 else 0)
+        def read(self, index: int) -> dict[str, np.ndarray]:
+            fields = super().read(index)
+            return {**fields, "mask": fields["mask"] + np.uint8(7 if index == 2 else 0)}
 
-    with pytest.raises(UserError, match="sample 2: the mask holds 7 at 256 pixels"):
-        decode(Strange(9), DecodeOptions(SIZE, num_classes=2))
-    assert len(decode(Strange(9), DecodeOptions(SIZE, num_classes=2, may_skip=1))) == 8
+    with pytest.raises(UserError, match="sample 2: the mask holds 7 at 256 of 256 places"):
+        decode(Strange(9), SPEC, DecodeOptions())
+    assert len(decode(Strange(9), SPEC, DecodeOptions(may_skip=1))) == 8
     assert len(warnings()) == 1
 
 

@@ -9,14 +9,19 @@ import pytest
 from dataloader.batches import Share, TrainingBatches, evaluation_batches, prefetched
 from dataloader.cache import Decoded
 from dataloader.order import epoch_order, sample_indices
+from dataloader.packing import Layout
+from dataloader.sample import Field
 from ops.augment import brightness_contrast, flip, shift
 
 
 def decoded(count=23, size=8):
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-    masks = rng.integers(0, 3, (count, size, size), dtype=np.uint8)
-    return Decoded(images, masks, tuple(f"sample {n}" for n in range(count)))
+    layout = Layout({"image": Field((size, size, 3)), "mask": Field((size, size))})
+    rows = np.zeros((count, layout.row_bytes), np.uint8)
+    fields = layout.fields(rows)
+    fields["image"][:] = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    fields["mask"][:] = rng.integers(0, 3, (count, size, size), dtype=np.uint8)
+    return Decoded(rows, tuple(f"sample {n}" for n in range(count)), layout)
 
 
 @pytest.mark.parametrize("buffer", [None, 1, 4, 10, 100])
@@ -54,9 +59,9 @@ def test_batches_do_not_depend_on_how_the_stream_is_cut():
     whole = batches.at(0, 60)
     for size in (1, 16, 25):
         parts = [batches.at(p, min(size, 60 - p)) for p in range(0, 60, size)]
-        for field in ("images", "masks", "indices"):
-            joined = np.concatenate([getattr(part, field) for part in parts])
-            assert np.array_equal(joined, getattr(whole, field))
+        assert np.array_equal(np.concatenate([part.indices for part in parts]), whole.indices)
+        for name, field in whole.fields.items():
+            assert np.array_equal(np.concatenate([part.fields[name] for part in parts]), field)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 6])
@@ -68,13 +73,11 @@ def test_processes_see_together_what_one_sees(size):
         TrainingBatches(data, transforms, 5, batch_size=batch, share=Share(r, size)).at(24, 36)
         for r in range(size)
     ]
-    for kind in ("images", "masks"):
+    for name, field in alone.fields.items():
         # Each process has its part of the first batch, then that of the second, ...
-        parts = [
-            getattr(b, kind).reshape(3, batch // size, *data.images.shape[1:3], -1) for b in shared
-        ]
+        parts = [b.fields[name].reshape(3, batch // size, *field.shape[1:]) for b in shared]
         together = np.concatenate(parts, axis=1)
-        assert np.array_equal(together.reshape(getattr(alone, kind).shape), getattr(alone, kind))
+        assert np.array_equal(together.reshape(field.shape), field)
     assert all(np.array_equal(one.indices, alone.indices) for one in shared)
 
 
@@ -85,18 +88,17 @@ def test_processes_evaluate_each_sample_once_in_equally_many_batches(size):
     assert {len(part) for part in parts} == {3}
     seen = [index for part in parts for batch in part if batch.counts for index in batch.indices]
     assert sorted(seen) == list(range(13))
-    assert all(len(batch.images) for part in parts for batch in part)
+    assert all(len(batch) for part in parts for batch in part)
 
 
 def test_the_cache_stays_as_it_is():
     data = decoded()
-    before = data.images.copy(), data.masks.copy()
+    before = data.rows.copy()
     TrainingBatches(data, [flip, shift], seed=0).at(0, 46)
     for batch in evaluation_batches(data, 5):
-        batch.images[:] = 0
-        batch.masks[:] = 0
-    assert np.array_equal(data.images, before[0])
-    assert np.array_equal(data.masks, before[1])
+        for field in batch.fields.values():
+            field[:] = 0
+    assert np.array_equal(data.rows, before)
 
 
 def test_augmentation_differs_from_epoch_to_epoch():
@@ -106,8 +108,8 @@ def test_augmentation_differs_from_epoch_to_epoch():
     flipped = [
         {
             int(i)
-            for i, image in zip(b.indices, b.images, strict=True)
-            if (image != data.images[i]).any()
+            for i, image in zip(b.indices, b.fields["image"], strict=True)
+            if (image != data.fields["image"][i]).any()
         }
         for b in (first, second)
     ]

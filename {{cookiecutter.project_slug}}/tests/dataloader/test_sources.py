@@ -12,6 +12,7 @@ from dataloader.sources.folder import Folder
 from utils.errors import UserError
 
 CLASSES = ("background", "cat", "dog")
+SIZE = (20, 30)
 
 
 def write_pair(root, name, labels, image_ending=".jpg", images="images", masks="masks"):
@@ -36,24 +37,28 @@ def scenes():
 
 
 def test_scenes_are_a_function_of_seed_split_and_number(scenes):
-    first, again = (DigitScenes().split("train").read(7, (64, 64)) for _ in range(2))
-    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
-    assert np.array_equal(scenes.split("train").read(7, (64, 64))[0], first[0])
+    first, again = (DigitScenes().split("train").read(7) for _ in range(2))
+    assert all(np.array_equal(first[name], again[name]) for name in ("image", "mask"))
+    assert np.array_equal(scenes.split("train").read(7)["image"], first["image"])
     others = [
-        DigitScenes(seed=1).split("train").read(7, (64, 64)),
-        scenes.split("train").read(8, (64, 64)),
-        scenes.split("validation").read(7, (64, 64)),
+        DigitScenes(seed=1).split("train").read(7),
+        scenes.split("train").read(8),
+        scenes.split("validation").read(7),
     ]
-    assert not any(np.array_equal(other[0], first[0]) for other in others)
+    assert not any(np.array_equal(other["image"], first["image"]) for other in others)
 
 
-def test_scenes_have_the_promised_form(scenes):
+def test_scenes_have_the_promised_form():
+    scenes = DigitScenes(train=40, validation=20, test=20, image_size=(48, 64))
     split = scenes.split("validation")
     counts = np.zeros(3, dtype=np.int64)
     for index in range(len(split)):
-        image, mask = split.read(index, (48, 64))
-        assert (image.shape, image.dtype) == ((48, 64, 3), np.uint8)
-        assert (mask.shape, mask.dtype) == ((48, 64), np.uint8)
+        fields = split.read(index)
+        assert fields.keys() == scenes.spec.keys()
+        for name, field in scenes.spec.items():
+            assert fields[name].shape == field.shape
+            assert fields[name].dtype == np.dtype(field.dtype)
+        mask = fields["mask"]
         counts += np.bincount(mask.ravel(), minlength=3)
     assert counts.argmax() == digit_scenes.BACKGROUND
     assert (counts > 0.03 * counts.sum()).all()
@@ -61,7 +66,7 @@ def test_scenes_have_the_promised_form(scenes):
 
 
 def test_the_border_lies_between_object_and_background(scenes):
-    _, mask = scenes.split("train").read(0, (64, 64))
+    mask = scenes.split("train").read(0)["mask"]
     for one, other in ((mask[1:], mask[:-1]), (mask[:, 1:], mask[:, :-1])):
         touching = {
             frozenset(pair)
@@ -93,17 +98,17 @@ def test_folder_reads_grey_masks_by_nearest_neighbour(tmp_path):
     labels = some_labels()
     for number in range(10):
         write_pair(tmp_path, f"photo {number}", labels)
-    source = Folder(str(tmp_path), CLASSES)
+    source = Folder(str(tmp_path), CLASSES, image_size=SIZE)
     names = {}
     for split_name in ("train", "validation"):
         split = source.split(split_name)
         names[split_name] = {split.name(index) for index in range(len(split))}
     assert len(names["train"]) + len(names["validation"]) == 10
     assert not names["train"] & names["validation"]
-    image, mask = source.split("train").read(0, (20, 30))
-    assert np.array_equal(mask, labels)
-    assert abs(image.astype(int) - (200, 100, 50)).max() <= 3
-    _, small = source.split("train").read(0, (7, 11))
+    fields = source.split("train").read(0)
+    assert np.array_equal(fields["mask"], labels)
+    assert abs(fields["image"].astype(int) - (200, 100, 50)).max() <= 3
+    small = Folder(str(tmp_path), CLASSES, (7, 11)).split("train").read(0)["mask"]
     assert small.shape == (7, 11)
     assert set(np.unique(small)) <= {0, 1, 2}
     with pytest.raises(UserError, match="no images for the split 'test'"):
@@ -170,14 +175,14 @@ def test_folder_reads_colours_palettes_levels_and_bits(tmp_path):
     for form, (mask, settings) in forms.items():
         for name in "ab":
             write_pair(tmp_path / form, name, mask)
-        _, read = Folder(str(tmp_path / form), CLASSES, **settings).split("train").read(0, (20, 30))
-        assert np.array_equal(read, labels), form
+        source = Folder(str(tmp_path / form), CLASSES, SIZE, **settings)
+        assert np.array_equal(source.split("train").read(0)["mask"], labels), form
     bits = Image.fromarray(labels > 0)
     for values in (None, [0, 255]):
         for name in "ab":
             write_pair(tmp_path / "bits", name, bits)
-        source = Folder(str(tmp_path / "bits"), CLASSES[:2], mask_values=values)
-        assert np.array_equal(source.split("train").read(0, (20, 30))[1], labels > 0)
+        source = Folder(str(tmp_path / "bits"), CLASSES[:2], SIZE, mask_values=values)
+        assert np.array_equal(source.split("train").read(0)["mask"], labels > 0)
 
 
 def test_folder_ignores_what_shall_not_count(tmp_path):
@@ -185,7 +190,8 @@ def test_folder_ignores_what_shall_not_count(tmp_path):
     labels[:5] = 99
     for name in "ab":
         write_pair(tmp_path, name, labels)
-    _, mask = Folder(str(tmp_path), CLASSES, ignore_value=99).split("train").read(0, (20, 30))
+    source = Folder(str(tmp_path), CLASSES, SIZE, ignore_value=99)
+    mask = source.split("train").read(0)["mask"]
     assert (mask[:5] == 255).all()
     assert np.array_equal(mask[5:], labels[5:])
 
@@ -203,9 +209,9 @@ def test_folder_takes_images_as_people_see_them(tmp_path):
         for name in "ab":
             write_pair(tmp_path, name, labels)
             Image.fromarray(stored).save(tmp_path / "images" / f"{name}.jpg", exif=exif, quality=95)
-        image, mask = Folder(str(tmp_path), CLASSES).split("train").read(0, (30, 20))
-        assert np.array_equal(mask, upright)
-        assert np.array_equal(image[..., 0] > 127, upright == 1)
+        fields = Folder(str(tmp_path), CLASSES, (30, 20)).split("train").read(0)
+        assert np.array_equal(fields["mask"], upright)
+        assert np.array_equal(fields["image"][..., 0] > 127, upright == 1)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1"])
@@ -215,8 +221,8 @@ def test_folder_converts_images(tmp_path, mode):
         write_pair(tmp_path, name, some_labels(), ending)
         picture = Image.new("RGB", (30, 20), (255, 255, 255)).convert(mode)
         picture.save(tmp_path / "images" / (name + ending))
-    image, _ = Folder(str(tmp_path), CLASSES).split("train").read(0, (20, 30))
-    assert (image == 255).all()
+    fields = Folder(str(tmp_path), CLASSES).split("train").read(0)
+    assert (fields["image"] == 255).all()
 
 
 def _remove_mask(root):
@@ -290,7 +296,7 @@ def test_folder_errors_name_the_file(tmp_path, damage, message):
     with pytest.raises(UserError, match=message):
         source = Folder(str(tmp_path), CLASSES)
         for name in ("train", "validation"):
-            source.split(name).read(0, (20, 30))
+            source.split(name).read(0)
 
 
 @pytest.mark.parametrize(
@@ -298,6 +304,9 @@ def test_folder_errors_name_the_file(tmp_path, damage, message):
     [
         ({"class_names": []}, "class_names"),
         ({"class_names": "cat"}, "class_names"),
+        ({"image_size": 0}, "image_size must be a number of pixels"),
+        ({"image_size": [64]}, "image_size must be a number of pixels"),
+        ({"image_size": [64, 64.5]}, "image_size must be a number of pixels"),
         ({"class_names": ["cat", "cat"]}, "different"),
         ({"mask_values": [0, 1]}, "one value for each of the 3 classes"),
         ({"mask_values": [0, 1, 1]}, "share one value"),
@@ -320,7 +329,7 @@ def test_folder_unknown_colours_are_counted(tmp_path):
         write_pair(tmp_path, name, mask)
     source = Folder(str(tmp_path), CLASSES[:2], mask_values=["#000000", "#ffffff"])
     with pytest.raises(UserError, match=r"unknown colours: #010203 at 4 pixels.*#ffffff = cat"):
-        source.split("train").read(0, (20, 30))
+        source.split("train").read(0)
 
 
 def test_folder_fingerprint_follows_files_and_settings(tmp_path):
@@ -341,9 +350,9 @@ def test_folder_may_be_elsewhere(tmp_path):
         write_pair(tmp_path, name, some_labels())
         for file in (f"images/{name}.jpg", f"masks/{name}.png"):
             memory.pipe(f"/sources-test/{file}", (tmp_path / file).read_bytes())
-    source = Folder("memory://sources-test", CLASSES)
+    source = Folder("memory://sources-test", CLASSES, SIZE)
     before = source.fingerprint
-    assert np.array_equal(source.split("train").read(0, (20, 30))[1], some_labels())
+    assert np.array_equal(source.split("train").read(0)["mask"], some_labels())
     memory.pipe("/sources-test/images/a.jpg", b"")
     assert Folder("memory://sources-test", CLASSES).fingerprint != before
     memory.rm("/sources-test", recursive=True)

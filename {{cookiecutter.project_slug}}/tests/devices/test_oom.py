@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from configs.loading import load_config
+from dataloader.build import open_source
 from executor.checkpoints import checkpoint
 from executor.devices.device import Device
 from executor.devices.memory import out_of_memory
 from executor.devices.oom import explain_out_of_memory, training_advice
 from executor.distributed.world import STRATEGIES, World
+from executor.inference.build import build_task
 from executor.runs import status
 from main import main
 from utils.errors import UserError
@@ -48,8 +50,9 @@ def advised(*words: str, world: World | None = None, where: str = "GPU") -> str:
     cfg = load_config(None, [f"{key}={value}" for key, value in settings.items()])
     device = Device(cfg)
     device.world = world or World()
+    task = build_task(cfg, open_source(cfg.data))
     shortage = OutOfMemory(where)  # type: ignore[arg-type]
-    return "\n".join(training_advice(cfg.train, cfg.data, device, shortage))
+    return "\n".join(training_advice(cfg.train, cfg.data, device, task, shortage))
 
 
 def test_a_training_that_does_not_fit_goes_on_as_the_message_says(
@@ -105,7 +108,7 @@ def test_a_prediction_that_does_not_fit(greedy: str, tmp_path: Path) -> None:
     from executor.inference.predict import predict
 
     Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
-    with pytest.raises(UserError, match=r"out of memory .*after 0 of 1 images"):
+    with pytest.raises(UserError, match=r"out of memory .*after 0 of 1 files"):
         predict(
             str(tmp_path / "run"),
             [str(tmp_path / "photo.png")],
@@ -143,9 +146,9 @@ def test_the_next_number_of_parts_divides_each_share() -> None:
 
 
 def test_other_settings_are_named_with_numbers() -> None:
-    text = advised("data.image_size=[64,96]")
+    text = advised("data.source.image_size=[64,96]")
     assert "train.batch_size=16 in place of 32" in text
-    assert "data.image_size=[32,48] has a quarter of the pixels of 64x96" in text
+    assert "data.source.image_size=[32,48] has a quarter of the pixels of 64x96" in text
     assert "executor.precision=bf16" in text
     assert "precision" not in advised("executor.precision=bf16")
     assert "batch_size=" not in advised("train.batch_size=1")

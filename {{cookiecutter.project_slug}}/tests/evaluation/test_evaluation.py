@@ -26,9 +26,18 @@ def matrix(names: Sequence[str] = NAMES, chosen: Sequence[Metric] = ALL) -> Conf
     return ConfusionMatrix(len(names), 255, chosen, names)
 
 
+def count(matrix: ConfusionMatrix, truth: np.ndarray, prediction: np.ndarray) -> None:
+    matrix.update({"mask": truth}, {"mask": prediction})
+
+
+def picker(samples: int = 30, count: int = 4, seed: int = 0) -> SamplePicker:
+    names = [f"sample {index}" for index in range(samples)]
+    return SamplePicker(names, NAMES, seed, count=count)
+
+
 def test_counts_have_truth_in_rows_and_leave_out_ignored_pixels() -> None:
     counted = matrix()
-    counted.update(TRUTH, PREDICTION)
+    count(counted, TRUTH, PREDICTION)
     np.testing.assert_array_equal(counted.totals, [[1, 1, 0], [0, 2, 0], [0, 0, 1]])
     assert counted.totals.dtype == np.int64
 
@@ -44,13 +53,13 @@ def test_counts_have_truth_in_rows_and_leave_out_ignored_pixels() -> None:
 )
 def test_metric_by_hand(metric: Metric, expected: dict[str, float]) -> None:
     counted = matrix(chosen=[metric])
-    counted.update(TRUTH, PREDICTION)
+    count(counted, TRUTH, PREDICTION)
     assert dict(counted.results()) == pytest.approx(expected)
 
 
 def test_class_scores_by_hand() -> None:
     counted = matrix()
-    counted.update(TRUTH, PREDICTION)
+    count(counted, TRUTH, PREDICTION)
     scores = class_scores(counted.totals)
     np.testing.assert_allclose(scores.precision, [1, 2 / 3, 1])
     np.testing.assert_allclose(scores.recall, [1 / 2, 1, 1])
@@ -59,7 +68,7 @@ def test_class_scores_by_hand() -> None:
 
 def test_absent_class_is_left_out_of_means() -> None:
     counted = matrix((*NAMES, "ghost"))
-    counted.update(TRUTH, PREDICTION)
+    count(counted, TRUTH, PREDICTION)
     results = dict(counted.results())
     assert results["mean_iou"] == pytest.approx((1 / 2 + 2 / 3 + 1) / 3)
     assert results["dice"] == pytest.approx((2 / 3 + 4 / 5 + 1) / 3)
@@ -68,7 +77,7 @@ def test_absent_class_is_left_out_of_means() -> None:
 
 def test_class_that_is_only_predicted_counts_as_zero() -> None:
     counted = matrix(("cat", "dog"))
-    counted.update(np.zeros((1, 2, 2), np.uint8), np.array([[[0, 0], [0, 1]]], np.uint8))
+    count(counted, np.zeros((1, 2, 2), np.uint8), np.array([[[0, 0], [0, 1]]], np.uint8))
     results = dict(counted.results())
     assert results["iou_dog"] == 0.0
     assert results["mean_iou"] == pytest.approx((3 / 4 + 0) / 2)
@@ -79,29 +88,29 @@ def test_stream_equals_one_shot_and_parts_add_up() -> None:
     truth = random.choice(np.array([0, 1, 2, 255], np.uint8), (10, 7, 5))
     prediction = random.integers(0, 3, truth.shape, np.uint8)
     whole, stream, first, second = (matrix() for _ in range(4))
-    whole.update(truth, prediction)
+    count(whole, truth, prediction)
     for one in range(10):
-        stream.update(truth[one : one + 1], prediction[one : one + 1])
-    first.update(truth[:4], prediction[:4])
-    second.update(truth[4:], prediction[4:])
+        count(stream, truth[one : one + 1], prediction[one : one + 1])
+    count(first, truth[:4], prediction[:4])
+    count(second, truth[4:], prediction[4:])
     first.totals += second.totals
     assert dict(whole.results()) == dict(stream.results()) == dict(first.results())
 
 
 def test_arrays_of_other_types_and_unknown_classes_are_refused() -> None:
     with pytest.raises(ValueError, match="must be uint8"):
-        matrix().update(TRUTH.astype(np.int64), PREDICTION)
+        count(matrix(), TRUTH.astype(np.int64), PREDICTION)
     with pytest.raises(ValueError, match="must be uint8 of shape"):
-        matrix().update(TRUTH, PREDICTION[:, :1])
+        count(matrix(), TRUTH, PREDICTION[:, :1])
     with pytest.raises(ValueError, match=r"or 255.* below 3\. Received: up to 7 and 0"):
-        matrix().update(np.full((1, 2, 2), 7, np.uint8), np.zeros((1, 2, 2), np.uint8))
+        count(matrix(), np.full((1, 2, 2), 7, np.uint8), np.zeros((1, 2, 2), np.uint8))
     with pytest.raises(ValueError, match=r"below 3\. Received: up to 255 and 3"):
-        matrix().update(TRUTH, np.full_like(TRUTH, 3))
+        count(matrix(), TRUTH, np.full_like(TRUTH, 3))
 
 
 def test_nothing_counted_is_an_error() -> None:
     counted = matrix()
-    counted.update(np.full((1, 2, 2), 255, np.uint8), np.zeros((1, 2, 2), np.uint8))
+    count(counted, np.full((1, 2, 2), 255, np.uint8), np.zeros((1, 2, 2), np.uint8))
     with pytest.raises(UserError, match="counted no pixel"):
         dict(counted.results())
     assert math.isnan(dict(metrics.mean_iou(counted.totals, NAMES))["mean_iou"])
@@ -119,19 +128,19 @@ def test_image_iou_by_hand() -> None:
 
 def picked(count: int, batch: int, seed: int = 0, samples: int = 20) -> list[tuple[str, str]]:
     """Pick among samples of 5 x 5 pixels, of which sample i has i wrong ones."""
-    picker = SamplePicker(count=count, seed=seed)
+    chosen = picker(samples, count, seed)
     truth = np.zeros((samples, 5, 5), np.uint8)
     prediction = (np.arange(25).reshape(1, 5, 5) < np.arange(samples)[:, None, None]).astype("u1")
     images = np.zeros((samples, 5, 5, 3), np.uint8)
     for start in range(0, samples, batch):
         part = slice(start, min(start + batch, samples))
-        names = [f"sample {index}" for index in range(part.start, part.stop)]
         indices = np.arange(part.start, part.stop)
         buffers = [array[part].copy() for array in (images, truth, prediction)]
-        picker.update(buffers[0], buffers[1], buffers[2], names, indices)
+        fields = {"image": buffers[0], "mask": buffers[1], "index": indices}
+        chosen.update(fields, {"mask": buffers[2]})
         for buffer in buffers:
             buffer[:] = 99  # what is kept must be a copy
-    result = picker.samples()
+    result = chosen.samples()
     for sample in result:
         wrong = int(sample.name.removeprefix("sample "))
         assert (sample.truth != sample.prediction).sum() == wrong
@@ -160,7 +169,7 @@ def test_picker_shares_out_too_few_samples() -> None:
         ("best", "sample 1"),
         ("worst", "sample 2"),
     ]
-    assert SamplePicker().samples() == []
+    assert picker().samples() == []
 
 
 @pytest.mark.parametrize("processes", [2, 3])
@@ -169,16 +178,16 @@ def test_pickers_of_several_processes_pick_what_one_picks(processes: int) -> Non
     truth, prediction = rng.integers(0, 3, (2, 30, 5, 5), dtype=np.uint8)
     images = rng.integers(0, 256, (30, 5, 5, 3), dtype=np.uint8)
 
-    def update(picker: SamplePicker, places: np.ndarray) -> None:
-        names = [f"sample {place}" for place in places]
-        picker.update(images[places], truth[places], prediction[places], names, places)
+    def update(one: SamplePicker, places: np.ndarray) -> None:
+        fields = {"image": images[places], "mask": truth[places], "index": places}
+        one.update(fields, {"mask": prediction[places]})
 
-    alone, pickers = SamplePicker(count=3), [SamplePicker(count=3) for _ in range(processes)]
+    alone, pickers = picker(count=3), [picker(count=3) for _ in range(processes)]
     update(alone, np.arange(30))
-    for rank, picker in enumerate(pickers):
-        update(picker, np.arange(rank, 30, processes))
-    joined = SamplePicker(count=3)
-    joined.join([picker.packed() for picker in pickers])
+    for rank, part in enumerate(pickers):
+        update(part, np.arange(rank, 30, processes))
+    joined = picker(count=3)
+    joined.join([part.packed() for part in pickers])
     for one, other in zip(joined.samples(), alone.samples(), strict=True):
         assert (one.name, one.group, one.score) == (other.name, other.group, other.score)
         for kind in ("image", "truth", "prediction"):
@@ -186,6 +195,6 @@ def test_pickers_of_several_processes_pick_what_one_picks(processes: int) -> Non
 
 
 def test_a_picker_without_samples_can_join() -> None:
-    joined = SamplePicker()
-    joined.join([SamplePicker().packed()] * 2)
+    joined = picker()
+    joined.join([picker().packed()] * 2)
     assert joined.samples() == []

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluation import charts, page, pictures
+from evaluation import charts, page, pictures, sections
 from evaluation.colours import ERROR, class_colours, rgb
 from evaluation.report import Report, write_report
 from evaluation.samples import Group, Sample
@@ -27,6 +27,14 @@ def sample(group: Group, name: str) -> Sample:
     return Sample(name, group, 0.5, image, truth, prediction)
 
 
+CONFUSION = np.array([[5, 1, 0], [0, 9, 1], [0, 0, 0]])
+SAMPLES = [
+    sample("best", "plain"),
+    sample("worst", "<script>alert(1)</script>"),
+    sample("random", '" onload="alert(1)'),
+]
+
+
 @pytest.fixture(scope="module")
 def report() -> Report:
     history: list[dict[str, Any]] = [
@@ -40,16 +48,12 @@ def report() -> Report:
         title='run "one" & <two>',
         history=history,
         metrics={"accuracy": 0.9, "mean_iou": 0.6, "iou_object": 0.5, "loss": float("nan")},
-        class_names=NAMES,
-        confusion=np.array([[5, 1, 0], [0, 9, 1], [0, 0, 0]]),
-        samples=[
-            sample("best", "plain"),
-            sample("worst", "<script>alert(1)</script>"),
-            sample("random", '" onload="alert(1)'),
-        ],
+        sections=[sections.classes(CONFUSION, NAMES), sections.samples(SAMPLES, NAMES, 255)],
         configuration="model:\n  target: model.unet:UNet # </pre><i>\n",
         environment={"device": "cpu", "parameters": 484035, "packages": {"numpy": "<2>"}},
         best_step=20,
+        monitor="mean_iou",
+        details=frozenset({"iou_object"}),
     )
 
 
@@ -98,19 +102,20 @@ def test_names_are_escaped(written: Path) -> None:
     assert "&lt;b&gt;border&lt;/b&gt;" in text
 
 
-def test_pictures_and_facts_are_written(report: Report, written: Path) -> None:
+def test_pictures_and_facts_are_written(written: Path) -> None:
     for name in ("curves.png", "confusion.png"):
         with Image.open(written.with_name(name)) as picture:
             assert picture.width >= 300
     with Image.open(written.with_name("samples.png")) as picture:
         assert picture.size == (15 * (4 * (16 + 3) - 3), 15 * 3 * (12 + 3))  # 15 times as large
     facts = json.loads(written.with_name("report.json").read_text(encoding="utf-8"))
-    assert facts["confusion"] == report.confusion.tolist()
+    assert facts["confusion"] == CONFUSION.tolist()
     assert [entry["group"] for entry in facts["samples"]] == ["best", "worst", "random"]
 
 
 def test_report_without_history_and_samples(report: Report, tmp_path: Path) -> None:
-    bare = dataclasses.replace(report, history=[], samples=[], metrics={}, best_step=None)
+    shown = [sections.classes(CONFUSION, NAMES), sections.samples([], NAMES, 255)]
+    bare = dataclasses.replace(report, history=[], sections=shown, metrics={}, best_step=None)
     parsed = Page(write_report(tmp_path, bare).read_text(encoding="utf-8"))
     assert parsed.tags.count("img") == 1
     assert not (tmp_path / "curves.png").exists()

@@ -87,6 +87,8 @@ def test_a_sound_project_is_ok_in_every_line(check: Any, tmp_path: Path) -> None
     told = {line[5:].partition(":")[0]: line.partition(": ")[2] for line in lines}
     assert {"python", "packages", "configuration", "device", "model", "equal bits"} <= set(told)
     assert told["train data"].startswith("16 samples")
+    assert told["source"] == "image uint8 [32, 32, 3], mask uint8 [32, 32]"
+    assert told["task"] == "evaluation.task:Task, samples at 32x32"
     assert "border" in told["class shares"]
     assert "mean_iou" in told["validation batch"]
     assert "same losses" in told["continuation"]

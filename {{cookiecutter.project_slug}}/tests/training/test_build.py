@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from configs.loading import load_config
+from dataloader.build import open_source
 from executor.devices.device import Device
+from executor.inference.build import build_task
 from executor.training.build import build_state
 from executor.training.state import TrainState
 from main import main
@@ -48,7 +50,8 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def state_of(*words: str) -> TrainState:
     cfg = load_config(TINY, ["executor.device=cpu", *words])
-    return build_state(cfg, ("object", "background", "border"), 10, Device(cfg))
+    source = open_source(cfg.data)
+    return build_state(cfg, source, build_task(cfg, source), 10, Device(cfg))
 
 
 def train(run: Path, *words: str) -> list[float]:

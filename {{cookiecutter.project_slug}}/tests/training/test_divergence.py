@@ -42,10 +42,9 @@ from ops.losses import cross_entropy
 
 
 class Scenes(DigitScenes):
-    class_names = (*DigitScenes.class_names, "broken")
-
-    def __init__(self, broken: list[int] = ()) -> None:
-        super().__init__(train=16, validation=8, test=8)
+    def __init__(self, image_size=64, broken: list[int] = ()) -> None:
+        super().__init__(image_size, train=16, validation=8, test=8)
+        self.class_names = (*self.class_names, "broken")
         self._broken = broken
 
     def split(self, name):
@@ -60,9 +59,10 @@ class Split:
     def __len__(self) -> int:
         return len(self._scenes)
 
-    def read(self, index, size):
-        image, mask = self._scenes.read(index, size)
-        return image, np.full_like(mask, 3) if index in self._broken else mask
+    def read(self, index):
+        fields = self._scenes.read(index)
+        mask = fields["mask"]
+        return {**fields, "mask": np.full_like(mask, 3) if index in self._broken else mask}
 
 
 def infinite_loss():

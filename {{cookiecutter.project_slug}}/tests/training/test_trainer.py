@@ -87,7 +87,7 @@ def test_predictions_are_arrays(trained: Path, tmp_path: Path) -> None:
     masks, probabilities = predictor.predict(images), predictor.probabilities(images)
     assert masks.shape == (9, 20, 30)
     assert masks.dtype == np.uint8
-    assert probabilities.shape == (9, len(predictor.class_names), 32, 32)
+    assert probabilities.shape == (9, len(predictor.task.class_names), 32, 32)
     np.testing.assert_allclose(probabilities.sum(1), 1.0, atol=1e-5)
     square = np.random.default_rng(1).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     np.testing.assert_array_equal(

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from configs.schema import CFG, Executor
+from dataloader.sample import Fields
 from executor.devices.device_and_precision import Precision, choose_device, choose_precision
 from executor.distributed.world import World
+from ops.task import ModelIO
 from utils.errors import UserError
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -39,18 +40,15 @@ class Device:
         self._channels_last = cfg.executor.channels_last
         self._compile = cfg.executor.compile
         self._tf32 = self.kind == "cuda" and cfg.executor.tf32
-        self._shift = torch.tensor(cfg.data.mean, device=self.torch_device).mul_(255)
-        self._scale = torch.tensor(cfg.data.std, device=self.torch_device).mul_(255)
-        self._rows: dict[int, tuple[Tensor, Tensor]] = {}
         _set_up_process(cfg.executor, cfg.run.deterministic, self.kind)
 
     def __str__(self) -> str:
         tf32 = ", products of fp32 in TF32" if self._has_tf32() else ""
         return f"{self._name()}, {self.precision} ({self.reason}){tf32}"
 
-    def place(self, model: nn.Module) -> nn.Module:
+    def place(self, model: nn.Module, _: ModelIO) -> nn.Module:
         """Move a model to the device, in the memory format that the configuration asks for."""
-        # FSDP2 splits contiguous parameters only; the images' format decides about the rest.
+        # FSDP2 splits contiguous parameters only; the inputs' format decides about the rest.
         if self._channels_last and self.world.strategy != "fsdp":
             return model.to(self.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
         return model.to(self.torch_device)
@@ -86,23 +84,16 @@ class Device:
             return contextlib.nullcontext()
         return torch.autocast(self.kind, _DTYPES[self.precision])
 
-    def images(self, images: np.ndarray) -> Tensor:
-        """Return uint8 [B, H, W, 3] as normalised float32 [B, 3, H, W] on the device.
+    def move(self, fields: Fields) -> dict[str, Tensor]:
+        """Return samples, [B, ...] by name, as tensors of the same types on the device."""
+        return {
+            name: torch.from_numpy(array).to(self.torch_device, non_blocking=True)
+            for name, array in fields.items()
+        }
 
-        The bytes travel to the device as they are; scaling there is faster than moving floats.
-        """
-        moved = self._moved(images)
-        batch, height, width, channels = moved.shape
-        shift, scale = self._row(width)
-        rows = moved.view(batch, height, width * channels).to(torch.float32)
-        rows.sub_(shift).div_(scale)
-        planes = rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
-        # Permuted is what channels_last means: nothing was copied.
-        return planes if self._channels_last else planes.contiguous()
-
-    def masks(self, masks: np.ndarray) -> Tensor:
-        """Return uint8 [B, H, W] as int64 on the device."""
-        return self._moved(masks).long()
+    def arranged(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return a model's inputs in the memory format that the configuration asks for."""
+        return inputs if self._channels_last else tuple(one.contiguous() for one in inputs)
 
     def seed(self, seed: int) -> None:
         """Make the random numbers of this device, dropout's for example, follow from a seed."""
@@ -124,18 +115,8 @@ class Device:
             "compile": self._compile,
         }
 
-    def _moved(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values).to(self.torch_device, non_blocking=True)
-
     def _has_tf32(self) -> bool:
         return self._tf32 and torch.cuda.is_tf32_supported()
-
-    def _row(self, width: int) -> tuple[Tensor, Tensor]:
-        # Channels lie side by side. Given three numbers for the three channels of a pixel, a CPU
-        # works through runs of three; given a whole row it is five times as fast.
-        if width not in self._rows:
-            self._rows[width] = (self._shift.repeat(width), self._scale.repeat(width))
-        return self._rows[width]
 
     def _name(self) -> str:
         if self.kind == "cuda":

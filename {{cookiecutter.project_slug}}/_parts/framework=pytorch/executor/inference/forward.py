@@ -1,6 +1,6 @@
-"""Runs a model on images without learning from them."""
+"""Runs a model on samples without learning from them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,34 +9,37 @@ import torch
 from torch import nn
 
 from dataloader.batches import Batch
+from dataloader.sample import Fields
 from executor.devices.device import Device
 from executor.devices.tensors import Model
 from ops.loss_functions import Loss
+from ops.task import ModelIO
 
-CLASS_AXIS = 1
-"""Which axis of the logits holds the classes: they are [B, C, H, W]."""
-
-Measure = Callable[[Batch], tuple[float, np.ndarray]]
+Measure = Callable[[Batch], tuple[float, dict[str, np.ndarray]]]
 
 
-def shape_of_logits(model: Model, images: np.ndarray, device: Device) -> list[int]:
-    """Return the shape of what a model makes of images, uint8 [B, H, W, 3]."""
+def check_outputs(model: Model, io: ModelIO, fields: Fields, device: Device) -> None:
+    """Raise a UserError if what a model makes of the first sample is not what the task expects."""
+    first = device.move({name: array[:1] for name, array in fields.items()})
     with _evaluating(model):
-        return list(_logits(model, images, device).shape)
+        io.check(_outputs(model, io, first, device))
 
 
-def predict_classes(model: Model, images: np.ndarray, device: Device) -> np.ndarray:
-    """Return the most likely class of each pixel, uint8 [B, H, W]; images: uint8 [B, H, W, 3]."""
+def predict_outputs(
+    model: Model, io: ModelIO, fields: Fields, device: Device
+) -> dict[str, np.ndarray]:
+    """Return what a model predicts for samples, [B, ...] by name."""
     with _evaluating(model):
-        return _classes(_logits(model, images, device))
+        return _arrays(io.predict(_outputs(model, io, device.move(fields), device)))
 
 
-def predict_probabilities(model: Model, images: np.ndarray, device: Device) -> np.ndarray:
-    """Return the probability of each class at each pixel, float32 [B, C, H, W]."""
+def predict_probabilities(
+    model: Model, io: ModelIO, fields: Fields, device: Device
+) -> dict[str, np.ndarray]:
+    """Return `probabilities`, float32 [B, classes, ...], of samples."""
     with _evaluating(model):
-        logits = _logits(model, images, device)
-        probabilities: np.ndarray = logits.float().softmax(CLASS_AXIS).cpu().numpy()
-    return probabilities
+        outputs = _outputs(model, io, device.move(fields), device)
+        return _arrays({"probabilities": io.probabilities(outputs)})
 
 
 def loss_argument(value: object, target: str) -> object:
@@ -47,7 +50,7 @@ def loss_argument(value: object, target: str) -> object:
 
 
 def adapt_loss(loss: Any, device: Device) -> Loss:
-    """Return a loss of any kind as a callable of logits [B, C, H, W] and targets [B, H, W]."""
+    """Return a loss of any kind as a callable of outputs and truth."""
     if isinstance(loss, nn.Module):
         loss.to(device.torch_device)
     adapted: Loss = loss
@@ -55,15 +58,16 @@ def adapt_loss(loss: Any, device: Device) -> Loss:
 
 
 @contextmanager
-def measuring(model: Model, loss: Loss, device: Device) -> Iterator[Measure]:
-    """Yield a function of a batch that returns its mean loss and the classes, uint8 [B, H, W].
+def measuring(model: Model, io: ModelIO, loss: Loss, device: Device) -> Iterator[Measure]:
+    """Yield a function of a batch that returns its mean loss and what is predicted.
 
     Meanwhile the model is in evaluation mode.
     """
 
-    def measure(batch: Batch) -> tuple[float, np.ndarray]:
-        logits = _logits(model, batch.images, device)
-        return loss(logits.float(), device.masks(batch.masks)).item(), _classes(logits)
+    def measure(batch: Batch) -> tuple[float, dict[str, np.ndarray]]:
+        fields = device.move(batch.fields)
+        outputs = _outputs(model, io, fields, device)
+        return io.loss(loss, outputs, fields).item(), _arrays(io.predict(outputs))
 
     with _evaluating(model):
         yield measure
@@ -84,12 +88,11 @@ def _evaluating(model: Model) -> Iterator[None]:
         model.train(was_training)
 
 
-def _logits(model: Model, images: np.ndarray, device: Device) -> torch.Tensor:
+def _outputs(model: Model, io: ModelIO, fields: Mapping[str, torch.Tensor], device: Device) -> Any:
+    inputs = device.arranged(io.inputs(fields))
     with device.autocast():
-        logits: torch.Tensor = model(device.images(images))
-    return logits
+        return model(*inputs)
 
 
-def _classes(logits: torch.Tensor) -> np.ndarray:
-    classes: np.ndarray = logits.argmax(CLASS_AXIS).to(torch.uint8).cpu().numpy()
-    return classes
+def _arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}

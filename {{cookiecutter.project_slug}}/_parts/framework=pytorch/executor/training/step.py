@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -17,27 +17,32 @@ from executor.devices.tensors import gather_full
 from executor.training.loop_state import SkippedBatch, StepMetrics
 from executor.training.state import TrainState
 from ops.loss_functions import Loss
+from ops.task import ModelIO
 from utils import seeding
 
 _RANK_SEEDS = 1 << 48  # so far apart that no process draws the numbers of another
 
-_MicroBatch = tuple[Tensor, Tensor]
+_MicroBatch = tuple[tuple[Tensor, ...], dict[str, Tensor]]  # the model's inputs, and all fields
 
 
 class TrainStep:
     """Takes the run's state from one step to the next."""
 
-    def __init__(self, cfg: CFG, state: TrainState, loss: Loss, device: Device) -> None:
+    def __init__(
+        self, cfg: CFG, state: TrainState, io: ModelIO, loss: Loss, device: Device
+    ) -> None:
         """Prepare what all steps share.
 
         Args:
             cfg: `train.batch_size`, `accumulate`, `clip_norm`, `on_divergence` and `run.seed` are
                 used.
             state: What each step changes.
-            loss: Maps float logits [B, C, H, W] and int64 targets [B, H, W] to a scalar.
+            io: What the model is given, and what its outputs mean.
+            loss: What `io.loss` calls.
             device: Where it runs.
         """
         self._state = state
+        self._io = io
         self._loss = loss
         self._device = device
         self._world = device.world
@@ -107,10 +112,10 @@ class TrainStep:
     def _backward(self, micro_batches: Iterable[_MicroBatch]) -> list[Tensor]:
         """Add up the gradient of a batch; return what its loss is the sum of."""
         losses = []
-        for number, (images, masks) in enumerate(micro_batches, start=1):
+        for number, (inputs, fields) in enumerate(micro_batches, start=1):
             is_last = number == self._accumulate
             with self._world.accumulating(self._wrapped, is_last=is_last):
-                loss = self._loss_of(self._forward, images, masks)
+                loss = self._loss_of(self._forward, inputs, fields)
                 if self._accumulate > 1:
                     loss = loss / self._accumulate
                 self._state.scaler.scale(loss).backward()
@@ -121,10 +126,12 @@ class TrainStep:
         self._world.average([mean, *self._averaged])
         return [mean]
 
-    def _loss_of(self, forward: Any, images: Tensor, masks: Tensor) -> Tensor:
+    def _loss_of(
+        self, forward: Any, inputs: tuple[Tensor, ...], fields: Mapping[str, Tensor]
+    ) -> Tensor:
         with self._device.autocast():
-            logits = forward(images)
-        return self._loss(logits.float(), masks)
+            outputs = forward(*inputs)
+        return self._io.loss(self._loss, outputs, fields)
 
     def _clip(self) -> Tensor:
         """Return the norm of the whole gradient, and clip it if that is configured."""
@@ -166,13 +173,17 @@ class TrainStep:
         micro-batch at hand.
         """
         size = self._batch_size // self._accumulate // self._world.size
-        samples = len(chunk.images)
+        samples = len(chunk)
         moved = size if samples <= size * self._accumulate else samples
         for start in range(0, samples, moved):
             some = slice(start, start + moved)
-            images = self._device.images(chunk.images[some]).split(size)
-            masks = self._device.masks(chunk.masks[some]).split(size)
-            yield from zip(images, masks, strict=True)
+            fields = self._device.move({name: a[some] for name, a in chunk.fields.items()})
+            inputs = self._device.arranged(self._io.inputs(fields))
+            names, columns = fields.keys(), [tensor.split(size) for tensor in fields.values()]
+            rows = (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
+            yield from zip(
+                zip(*(one.split(size) for one in inputs), strict=True), rows, strict=True
+            )
 
 
 def _restore(buffers: Iterable[Tensor], values: Iterable[Tensor]) -> None:

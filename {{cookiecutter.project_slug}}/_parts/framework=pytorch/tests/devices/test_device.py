@@ -13,6 +13,7 @@ from configs.schema import CFG
 from executor.devices import device as device_module
 from executor.devices.device import Device
 from executor.devices.tensors import read_tensors, write_tensors
+from ops.task import ModelIO
 from utils.errors import UserError
 
 
@@ -66,14 +67,16 @@ def test_devices_and_precisions_that_are_not_there_are_refused(
 
 
 def test_images_arrive_normalised_and_in_the_chosen_format() -> None:
-    cfg = config("data.mean=[0, 0.5, 1]", "data.std=[1, 0.5, 0.25]")
-    images = np.full((2, 4, 5, 3), 255, np.uint8)
-    moved = Device(cfg).images(images)
-    assert moved.shape == (2, 3, 4, 5)
-    assert moved[0, :, 0, 0].tolist() == [1.0, 1.0, 0.0]
-    assert moved.is_contiguous(memory_format=torch.channels_last)
-    plain = Device(config("executor.channels_last=false")).images(images)
-    assert plain.is_contiguous()
+    io = ModelIO(3, (4, 5), mean=(0, 0.5, 1), std=(1, 0.5, 0.25))
+    device, plain = Device(config()), Device(config("executor.channels_last=false"))
+    # As a batch has them: a field lies between others.
+    fields = {"image": np.full((2, 9, 5, 3), 255, np.uint8)[:, 3:7]}
+    (images,) = device.arranged(io.inputs(device.move(fields)))
+    assert images.shape == (2, 3, 4, 5)
+    assert images[0, :, 0, 0].tolist() == [1.0, 1.0, 0.0]
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    (images,) = plain.arranged(io.inputs(plain.move(fields)))
+    assert images.is_contiguous()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -14,12 +14,13 @@ from torch import nn
 from configs.loading import load_config
 from configs.schema import CFG
 from dataloader.batches import Batch
+from dataloader.build import open_source
 from executor.checkpoints import checkpoint
 from executor.checkpoints.weights import eval_weights, start_from
 from executor.devices.device import Device
 from executor.devices.tensors import write_tensors
 from executor.distributed.world import World
-from executor.inference.build import build_loss
+from executor.inference.build import build_loss, build_task
 from executor.training.build import build_state
 from executor.training.loop_state import LoopState, SkippedBatch, StepMetrics
 from executor.training.state import TrainState, _restore_optimizer
@@ -27,10 +28,9 @@ from executor.training.step import TrainStep
 from ops.loss_functions import Loss
 from utils.errors import UserError
 
-CLASSES = ("object", "background", "border")
 SMALL = (
     "model.widths=[4, 8]",
-    "data.image_size=16",
+    "data.source.image_size=16",
     "train.batch_size=8",
     "executor.device=cpu",
 )
@@ -58,30 +58,36 @@ class OneStep:
 
 def parts(cfg: CFG, world: World | None = None) -> tuple[TrainState, OneStep]:
     device = Device(cfg, world)
-    state = build_state(cfg, CLASSES, 10, device)
-    return state, OneStep(TrainStep(cfg, state, build_loss(cfg, CLASSES, device), device))
+    return assembled(cfg, device)
 
 
 def scaled_parts(cfg: CFG) -> tuple[TrainState, OneStep]:
     """Parts that scale their loss as on a GPU with fp16."""
     device = Device(cfg)
     device.precision = "fp16"
-    state = build_state(cfg, CLASSES, 10, device)
+    state, step = assembled(cfg, device)
     assert state.scaler.is_enabled()
-    return state, OneStep(TrainStep(cfg, state, build_loss(cfg, CLASSES, device), device))
+    return state, step
+
+
+def assembled(cfg: CFG, device: Device) -> tuple[TrainState, OneStep]:
+    source = open_source(cfg.data)
+    task = build_task(cfg, source)
+    state, loss = build_state(cfg, source, task, 10, device), build_loss(cfg, source, device)
+    return state, OneStep(TrainStep(cfg, state, task.io, loss, device))
 
 
 def batch(seed: int, count: int = 8) -> Batch:
     random = np.random.default_rng(seed)
     images = random.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
     masks = random.integers(0, 3, (count, 16, 16), dtype=np.uint8)
-    return Batch(images, masks, np.arange(count), position=seed * count)
+    return Batch({"image": images, "mask": masks}, np.arange(count), position=seed * count)
 
 
 def joined(*batches: Batch) -> Batch:
-    fields = ("images", "masks", "indices")
-    images, masks, indices = (np.concatenate([getattr(b, f) for b in batches]) for f in fields)
-    return Batch(images, masks, indices, batches[0].position)
+    fields = {name: np.concatenate([b.fields[name] for b in batches]) for name in ("image", "mask")}
+    indices = np.concatenate([b.indices for b in batches])
+    return Batch(fields, indices, batches[0].position)
 
 
 def vector(state: TrainState) -> torch.Tensor:
@@ -258,7 +264,7 @@ def test_a_step_that_is_not_finite_changes_nothing(
         step(batch(seed))
     before = everything(state)
     bad = batch(first)
-    bad.masks[:] = 2
+    bad.fields["mask"][:] = 2
     [metrics] = step.taken(joined(bad, batch(first + 1)))
     assert_equal(everything(state), before)
     assert metrics.skipped == SkippedBatch(8 * first, tuple(range(8)))
@@ -278,7 +284,7 @@ def test_steps_before_one_that_is_not_finite_are_kept(monkeypatch: pytest.Monkey
     monkeypatch.setattr(step.taken, "_loss", finite_if_mixed(step.taken._loss))
     good = [batch(seed) for seed in range(2)]
     bad = batch(2)
-    bad.masks[:] = 2
+    bad.fields["mask"][:] = 2
     taken = step.taken(joined(*good, bad, batch(3)))
     assert taken[:2] == [step_single(one) for one in good]
     assert [metrics.skipped is None for metrics in taken] == [True, True, False]

@@ -3,15 +3,16 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from configs.schema import CFG, Executor
+from dataloader.sample import Fields
 from executor.devices.device_and_precision import Precision, choose_device, choose_precision
+from executor.devices.tensors import signature_of
 from executor.distributed.world import World
+from ops.task import ModelIO
 from utils.errors import UserError
 from utils.framework import keras, tf
 from utils.logs import log
@@ -42,9 +43,6 @@ class Device:
         self._compile = cfg.executor.compile
         self._eager = cfg.executor.eager
         self._has_tf32 = self.kind == "cuda" and cfg.executor.tf32 and _gpu_is_recent()
-        self._size = cfg.data.image_size
-        self._shift = np.array(cfg.data.mean, np.float32) * np.float32(255)
-        self._scale = np.array(cfg.data.std, np.float32) * np.float32(255)
         self._forward: dict[int, Any] = {}
         _set_up_process(cfg.executor, cfg.run.deterministic, self.kind)
         self.world.connect(cfg.executor.timeout_minutes)
@@ -53,32 +51,41 @@ class Device:
         tf32 = ", products of fp32 in TF32" if self._has_tf32 else ""
         return f"{self._name()}, {self.precision} ({self.reason}){tf32}"
 
-    def place(self, model: keras.Model) -> keras.Model:
-        """Give a model its variables, if it waits for its first images to make them."""
+    def place(self, model: keras.Model, io: ModelIO) -> keras.Model:
+        """Give a model its variables, if it waits for its first inputs to make them."""
         if not model.built:
-            model(keras.Input((*self._size, 3)))
+            model(*io.placeholders())
         return model
 
-    def compiled(self, model: keras.Model) -> Any:
+    def compiled(self, model: keras.Model, io: ModelIO) -> Callable[[Fields], Any]:
         """Return what to call for a forward pass without learning; traced once for each model.
 
-        It takes uint8 [B, H, W, 3] and returns what the model returns, in float32.
+        It takes samples, [B, ...] by name, and returns what the model returns.
         """
-        if id(model) not in self._forward:
 
-            def forward(images: tf.Tensor) -> tf.Tensor:
-                return tf.cast(model(self.images(images), training=False), tf.float32)
+        def call(fields: Fields) -> Any:
+            seen = {name: fields[name] for name in io.reads}
+            if id(model) not in self._forward:
+                self._forward[id(model)] = self._traced(model, io, seen)
+            return self._forward[id(model)](seen)
 
-            if self._eager:
-                return forward
-            traced = tf.function(
-                lambda images: self.world.apart(forward, images),
-                input_signature=[tf.TensorSpec([None, *self._size, 3], tf.uint8)],
-                autograph=False,
-                jit_compile=self._compile or None,
-            )
-            self._forward[id(model)] = self.compiling()(traced)
-        return self._forward[id(model)]
+        return call
+
+    def _traced(self, model: keras.Model, io: ModelIO, seen: Fields) -> Any:
+        """Return a forward pass for samples like those that it will see."""
+
+        def forward(samples: dict[str, tf.Tensor]) -> Any:
+            return model(*io.inputs(samples), training=False)
+
+        if self._eager:
+            return lambda samples: forward(tf.nest.map_structure(tf.convert_to_tensor, samples))
+        traced = tf.function(
+            lambda samples: self.world.apart(forward, samples),
+            input_signature=[signature_of(seen)],
+            autograph=False,
+            jit_compile=self._compile or None,
+        )
+        return self.compiling()(traced)
 
     @contextlib.contextmanager
     def compiling(self) -> Iterator[None]:
@@ -106,23 +113,6 @@ class Device:
             yield
         finally:
             keras.config.set_dtype_policy(before)
-
-    def images(self, images: np.ndarray | tf.Tensor) -> tf.Tensor:
-        """Return uint8 [B, H, W, 3] as normalised float32 on the device.
-
-        Inside of a traced function it becomes part of the graph.
-        """
-        count, height, width, channels = images.shape
-        count = -1 if count is None else count
-        # Given three numbers for the three channels of a pixel, a CPU works through runs of three;
-        # given a whole row it is several times as fast.
-        rows = tf.cast(tf.reshape(images, (count, height, width * channels)), tf.float32)
-        rows = (rows - np.tile(self._shift, width)) / np.tile(self._scale, width)
-        return tf.reshape(rows, (count, height, width, channels))
-
-    def masks(self, masks: np.ndarray | tf.Tensor) -> tf.Tensor:
-        """Return uint8 [B, H, W] as int32 on the device."""
-        return tf.cast(masks, tf.int32)
 
     def seed(self, seed: int) -> None:
         """Make the random numbers of Keras and TensorFlow follow from a seed."""

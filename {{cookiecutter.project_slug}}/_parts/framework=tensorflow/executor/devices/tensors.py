@@ -9,7 +9,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from utils.framework import keras
+from utils.framework import keras, tf
 
 Model: TypeAlias = keras.Model
 Tensor: TypeAlias = np.ndarray
@@ -112,3 +112,8 @@ def _is_unnamed(layer: keras.layers.Layer) -> bool:
     """Return whether a layer has the name that Keras derives from its class."""
     name = _NUMBER.sub("", layer.name).replace("_", "")
     return name == type(layer).__name__.replace("_", "").lower()
+
+
+def signature_of(fields: Mapping[str, np.ndarray]) -> dict[str, tf.TensorSpec]:
+    """Return what any number of samples like some, [B, ...] by name, are to a traced function."""
+    return {name: tf.TensorSpec([None, *a.shape[1:]], a.dtype) for name, a in fields.items()}

@@ -53,10 +53,15 @@ class Mirrored(World):
         number = tf.distribute.get_replica_context().replica_id_in_sync_group
         return int(tf.get_static_value(number))
 
-    def shares(self, tensor: tf.Tensor) -> Any:
-        """Return for each device an equal share of a tensor, in order."""
-        parts = tf.split(tensor, self._devices)
-        return self._engine.run(lambda: tf.identity(parts[self.replica()]))
+    def shares(self, tensors: Any) -> Any:
+        """Return for each device an equal share of each tensor, in order."""
+        parts = [tf.split(tensor, self._devices) for tensor in tf.nest.flatten(tensors)]
+
+        def own() -> Any:
+            mine = [tf.identity(part[self.replica()]) for part in parts]
+            return tf.nest.pack_sequence_as(tensors, mine)
+
+        return self._engine.run(own)
 
     def take_over(self, optimizer: Optimizer) -> None:
         """Let an optimizer take gradients that are the same on all devices as they are.
@@ -78,14 +83,16 @@ class Mirrored(World):
                     "train.ema_decay do the same; or take executor.strategy=single."
                 )
 
-    def apart(self, function: Callable[[tf.Tensor], tf.Tensor], tensor: tf.Tensor) -> tf.Tensor:
-        """Return what a function makes of a tensor, each device of its share; see `World.apart`."""
+    def apart(self, function: Callable[[Any], Any], tensors: Any) -> Any:
+        """Return what a function makes of samples, each device of its share; see `World.apart`."""
         # Some items are computed twice where there is no equal share for each.
-        count = tf.shape(tensor)[0]
+        count = tf.shape(tf.nest.flatten(tensors)[0])[0]
         places = tf.range(-(-count // self._devices) * self._devices)
-        filled = tf.gather(tensor, tf.minimum(places, count - 1))
+        chosen = tf.minimum(places, count - 1)
+        filled = tf.nest.map_structure(lambda tensor: tf.gather(tensor, chosen), tensors)
         results = self._engine.run(function, args=(self.shares(filled),))
-        return tf.concat(self._engine.experimental_local_results(results), axis=0)[:count]
+        local = self._engine.experimental_local_results
+        return tf.nest.map_structure(lambda r: tf.concat(local(r), axis=0)[:count], results)
 
 
 def _made(make: Callable[..., Any], **settings: Any) -> Any:

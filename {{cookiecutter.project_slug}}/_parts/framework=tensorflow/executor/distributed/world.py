@@ -138,9 +138,9 @@ class World:
         """Return which replica of all processes runs; inside of a function that `each` calls."""
         return self.rank
 
-    def shares(self, tensor: tf.Tensor) -> Any:
-        """Return for each replica of this process an equal share of a tensor, in order."""
-        return tensor
+    def shares(self, tensors: Any) -> Any:
+        """Return for each replica of this process an equal share of each tensor, in order."""
+        return tensors
 
     def average(self, tensors: Sequence[Any]) -> list[Any]:
         """Return the means over all replicas, for each on its own device; in a traced function.
@@ -154,13 +154,12 @@ class World:
     def take_over(self, optimizer: Optimizer) -> None:
         """Let an optimizer take gradients that are the same for all replicas as they are."""
 
-    def apart(self, function: Callable[[tf.Tensor], tf.Tensor], tensor: tf.Tensor) -> tf.Tensor:
-        """Return `function(tensor)`, computed in shares by this process's replicas.
+    def apart(self, function: Callable[[Any], Any], tensors: Any) -> Any:
+        """Return `function(tensors)`, computed in shares by this process's replicas.
 
-        The function maps [B, ...] to [B, ...], each item by itself; B is 1 or more.
+        The function maps tensors [B, ...] to such, each item by itself; B is 1 or more.
         """
-        result: tf.Tensor = function(tensor)
-        return result
+        return function(tensors)
 
     def _watch(self, seconds: float) -> None:
         while True:

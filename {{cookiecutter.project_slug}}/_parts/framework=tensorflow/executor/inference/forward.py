@@ -1,37 +1,40 @@
-"""Runs a model on images without learning from them."""
+"""Runs a model on samples without learning from them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from dataloader.batches import Batch
+from dataloader.sample import Fields
 from executor.devices.device import Device
 from executor.devices.tensors import Model
 from ops.loss_functions import Loss
+from ops.task import ModelIO
 from utils.framework import keras, tf
 
-CLASS_AXIS = 3
-"""Which axis of the logits holds the classes: they are [B, H, W, C]."""
-
-Measure = Callable[[Batch], tuple[float, np.ndarray]]
+Measure = Callable[[Batch], tuple[float, dict[str, np.ndarray]]]
 
 
-def shape_of_logits(model: Model, images: np.ndarray, device: Device) -> list[int]:
-    """Return the shape of what a model makes of images, uint8 [B, H, W, 3]."""
-    return list(device.compiled(model)(images).shape)
+def check_outputs(model: Model, io: ModelIO, fields: Fields, device: Device) -> None:
+    """Raise a UserError if what a model makes of the first sample is not what the task expects."""
+    first = {name: array[:1] for name, array in fields.items()}
+    io.check(device.compiled(model, io)(first))
 
 
-def predict_classes(model: Model, images: np.ndarray, device: Device) -> np.ndarray:
-    """Return the most likely class of each pixel, uint8 [B, H, W]; images: uint8 [B, H, W, 3]."""
-    return _classes(device.compiled(model)(images))
+def predict_outputs(
+    model: Model, io: ModelIO, fields: Fields, device: Device
+) -> dict[str, np.ndarray]:
+    """Return what a model predicts for samples, [B, ...] by name."""
+    return _arrays(io.predict(device.compiled(model, io)(fields)))
 
 
-def predict_probabilities(model: Model, images: np.ndarray, device: Device) -> np.ndarray:
-    """Return the probability of each class at each pixel, float32 [B, C, H, W]."""
-    probabilities = tf.nn.softmax(device.compiled(model)(images), axis=CLASS_AXIS).numpy()
-    return np.ascontiguousarray(np.moveaxis(probabilities, CLASS_AXIS, 1))
+def predict_probabilities(
+    model: Model, io: ModelIO, fields: Fields, device: Device
+) -> dict[str, np.ndarray]:
+    """Return `probabilities`, float32 [B, classes, ...], of samples."""
+    return _arrays({"probabilities": io.probabilities(device.compiled(model, io)(fields))})
 
 
 def loss_argument(value: object, target: str) -> object:
@@ -40,30 +43,29 @@ def loss_argument(value: object, target: str) -> object:
 
 
 def adapt_loss(loss: Any, device: Device) -> Loss:
-    """Return a loss of any kind as a callable of logits [B, H, W, C] and targets [B, H, W].
+    """Return a loss of any kind as a callable of outputs and truth.
 
     Keras' own losses take the truth first.
     """
 
-    def ordered(logits: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-        return loss(target, logits)
+    def ordered(outputs: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
+        return loss(truth, outputs)
 
     adapted: Loss = ordered if isinstance(loss, keras.losses.Loss) else loss
     return adapted
 
 
 @contextmanager
-def measuring(model: Model, loss: Loss, device: Device) -> Iterator[Measure]:
-    """Yield a function of a batch that returns its mean loss and the classes, uint8 [B, H, W]."""
-    forward = device.compiled(model)
+def measuring(model: Model, io: ModelIO, loss: Loss, device: Device) -> Iterator[Measure]:
+    """Yield a function of a batch that returns its mean loss and what is predicted."""
+    forward = device.compiled(model, io)
 
-    def measure(batch: Batch) -> tuple[float, np.ndarray]:
-        logits = forward(batch.images)
-        return float(loss(logits, device.masks(batch.masks))), _classes(logits)
+    def measure(batch: Batch) -> tuple[float, dict[str, np.ndarray]]:
+        outputs = forward(batch.fields)
+        return float(io.loss(loss, outputs, batch.fields)), _arrays(io.predict(outputs))
 
     yield measure
 
 
-def _classes(logits: tf.Tensor) -> np.ndarray:
-    classes: np.ndarray = tf.cast(tf.argmax(logits, CLASS_AXIS), tf.uint8).numpy()
-    return classes
+def _arrays(tensors: Mapping[str, tf.Tensor]) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in tensors.items()}

@@ -9,10 +9,12 @@ import numpy as np
 from configs.schema import CFG
 from dataloader.batches import Batch
 from executor.devices.device import Device
+from executor.devices.tensors import signature_of
 from executor.distributed.sync_batch_norm import losses_of_layers
 from executor.training.loop_state import SkippedBatch, StepMetrics
 from executor.training.state import TrainState
 from ops.loss_functions import Loss
+from ops.task import ModelIO
 from utils import seeding
 from utils.framework import keras, tf
 
@@ -28,17 +30,20 @@ class TrainStep:
     over the steps of a call; their number is an input, so it is traced once.
     """
 
-    def __init__(self, cfg: CFG, state: TrainState, loss: Loss, device: Device) -> None:
+    def __init__(
+        self, cfg: CFG, state: TrainState, io: ModelIO, loss: Loss, device: Device
+    ) -> None:
         """Prepare what all steps share.
 
         Args:
-            cfg: `data.image_size`, `train.batch_size`, `accumulate`, `clip_norm` and `run.seed` are
-                used.
+            cfg: `train.batch_size`, `accumulate`, `clip_norm` and `run.seed` are used.
             state: What each step changes.
-            loss: Maps float logits [B, H, W, C] and int32 targets [B, H, W] to a scalar.
+            io: What the model is given, and what its outputs mean.
+            loss: What `io.loss` calls.
             device: Where it runs.
         """
         self._state = state
+        self._io = io
         self._loss = loss
         self._device = device
         self._parameters = list(state.model.trainable_variables)
@@ -55,18 +60,10 @@ class TrainStep:
         several = device.world.replicas > device.world.size
         self._takes_turns = several and cfg.executor.sync_batch_norm
         self._learning: list[bool] = []  # which parameters have a gradient; known once traced
-        signature = [
-            tf.TensorSpec([None, *cfg.data.image_size, 3], tf.uint8),
-            tf.TensorSpec([None, *cfg.data.image_size], tf.uint8),
-            tf.TensorSpec([None], tf.float32),
-            tf.TensorSpec([], tf.int64),
-        ]
         self._part: Any = self._gradients_of_part
         if cfg.executor.compile:
             self._part = tf.function(self._part, autograph=False, jit_compile=True)
-        self._run: Any = self._steps
-        if not cfg.executor.eager:
-            self._run = tf.function(self._steps, input_signature=signature, autograph=False)
+        self._run: Any = self._steps if cfg.executor.eager else None  # traced for the first chunk
 
     def __call__(self, chunk: Batch) -> list[StepMetrics]:
         """Take one or more steps, in one call of the graph.
@@ -82,7 +79,11 @@ class TrainStep:
         first = state.loop_state.step
         count = len(chunk.indices) // size
         rates = [float(state.schedule(first + number)) for number in range(count)]
-        arrays = (chunk.images, chunk.masks, np.array(rates, np.float32), np.int64(first))
+        if self._run is None:
+            signature = [signature_of(chunk.fields), tf.TensorSpec([None], tf.float32)]
+            signature.append(tf.TensorSpec([], tf.int64))
+            self._run = tf.function(self._steps, input_signature=signature, autograph=False)
+        arrays = (chunk.fields, np.array(rates, np.float32), np.int64(first))
         with self._world.exchanging(), self._device.compiling():
             results, is_good = self._run(*arrays)
             # Reading the results waits for the call to end.
@@ -99,28 +100,27 @@ class TrainStep:
         return taken
 
     def _steps(
-        self, images: tf.Tensor, masks: tf.Tensor, rates: tf.Tensor, first: tf.Tensor
+        self, fields: dict[str, tf.Tensor], rates: tf.Tensor, first: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Return loss and gradient norm of each step, float32 [steps, 2], and whether all are good.
 
         The first step that is not good is the last one taken.
 
         Args:
-            images: uint8 [steps x share of the batch, H, W, 3].
-            masks: uint8 [steps x share of the batch, H, W].
+            fields: [steps x share of the batch, ...] by name.
             rates: float32 [steps], the learning rate of each.
             first: int64 [], the number of the first, counted from 0.
         """
         count = tf.size(rates)
         share = self._batch_size // self._world.size
-        images = tf.reshape(images, (-1, share, *images.shape[1:]))
-        masks = tf.reshape(masks, (-1, share, *masks.shape[1:]))
+        fields = {n: tf.reshape(f, (-1, share, *f.shape[1:])) for n, f in fields.items()}
 
         def step(
             i: tf.Tensor, _: tf.Tensor, results: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             self._world.each(self._seed_generators, first + tf.cast(i, tf.int64))
-            is_good, row = self._step(images[i], masks[i], rates[i])
+            own = {name: field[i] for name, field in fields.items()}
+            is_good, row = self._step(own, rates[i])
             return i + 1, is_good, tf.tensor_scatter_nd_update(results, [[i]], [row])
 
         taken, is_good, results = tf.while_loop(
@@ -131,18 +131,16 @@ class TrainStep:
         )
         return results[:taken], is_good
 
-    def _step(
-        self, images: tf.Tensor, masks: tf.Tensor, rate: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def _step(self, fields: dict[str, tf.Tensor], rate: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Take one step with this process's share of its samples.
 
         Returns:
             Whether it was an update, bool [], and its loss and gradient norm, float32 [2].
         """
         each = self._world.each
-        images, masks = self._world.shares(images), self._world.shares(masks)
+        shares = self._world.shares(fields)
         before = each(self._read, self._statistics)
-        total, gradients = self._agreed(*self._gradients(images, masks))
+        total, gradients = self._agreed(*self._gradients(shares))
         gradients = each(self._state.scaler.unscale, gradients)
         norms = each(tf.linalg.global_norm, gradients)
         total, norm = self._world.first((total, norms))
@@ -163,14 +161,14 @@ class TrainStep:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 
-    def _gradients(self, images: Any, masks: Any) -> Any:
+    def _gradients(self, fields: Any) -> Any:
         """Return mean loss and gradient of each replica's share of a batch."""
         together = self._world.together
         if self._accumulate == 1:
-            return together(self._part, images, masks)
+            return together(self._part, fields)
 
         def add(i: tf.Tensor, total: Any, sums: Any) -> tuple[tf.Tensor, Any, Any]:
-            return (i + 1, *together(self._with_part, i, images, masks, total, sums))
+            return (i + 1, *together(self._with_part, i, fields, total, sums))
 
         zeros = together(lambda: [tf.zeros(v.shape, v.dtype) for v in self._parameters])
         _, total, sums = tf.while_loop(
@@ -181,10 +179,10 @@ class TrainStep:
         )
         return total, sums
 
-    def _with_part(self, i: Any, images: Any, masks: Any, total: Any, sums: Any) -> tuple[Any, Any]:
+    def _with_part(self, i: Any, fields: Any, total: Any, sums: Any) -> tuple[Any, Any]:
         """Add loss and gradient of an accumulation step to those of the ones before."""
         part = slice(i * self._part_size, (i + 1) * self._part_size)
-        loss, gradients = self._part(images[part], masks[part])
+        loss, gradients = self._part({name: field[part] for name, field in fields.items()})
         return total + loss, [s + g for s, g in zip(sums, gradients, strict=True)]
 
     def _agreed(self, total: Any, gradients: Sequence[Any]) -> tuple[Any, list[Any]]:
@@ -196,13 +194,11 @@ class TrainStep:
         self._world.each(self._assign, self._averaged, rest[len(gradients) :])
         return total, rest[: len(gradients)]
 
-    def _gradients_of_part(
-        self, images: tf.Tensor, masks: tf.Tensor
-    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    def _gradients_of_part(self, fields: dict[str, tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Return a part's share in the mean loss, and the gradient of that."""
         with tf.GradientTape() as tape:
-            logits = self._state.model(self._device.images(images), training=True)
-            loss = self._loss(tf.cast(logits, tf.float32), self._device.masks(masks))
+            outputs = self._state.model(*self._io.inputs(fields), training=True)
+            loss = self._io.loss(self._loss, outputs, fields)
             added = losses_of_layers(self._state.model, takes_turns=self._takes_turns)
             loss = tf.add_n([tf.ensure_shape(loss, ()), *added])
             loss /= self._accumulate

@@ -14,6 +14,7 @@ from configs.loading import load_config
 from configs.schema import CFG
 from executor.devices.device import Device
 from executor.devices.tensors import read_tensors, write_tensors
+from ops.task import ModelIO
 from utils.errors import StoppedError, UserError
 from utils.framework import keras, tf
 from utils.storage import PROJECT
@@ -37,10 +38,10 @@ def test_devices_and_precisions_that_are_not_there_are_refused(
 
 
 def test_images_arrive_normalised() -> None:
-    cfg = config("data.mean=[0, 0.5, 1]", "data.std=[1, 0.5, 0.25]")
-    moved = Device(cfg).images(np.full((2, 4, 5, 3), 255, np.uint8))
-    assert moved.shape == (2, 4, 5, 3)
-    assert moved[0, 0, 0].numpy().tolist() == [1.0, 1.0, 0.0]
+    io = ModelIO(3, (4, 5), mean=(0, 0.5, 1), std=(1, 0.5, 0.25))
+    (images,) = io.inputs({"image": np.full((2, 4, 5, 3), 255, np.uint8)})
+    assert images.shape == (2, 4, 5, 3)
+    assert images[0, 0, 0].numpy().tolist() == [1.0, 1.0, 0.0]
 
 
 def test_memory_layouts_survive_a_file(tmp_path: Path) -> None:

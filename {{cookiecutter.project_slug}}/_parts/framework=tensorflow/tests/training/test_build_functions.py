@@ -4,14 +4,14 @@ import pytest
 
 from configs.loading import load_config
 from configs.schema import Component
+from dataloader.build import open_source
 from executor.devices.device import Device
+from executor.inference.build import build_task
 from executor.training.build import build_state
 from executor.training.build_functions import foreign_arguments, make_optimizer
 from ops.parameter_groups import ParameterGroup
 from utils.errors import UserError
 from utils.framework import keras
-
-CLASSES = ("object", "background", "border")
 
 
 def test_classes_of_keras_take_no_groups() -> None:
@@ -30,8 +30,9 @@ def test_an_optimizer_has_its_variables_before_the_first_step() -> None:
 
 
 def build(*overrides: str) -> None:
-    cfg = load_config(None, ["data.image_size=16", "executor.device=cpu", *overrides])
-    build_state(cfg, CLASSES, 10, Device(cfg))
+    cfg = load_config(None, ["data.source.image_size=16", "executor.device=cpu", *overrides])
+    source = open_source(cfg.data)
+    build_state(cfg, source, build_task(cfg, source), 10, Device(cfg))
 
 
 def test_a_schedule_inside_of_an_optimizer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

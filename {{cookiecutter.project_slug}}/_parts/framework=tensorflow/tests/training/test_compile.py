@@ -21,15 +21,16 @@ def train(run: Path, *words: str) -> dict[str, float]:
 
 
 def test_a_compiler_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from executor.devices.device import Device
+    from ops.task import ModelIO
 
-    images = Device.images
+    inputs = ModelIO.inputs
 
-    def refuse(self: Device, raw: tf.Tensor) -> tf.Tensor:
+    def refuse(self: ModelIO, fields: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+        raw = fields["image"]
         same = tf.numpy_function(lambda array: array, [raw], tf.uint8)
-        return images(self, tf.ensure_shape(same, raw.shape))
+        return inputs(self, {"image": tf.ensure_shape(same, raw.shape)})
 
-    monkeypatch.setattr(Device, "images", refuse)
+    monkeypatch.setattr(ModelIO, "inputs", refuse)
     message = r"executor\.compile=true: .* unsupported operations .* Set it to false"
     with pytest.raises(UserError, match=message):
         train(tmp_path / "run", "executor.compile=true")

@@ -12,11 +12,12 @@ import pytest
 from configs.loading import load_config
 from configs.schema import CFG
 from dataloader.batches import Batch
+from dataloader.build import open_source
 from executor.checkpoints import checkpoint
 from executor.checkpoints.weights import eval_weights, load_strictly, start_from
 from executor.devices.device import Device
 from executor.devices.tensors import count_parameters, tensors_of, write_tensors
-from executor.inference.build import build_loss, build_model
+from executor.inference.build import build_loss, build_model, build_task
 from executor.training.build import build_state
 from executor.training.loop_state import LoopState, SkippedBatch, StepMetrics
 from executor.training.state import TrainState
@@ -24,10 +25,9 @@ from executor.training.step import TrainStep
 from utils.errors import UserError
 from utils.framework import keras, tf
 
-CLASSES = ("object", "background", "border")
 SMALL = (
     "model.widths=[4]",
-    "data.image_size=16",
+    "data.source.image_size=16",
     "train.batch_size=8",
     "executor.device=cpu",
 )
@@ -91,30 +91,36 @@ class OneStep:
 
 def parts(cfg: CFG) -> tuple[TrainState, OneStep]:
     device = Device(cfg)
-    state = build_state(cfg, CLASSES, 10, device)
-    return state, OneStep(TrainStep(cfg, state, build_loss(cfg, CLASSES, device), device))
+    return assembled(cfg, device)
 
 
 def scaled_parts(cfg: CFG) -> tuple[TrainState, OneStep]:
     """Parts that scale their loss as on a GPU with fp16."""
     device = Device(cfg)
     device.precision = "fp16"
-    state = build_state(cfg, CLASSES, 10, device)
+    state, step = assembled(cfg, device)
     assert state.scaler.is_enabled()
-    return state, OneStep(TrainStep(cfg, state, build_loss(cfg, CLASSES, device), device))
+    return state, step
+
+
+def assembled(cfg: CFG, device: Device) -> tuple[TrainState, OneStep]:
+    source = open_source(cfg.data)
+    task = build_task(cfg, source)
+    state, loss = build_state(cfg, source, task, 10, device), build_loss(cfg, source, device)
+    return state, OneStep(TrainStep(cfg, state, task.io, loss, device))
 
 
 def batch(seed: int, count: int = 8) -> Batch:
     random = np.random.default_rng(seed)
     images = random.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
     masks = random.integers(0, 3, (count, 16, 16), dtype=np.uint8)
-    return Batch(images, masks, np.arange(count), position=seed * count)
+    return Batch({"image": images, "mask": masks}, np.arange(count), position=seed * count)
 
 
 def joined(*batches: Batch) -> Batch:
-    fields = ("images", "masks", "indices")
-    images, masks, indices = (np.concatenate([getattr(b, f) for b in batches]) for f in fields)
-    return Batch(images, masks, indices, batches[0].position)
+    fields = {name: np.concatenate([b.fields[name] for b in batches]) for name in ("image", "mask")}
+    indices = np.concatenate([b.indices for b in batches])
+    return Batch(fields, indices, batches[0].position)
 
 
 def vector(state: TrainState) -> np.ndarray:
@@ -253,7 +259,7 @@ def test_a_step_that_is_not_finite_changes_nothing(monkeypatch: pytest.MonkeyPat
     other, other_step = parts(cfg)
     loss = step.taken._loss
     bad = batch(1)
-    bad.masks[:] = 2
+    bad.fields["mask"][:] = 2
 
     def only_if_mixed(logits: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
         return loss(logits, target) / tf.cast(tf.reduce_min(target) < 2, tf.float32)
@@ -322,11 +328,16 @@ def test_half_precision_skips_infinite_gradients(monkeypatch: pytest.MonkeyPatch
     assert not np.array_equal(vector(state), before)
 
 
+def model_of(cfg: CFG) -> keras.Model:
+    source = open_source(cfg.data)
+    return build_model(cfg, source, build_task(cfg, source), Device(cfg))
+
+
 def test_weights_follow_from_the_seed_and_names_from_the_model() -> None:
     cfg = config(f"model={PIXELWISE}")
-    first = tensors_of(build_model(cfg, CLASSES, Device(cfg)))
+    first = tensors_of(model_of(cfg))
     keras.Sequential([keras.layers.Conv2D(2, 1)])
-    second = tensors_of(build_model(cfg, CLASSES, Device(cfg)))
+    second = tensors_of(model_of(cfg))
     assert list(second) == [
         "sequential/conv2d/kernel",
         "sequential/conv2d/bias",
@@ -338,7 +349,7 @@ def test_weights_follow_from_the_seed_and_names_from_the_model() -> None:
     for name, value in first.items():
         np.testing.assert_array_equal(value, second[name])
     other = config(f"model={PIXELWISE}", "run.seed=1")
-    third = tensors_of(build_model(other, CLASSES, Device(other)))
+    third = tensors_of(model_of(other))
     assert not np.array_equal(third["sequential/conv2d/kernel"], first["sequential/conv2d/kernel"])
 
 
@@ -364,7 +375,8 @@ def test_losses_of_keras_are_given_the_truth_first() -> None:
     cfg = config(f"train.loss={name}")
     logits = tf.constant([[[[0.0, 2.0, 0.0]]]])
     target = tf.constant([[[1]]])
-    losses = [build_loss(c, CLASSES, Device(cfg))(logits, target) for c in (cfg, config())]
+    source = open_source(cfg.data)
+    losses = [build_loss(c, source, Device(cfg))(logits, target) for c in (cfg, config())]
     assert float(losses[0]) == pytest.approx(float(losses[1]))
 
 

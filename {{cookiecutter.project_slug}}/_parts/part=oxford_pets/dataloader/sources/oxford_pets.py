@@ -4,6 +4,7 @@ O. M. Parkhi, A. Vedaldi, A. Zisserman, C. V. Jawahar, "Cats and Dogs", CVPR 201
 data: CC BY-SA 4.0.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,7 @@ from typing import Literal
 from dataloader.sample import check_split_name
 from dataloader.sources.download import Archive, Progress, download
 from dataloader.sources.label_map import LabelMap
+from dataloader.sources.labelled_images import LabelledImages
 from dataloader.sources.paired_files import Pair, PairedFiles, fraction_of, stamp_of_files
 from utils.errors import UserError
 from utils.storage import exists, is_remote, join, read_text, resolve, shown
@@ -20,22 +22,22 @@ ARCHIVES = (
     Archive("images.tar.gz", "5c4f3ee8e5d25df40f4fd59a7f44e54c"),  # pragma: allowlist secret
     Archive("annotations.tar.gz", "95a8c909bbe2e81eed6a22bccdf3f68f"),  # pragma: allowlist secret
 )
+_CLASS_NAMES = ("pet", "background", "border")
 _TRIMAP_VALUES = (1, 2, 3)  # as the files hold them
 _LAYOUT = ("images", "annotations/trimaps", "annotations/trainval.txt", "annotations/test.txt")
 
 
-class OxfordPets:
+class OxfordPets(LabelledImages):
     """The pets in their official layout, below `root`.
 
     images/NAME.jpg, annotations/trimaps/NAME.png (1 pet, 2 background, 3 border),
     annotations/trainval.txt (3,680 lines) and annotations/test.txt (3,669 lines).
     """
 
-    class_names = ("pet", "background", "border")
-
     def __init__(
         self,
         root: str = "data/oxford_pets",
+        image_size: int | Sequence[int] = 128,
         download: bool = True,
         validation: float | Literal["test"] = "test",
         url: str = URL,
@@ -45,6 +47,8 @@ class OxfordPets:
 
         Args:
             root: The folder, absolute or relative to the project, or a URL that fsspec knows.
+            image_size: Height and width in pixels that every sample is resized to; one number for
+                a square.
             download: Fetch the data (about 0.8 GB) if the folder is not there.
             validation: "test" trains on all of trainval and validates on the official test list,
                 as the experiment that this reproduces did (TensorFlow's tutorial "Image
@@ -63,6 +67,7 @@ class OxfordPets:
                 "validation must be 'test', or a share of trainval above 0 and below 1. "
                 f"Received: {validation!r}"
             )
+        super().__init__(_CLASS_NAMES, image_size)
         self.root = resolve(root)
         self._download = download
         self._validation = validation
@@ -91,7 +96,7 @@ class OxfordPets:
             pairs = [pair for pair in pairs if (fraction_of(pair.name) < share) == wanted]
         if not pairs:
             raise UserError(f"{shown(self.root)}: no images for the split {name!r}.")
-        return PairedFiles(pairs, self._labels)
+        return PairedFiles(pairs, self._labels, self.image_size)
 
     def _listed(self, file: str) -> list[Pair]:
         """Read one of the official lists: a name and three numbers a line."""

@@ -57,11 +57,11 @@ def server(tmp_path, monkeypatch):
 def test_pets_in_the_official_layout(tmp_path):
     write_pets(tmp_path / "pets")
     root = str(tmp_path / "pets")
-    source = OxfordPets(root, download=False)
+    source = OxfordPets(root, (20, 30), download=False)
     assert [len(source.split(n)) for n in ("train", "validation", "test")] == [10, 4, 4]
-    image, mask = source.split("train").read(0, (20, 30))
-    assert image.shape == (20, 30, 3)
-    assert np.array_equal(mask, some_labels())
+    fields = source.split("train").read(0)
+    assert fields["image"].shape == (20, 30, 3)
+    assert np.array_equal(fields["mask"], some_labels())
     assert source.split("test").name(0) == "Abyssinian_10"
     held_out = OxfordPets(root, validation=0.3)
     sizes = [len(held_out.split(n)) for n in ("train", "validation", "test")]
@@ -89,11 +89,11 @@ def test_pets_name_the_file_that_is_wrong(tmp_path):
     (tmp_path / "pets" / "images" / "Abyssinian_4.jpg").unlink()
     split = OxfordPets(str(tmp_path / "pets"), download=False).split("train")
     with pytest.raises(UserError, match=r"Abyssinian_2\.png: .*unknown labels: 77 at 600 pixels"):
-        split.read(2, (8, 8))
+        split.read(2)
     with pytest.raises(UserError, match=r"Abyssinian_3\.png.*put it there"):
-        split.read(3, (8, 8))
+        split.read(3)
     with pytest.raises(UserError, match=r"Abyssinian_4\.jpg: .*No such file.*Abyssinian_4\.png"):
-        split.read(4, (8, 8))
+        split.read(4)
     (tmp_path / "pets" / "annotations" / "trainval.txt").write_text("")
     with pytest.raises(UserError, match="no images for the split"):
         OxfordPets(str(tmp_path / "pets"), download=False).split("train")
@@ -108,7 +108,7 @@ def test_pets_are_downloaded_once(tmp_path, server):
     assert {name for name, _, _ in told} == {"images.tar.gz", "annotations.tar.gz"}
     assert all(done <= total for _, done, total in told)
     told.clear()
-    source.split("test").read(0, (8, 8))
+    source.split("test").read(0)
     assert not told
     assert [path.name for path in root.parent.iterdir()] == ["pets"]
 
