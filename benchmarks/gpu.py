@@ -14,10 +14,10 @@ _SPEED, _MEMORY = 0.97, 1.03  # what is wanted
 _WARMUP, _STEPS = 60, 400  # two checkpoints at their default interval are among the steps
 _IMAGES = 1024
 _EXPERIMENTS: dict[str, dict[str, Any]] = {
-    "sample": {"quick": ["data.image_size=16", "model.widths=[4, 8]"]},
+    "sample": {"quick": ["data.source.image_size=16", "model.widths=[4, 8]"]},
     "pets": {
         "config": "configs/oxford_pets.yaml",
-        "quick": ["data.image_size=32", "model.up_widths=[4, 4, 4, 4]"],
+        "quick": ["data.source.image_size=32", "model.up_widths=[4, 4, 4, 4]"],
     },
 }
 _SAME = [

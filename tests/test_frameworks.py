@@ -23,7 +23,7 @@ batches = training_batches(cfg.data, decoded, cfg.train.batch_size, cfg.run.seed
 digest = hashlib.sha256()
 for number in range(50):
     batch = batches.at(number * cfg.train.batch_size, cfg.train.batch_size)
-    for array in (batch.indices, batch.images, batch.masks):
+    for array in (batch.indices, batch.fields["image"], batch.fields["mask"]):
         digest.update(array.tobytes())
 print(json.dumps(digest.hexdigest()))
 """
@@ -40,8 +40,7 @@ train:
   clip_norm: 1.0
   ema_decay: 0.5
 data:
-  source: {train: 32, validation: 16, canvas: 32}
-  image_size: 32
+  source: {train: 32, validation: 16, canvas: 32, image_size: 32}
 model:
   widths: [4, 8]
 run:

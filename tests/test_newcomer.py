@@ -105,7 +105,7 @@ TINY = [
 ]
 SAMPLE = [
     *("data.source.train=16", "data.source.validation=8", "data.source.canvas=32"),
-    *("data.image_size=32", "data.transforms=[]"),
+    *("data.source.image_size=32", "data.transforms=[]"),
 ]
 SMALL_MODEL = ["model.widths=[4, 8]"]
 STEADY = ["train.schedule=constant"]
@@ -429,7 +429,7 @@ def test_a_new_source_and_a_new_transform(newcomer: Newcomer, ask: Ask):
     newcomer.write_shown(re.search(r"target: (\S+)", source["yaml"])[1], source["python"])
     newcomer.write_shown(re.search(r"target: (\S+:\S+)", transform["yaml"])[1], transform["python"])
     text = source["yaml"] + transform["yaml"].removeprefix("data:\n")
-    words = ["data.source.count=12", "data.image_size=32", *SMALL_MODEL, *STEADY]
+    words = ["data.source.count=12", "data.source.image_size=32", *SMALL_MODEL, *STEADY]
     trained, said = newcomer.train("source", text, *words)
     assert "Squares: 12 training, 12 validation samples at 32x32" in said
     truth = [sum(row) for row in read(trained / "report.json")["confusion"]]
@@ -438,7 +438,8 @@ def test_a_new_source_and_a_new_transform(newcomer: Newcomer, ask: Ask):
 import json, numpy as np
 from ops.channels import swap_channels
 images = np.arange(12, dtype=np.uint8).reshape(2, 1, 2, 3)
-changed, _ = swap_channels(images.copy(), None, np.array([[0.1] * 4, [0.9] * 4]))
+fields = swap_channels({"image": images.copy()}, np.array([[0.1] * 4, [0.9] * 4]))
+changed = fields["image"]
 print(json.dumps([(changed[0] == images[0][..., ::-1]).all().item(), changed[1].tolist()]))
 """
     assert ask(newcomer.folder, code) == [True, [[[6, 7, 8], [9, 10, 11]]]]

@@ -429,8 +429,8 @@ def test_everything_at_once_goes_on_to_the_same_bits(
 BRIGHTEST = """
 import json
 from dataloader.sources.digit_scenes import DigitScenes
-scenes = DigitScenes(train=16, validation=8, test=8).split("train")
-means = sorted(float(scenes.read(i, (32, 32))[0].mean()) for i in range(16))
+scenes = DigitScenes(32, train=16, validation=8, test=8).split("train")
+means = sorted(float(scenes.read(i)["image"].mean()) for i in range(16))
 print(json.dumps((means[-1] + means[-2]) / 255 - 1))
 """
 
@@ -444,7 +444,7 @@ def test_all_processes_agree_that_a_loss_is_not_finite(
         *("model.target=model.mine:Breaking", f"model.brightest={ask(place, BRIGHTEST)}"),
         *("train.max_steps=6", "train.batch_size=4", "data.transforms=[]"),
         *(f"train.on_divergence={policy}", "train.divergence_limit=100"),
-        *("data.mean=[0.5,0.5,0.5]", "data.std=[0.5,0.5,0.5]"),
+        *("task.mean=[0.5,0.5,0.5]", "task.std=[0.5,0.5,0.5]"),
     ]
     done = train(tmp_path / "run", 2, *words)
     assert done.returncode == code, done.stderr

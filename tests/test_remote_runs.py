@@ -26,7 +26,7 @@ data:
     class_names: [dark, bright]
     images: "{{split}}/images"
     masks: "{{split}}/masks"
-  image_size: 32
+    image_size: 32
   workers: 2
 model: {{widths: [4, 8], dropout: 0.1}}
 train:

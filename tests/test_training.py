@@ -153,11 +153,11 @@ from configs.loading import load_config
 from dataloader.build import load_split, open_source
 from sklearn.datasets import load_sample_image
 
-cfg = load_config(None, ["data.image_size=[120, 200]", "data.source.canvas=200"])
+cfg = load_config(None, ["data.source.image_size=[120, 200]", "data.source.canvas=200"])
 scenes = load_split(cfg.data, open_source(cfg.data), "test")
 for index in range(8):
-    Image.fromarray(scenes.images[index]).save(f"{sys.argv[1]}/scene{index}.png")
-    Image.fromarray(scenes.masks[index]).save(f"{sys.argv[2]}/scene{index}.png")
+    Image.fromarray(scenes.fields["image"][index]).save(f"{sys.argv[1]}/scene{index}.png")
+    Image.fromarray(scenes.fields["mask"][index]).save(f"{sys.argv[2]}/scene{index}.png")
 photograph = load_sample_image("flower.jpg")
 Image.fromarray(photograph).save(f"{sys.argv[1]}/flower.jpg")
 print(json.dumps(photograph.shape[:2]))

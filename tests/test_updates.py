@@ -28,13 +28,16 @@ OWN_DATA = '''\
 """Stripes: the bright ones are the object."""
 
 import numpy as np
+from dataloader.sources.labelled_images import LabelledImages
 
 
-class Stripes:
+class Stripes(LabelledImages):
     """Images of 32 rows, each bright or dark."""
 
-    class_names = ("dark", "bright")
     fingerprint = "stripes 1"
+
+    def __init__(self) -> None:
+        super().__init__(class_names=("dark", "bright"), image_size=32)
 
     def split(self, name: str) -> "Rows":
         """Return one of the splits, each with its own draws."""
@@ -54,10 +57,10 @@ class Rows:
         """Name an image."""
         return f"stripes {index}"
 
-    def read(self, index: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, index: int) -> dict[str, np.ndarray]:
         """Draw an image and its mask."""
-        mask = np.broadcast_to(self.bright[index][:, None], size).astype(np.uint8)
-        return np.repeat((60 + 120 * mask)[..., None], 3, axis=2), mask
+        mask = np.broadcast_to(self.bright[index][:, None], (32, 32)).astype(np.uint8)
+        return {"image": np.repeat((60 + 120 * mask)[..., None], 3, axis=2), "mask": mask}
 '''
 OWN_MODEL = '''
 
@@ -68,7 +71,6 @@ def small(num_classes: int) -> UNet:
 OWN_SETTINGS = """\
 data:
   source: {target: dataloader.stripes:Stripes}
-  image_size: 32
   transforms: []
   workers: 0
 train:

@@ -21,8 +21,8 @@ class BoundaryF1:
         self.fn = 0
         self.history = []
 
-    def update(self, target, prediction):
-        for t, p in zip(target, prediction):
+    def update(self, fields, prediction):
+        for t, p in zip(fields["mask"], prediction["mask"]):
             et, ep = _edges(t), _edges(p)
             self.tp += int((et & ep).sum())
             self.fp += int((~et & ep).sum())

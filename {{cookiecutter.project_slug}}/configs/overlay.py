@@ -22,7 +22,7 @@ def lay_over(base: Document, top: Document) -> Document:
 def parse_overrides(overrides: Sequence[str]) -> Document:
     """Read `key.path=value` words of the command line into a document.
 
-    The value is YAML: `train.epochs=3`, `train.optimizer=sgd`, `data.source.image_size=[96, 128]`.
+    The value is YAML: `train.epochs=3`, `train.optimizer=sgd`, `model.widths=[16, 32]`.
     """
     document = Document()
     for word in overrides:

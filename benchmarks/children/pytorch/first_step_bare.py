@@ -9,7 +9,7 @@ from model.unet import UNet
 from torch import Tensor
 from torch.nn import functional
 
-_SIZE, _BATCH = (64, 64), 32
+_BATCH = 32
 
 
 def main() -> None:
@@ -32,9 +32,11 @@ def main() -> None:
 def arrays(source: DigitScenes, name: str) -> tuple[Tensor, Tensor]:
     """Return a split: uint8 [N, 3, H, W] and [N, H, W]."""
     split = source.split(name)
-    pairs = [split.read(index, _SIZE) for index in range(len(split))]
-    images = np.stack([image for image, _ in pairs]).transpose(0, 3, 1, 2)
-    return torch.from_numpy(images), torch.from_numpy(np.stack([mask for _, mask in pairs]))
+    samples = [split.read(index) for index in range(len(split))]
+    images = np.stack([sample["image"] for sample in samples]).transpose(0, 3, 1, 2)
+    return torch.from_numpy(images), torch.from_numpy(
+        np.stack([sample["mask"] for sample in samples])
+    )
 
 
 def normalised(images: Tensor) -> Tensor:

@@ -21,17 +21,15 @@ class Batches:
 
     def __init__(self, cfg: CFG, decoded: Decoded, device: torch.device) -> None:
         self._decoded, self._device, self._size = decoded, device, cfg.train.batch_size
-        self._shift = torch.tensor(cfg.data.mean, device=device) * 255
-        self._scale = torch.tensor(cfg.data.std, device=device) * 255
+        about = cfg.task.arguments
+        self._shift = torch.tensor(about["mean"], device=device) * 255
+        self._scale = torch.tensor(about["std"], device=device) * 255
         self._draws = np.random.default_rng(0)
 
     def next(self) -> tuple[Tensor, Tensor]:
         """Return float32 [B, 3, H, W], normalised, as channels_last, and int64 [B, H, W]."""
         chosen = self._draws.integers(len(self._decoded), size=self._size)
-        images, masks = (
-            self._moved(np.take(array, chosen, axis=0))
-            for array in (self._decoded.images, self._decoded.masks)
-        )
+        images, masks = (self._moved(array) for array in self._decoded.take(chosen).values())
         return images.float().sub_(self._shift).div_(self._scale).permute(0, 3, 1, 2), masks.long()
 
     def _moved(self, array: np.ndarray) -> Tensor:
@@ -50,12 +48,7 @@ def main() -> None:
         torch.set_float32_matmul_precision("high")
     source = open_source(cfg.data)
     batches = Batches(cfg, load_split(cfg.data, source, "train"), device)
-    offered = {
-        "num_classes": len(source.class_names),
-        "in_channels": 3,
-        "image_size": cfg.data.image_size,
-    }
-    model = build(cfg.model.target, cfg.model.arguments, offered=offered)
+    model = build(cfg.model.target, cfg.model.arguments, offered=source.facts)
     model = model.to(device, memory_format=torch.channels_last).train()
     forward = torch.compile(model) if cfg.executor.compile else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)

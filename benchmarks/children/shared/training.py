@@ -22,7 +22,6 @@ def configuration(work: Work, model: str, **executor: object) -> CFG:
         "run": {"dir": f"{work.folder}/run"},
         "data": {
             "source": {"target": "arrays:Arrays", "side": work.side, "samples": work.samples},
-            "image_size": work.side,
             "transforms": [],
         },
         "model": {"target": model, **work.arguments},

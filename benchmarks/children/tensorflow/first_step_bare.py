@@ -8,7 +8,7 @@ import tensorflow as tf
 from dataloader.sources.digit_scenes import DigitScenes
 from model.unet import UNet
 
-_SIZE, _BATCH = (64, 64), 32
+_BATCH = 32
 
 
 def main() -> None:
@@ -39,8 +39,8 @@ def main() -> None:
 def arrays(source: DigitScenes, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return a split: uint8 [N, H, W, 3] and [N, H, W]."""
     split = source.split(name)
-    pairs = [split.read(index, _SIZE) for index in range(len(split))]
-    return np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs])
+    samples = [split.read(index) for index in range(len(split))]
+    return np.stack([s["image"] for s in samples]), np.stack([s["mask"] for s in samples])
 
 
 if __name__ == "__main__":

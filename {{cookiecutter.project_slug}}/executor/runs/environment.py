@@ -10,7 +10,7 @@ from typing import Any
 
 from utils import storage
 
-RUN_FORMAT = 2
+RUN_FORMAT = 3
 """Of the files of a run; raise it when runs of an older version cannot be continued."""
 
 _PACKAGES = (
