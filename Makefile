@@ -34,11 +34,11 @@ demo: .venv-$(FRAMEWORK)/.ready ## generate a project, train it on its sample, s
 	cd $(DEMO)/project/* && "$(CURDIR)/$(TRAINER)" main.py train run.dir="$(CURDIR)/$(DEMO)/run"
 	@$(TOOLS)/python tools/show_run.py $(DEMO)/run
 
-# Together stay the tests of a file and a framework, which share what was trained; tests/conftest.py
-# has their order. The environments are made at the same time.
+# Which tests stay together, and their order: tests/conftest.py. The environments are made at the same
+# time.
 test: ## run every test, those that generate and train included
 	@$(MAKE) --no-print-directory -j $(JOBS) setup
-	$(TOOLS)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder --durations 20
+	$(TOOLS)/python -m pytest -n $(JOBS) --no-loadscope-reorder --durations 20
 
 test-nightly: .venv/.ready ## the tests of drawn answers with five times as many examples
 	$(TOOLS)/python -m pytest tests/test_any_answers.py --hypothesis-profile=nightly

@@ -26,6 +26,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from answers import CHOICES
 from generate import REPOSITORY, clean_copy, generate
@@ -66,11 +67,18 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 Ask = Callable[..., Any]
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep the tests of a file and a framework on one worker: they share what was trained."""
-    parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    group = f"{item.path.stem}-{parameters.get('framework', 'any')}"
-    item.add_marker(pytest.mark.xdist_group(group))
+class ByFileAndFramework(LoadScopeScheduling):
+    """Keeps the tests of a file and a framework on one worker: they share what was trained."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, name = nodeid.partition("::")
+        parameters = name.partition("[")[2].removesuffix("]").split("-")
+        return f"{file} {[one for one in FRAMEWORKS if one in parameters]}"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFileAndFramework:
+    """Divide the tests among the workers, whatever `--dist` says."""
+    return ByFileAndFramework(config, log)
 
 
 # After pytest's own order, which brings a framework's tests together.
