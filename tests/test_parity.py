@@ -17,7 +17,11 @@ ITS_OWN = {
     "pytorch": {
         # torchrun is watched through notes of the processes.
         *(f"executor/launch/rank.py:{name}" for name in ("NOTES", "RUNS", "SEEN")),
-        "executor/devices/device.py:Device.autocast",
+        # TensorFlow takes arrays as they are, and compiles a step as a whole.
+        *(
+            f"executor/devices/device.py:Device.{name}"
+            for name in ("arranged", "autocast", "compiled", "move")
+        ),
         "model/mobilenet_unet.py:MobileNetUNet.train",
         # A model that lies on several processes, and gradients that are exchanged by PyTorch.
         *(
@@ -34,6 +38,12 @@ ITS_OWN = {
         "utils/framework.py",
         *("executor/training/state.py:AveragedModel", "executor/training/state.py:GradScaler"),
         "executor/training/state.py:TrainState.generators",
+        # Graphs, and what they have to know about their inputs.
+        *(
+            "executor/devices/device.py:Device.inference",
+            "executor/devices/tensors.py:signature_of",
+        ),
+        "ops/task.py:ModelIO.placeholders",
         # Names that Keras does not have in its models; PyTorch's `named_parameters`.
         "executor/devices/tensors.py:named_variables",
         *("executor/distributed/mirrored.py", "executor/distributed/world.py:World.connect"),

@@ -94,7 +94,7 @@ def test_prediction_writes_masks_at_the_size_of_the_image(finished: Path, tmp_pa
 
 
 def test_prediction_of_a_missing_image_is_refused(finished: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no such image"):
+    with pytest.raises(UserError, match="there is no such file"):
         main(["predict", str(finished), "no-such.png", "--output", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
 

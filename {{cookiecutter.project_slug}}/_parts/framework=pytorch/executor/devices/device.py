@@ -46,7 +46,7 @@ class Device:
         tf32 = ", products of fp32 in TF32" if self._has_tf32() else ""
         return f"{self._name()}, {self.precision} ({self.reason}){tf32}"
 
-    def place(self, model: nn.Module, _: ModelIO) -> nn.Module:
+    def place(self, model: nn.Module, io: ModelIO) -> nn.Module:
         """Move a model to the device, in the memory format that the configuration asks for."""
         # FSDP2 splits contiguous parameters only; the inputs' format decides about the rest.
         if self._channels_last and self.world.strategy != "fsdp":

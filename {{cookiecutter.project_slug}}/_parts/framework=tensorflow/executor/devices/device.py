@@ -57,7 +57,7 @@ class Device:
             model(*io.placeholders())
         return model
 
-    def compiled(self, model: keras.Model, io: ModelIO) -> Callable[[Fields], Any]:
+    def inference(self, model: keras.Model, io: ModelIO) -> Callable[[Fields], Any]:
         """Return what to call for a forward pass without learning; traced once for each model.
 
         It takes samples, [B, ...] by name, and returns what the model returns.

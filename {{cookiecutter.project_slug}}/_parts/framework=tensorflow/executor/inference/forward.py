@@ -20,21 +20,21 @@ Measure = Callable[[Batch], tuple[float, dict[str, np.ndarray]]]
 def check_outputs(model: Model, io: ModelIO, fields: Fields, device: Device) -> None:
     """Raise a UserError if what a model makes of the first sample is not what the task expects."""
     first = {name: array[:1] for name, array in fields.items()}
-    io.check(device.compiled(model, io)(first))
+    io.check(device.inference(model, io)(first))
 
 
 def predict_outputs(
     model: Model, io: ModelIO, fields: Fields, device: Device
 ) -> dict[str, np.ndarray]:
     """Return what a model predicts for samples, [B, ...] by name."""
-    return _arrays(io.predict(device.compiled(model, io)(fields)))
+    return _arrays(io.predict(device.inference(model, io)(fields)))
 
 
 def predict_probabilities(
     model: Model, io: ModelIO, fields: Fields, device: Device
 ) -> dict[str, np.ndarray]:
     """Return `probabilities`, float32 [B, classes, ...], of samples."""
-    return _arrays({"probabilities": io.probabilities(device.compiled(model, io)(fields))})
+    return _arrays({"probabilities": io.probabilities(device.inference(model, io)(fields))})
 
 
 def loss_argument(value: object, target: str) -> object:
@@ -58,7 +58,7 @@ def adapt_loss(loss: Any, device: Device) -> Loss:
 @contextmanager
 def measuring(model: Model, io: ModelIO, loss: Loss, device: Device) -> Iterator[Measure]:
     """Yield a function of a batch that returns its mean loss and what is predicted."""
-    forward = device.compiled(model, io)
+    forward = device.inference(model, io)
 
     def measure(batch: Batch) -> tuple[float, dict[str, np.ndarray]]:
         outputs = forward(batch.fields)
