@@ -175,11 +175,11 @@ def test_ctrl_c_at_a_prompt_leaves_nothing(template: Path, tmp_path: Path):
     shown = b""
     while b"[1/9]" not in shown:
         shown += os.read(terminal, 1024)
-    # One that comes between the question and the waiting for an answer is noticed with the next one.
+    # One that comes between the question and the waiting for an answer is noticed with the next.
     while asking.poll() is None:
         asking.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
-            asking.wait(timeout=10)
+            asking.wait(timeout=2)
     assert asking.returncode == 1
     shown += os.read(terminal, 4096)
     os.close(terminal)
