@@ -22,7 +22,7 @@ _LABEL = re.compile(r'^LABEL org\.opencontainers\.image\.(\w+)="((?:[^"\\]|\\.)*
 def assert_parses(project: Path) -> None:
     """Read every file of a project by its format's parser."""
     for path in sorted(project.rglob("*")):
-        if path.is_file() and path.suffix != ".png":
+        if path.is_file() and path.suffix not in (".png", ".pyc"):
             text = path.read_text(encoding="utf-8")
             _parse(path.suffix, text)
             if path.name == "README.md":
