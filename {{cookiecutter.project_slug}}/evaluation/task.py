@@ -38,6 +38,7 @@ class Task:
     def __init__(
         self,
         class_names: Sequence[str],
+        in_channels: int,
         image_size: tuple[int, int],
         ignore_index: int,
         mean: Triple = (0.5, 0.5, 0.5),
@@ -47,6 +48,7 @@ class Task:
 
         Args:
             class_names: The name of each class; the position is the class index.
+            in_channels: How many channels images have.
             image_size: Height and width in pixels of the images.
             ignore_index: The value of pixels in masks that count nowhere.
             mean: Subtracted from each channel once it is scaled to 0..1.
@@ -59,6 +61,7 @@ class Task:
             raise UserError(f"task.std must be greater than 0. Received: {list(std)}")
         self.class_names = tuple(class_names)
         self.image_size = image_size
+        self._in_channels = in_channels
         self._ignore_index = ignore_index
         self._mean, self._std = mean, std
 
@@ -88,6 +91,8 @@ class Task:
         offered = {
             "class_names": names,
             "num_classes": len(names),
+            "in_channels": self._in_channels,
+            "image_size": self.image_size,
             "ignore_index": self._ignore_index,
         }
         others = [build(e.target, e.arguments, offered=offered) for e in train.evaluators]
