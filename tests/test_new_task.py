@@ -2,6 +2,7 @@
 
 import filecmp
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -58,6 +59,15 @@ def values(run: Path) -> dict[str, float]:
 def losses(run: Path) -> list[float]:
     rows = map(json.loads, (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
     return [row["loss"] for row in rows if row["split"] == "train"]
+
+
+def test_the_executor_knows_no_task():
+    words = re.compile(r"masks?\b|image_size|class_names|(?<![a-z])iou", re.IGNORECASE)
+    folder = REPOSITORY / "{{cookiecutter.project_slug}}"
+    paths = [*folder.rglob("executor/**/*.py"), *folder.glob("configs/*.py")]
+    assert len(paths) > 100
+    found = {str(p): words.findall(p.read_text(encoding="utf-8")) for p in paths}
+    assert {path: words for path, words in found.items() if words} == {}
 
 
 def test_it_learns_and_says_so(trained: Path, place: Path, run: Run):

@@ -496,8 +496,8 @@ from configs.loading import load_config
 from dataloader.build import open_source
 
 split = open_source(load_config(None, WORDS).data).split("validation")
-samples = [split.read(index, (32, 32)) for index in range(len(split))]
-images, truth = (np.stack(arrays) for arrays in zip(*samples))
+samples = [split.read(index) for index in range(len(split))]
+images, truth = (np.stack([sample[name] for sample in samples]) for name in ("image", "mask"))
 THREE_LINES
 right = float((masks == truth).mean())
 large = load("runs/before").predict(images.repeat(2, axis=1))

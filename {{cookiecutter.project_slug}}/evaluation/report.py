@@ -1,7 +1,7 @@
 """Writes what a run has learned as one page that anyone can open: report.html, and its pictures.
 
 The page holds everything inside itself and needs neither a network nor a script. Its look is in
-`report.css`, its pictures in `charts.py` and `pictures.py`.
+`report.css`, its charts in `charts.py`, and what belongs to the task in `sections.py`.
 """
 
 import json

@@ -1,16 +1,20 @@
 """The parts of the report that belong to segmentation: scores of classes, and samples."""
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterable, Sequence
 from html import escape
 
 import numpy as np
+from PIL import Image
 
-from evaluation import charts, page, pictures
-from evaluation.colours import class_colours, hexadecimal
+from evaluation import charts, page
+from evaluation.colours import ERROR, class_colours, hexadecimal, rgb
 from evaluation.confusion import class_scores, mean_over_classes
 from evaluation.evaluator import Section
 from evaluation.samples import Sample
 
+TILES = ("image", "truth", "prediction", "errors")
+GAP = 3  # transparent pixels between the tiles of a strip, and between strips
 _STRIP_PIXELS = 1100  # widest strip in the page: two pixels for each that a page 1200 wide shows
 _SIDE_BY_SIDE = 6  # with more classes the confusion matrix needs the whole width
 _INTRODUCTIONS = {
@@ -64,14 +68,14 @@ def samples(chosen: Sequence[Sample], class_names: Sequence[str], ignore_index: 
     facts = {"samples": [{"name": s.name, "group": s.group, "score": s.score} for s in chosen]}
     if not chosen:
         return Section("", facts=facts)
-    strips = [pictures.strip(sample, class_names, ignore_index) for sample in chosen]
-    rows = np.concatenate([np.pad(strip, ((0, pictures.GAP), (0, 0), (0, 0))) for strip in strips])
+    strips = [strip_of(sample, class_names, ignore_index) for sample in chosen]
+    rows = np.concatenate([np.pad(strip, ((0, GAP), (0, 0), (0, 0))) for strip in strips])
     enlarged = rows.repeat(scale := max(1, _STRIP_PIXELS // rows.shape[1]), 0).repeat(scale, 1)
     entries = "\n".join(
         f"<li>{page.swatch(colour)}{escape(label)}</li>"
-        for label, colour in pictures.legend(chosen, class_names, ignore_index)
+        for label, colour in legend(chosen, class_names, ignore_index)
     )
-    tiles = "".join(f"<span>{tile}</span>" for tile in pictures.TILES)
+    tiles = "".join(f"<span>{tile}</span>" for tile in TILES)
     lines = [f'<h2>Samples</h2>\n<ul class="legend">\n{entries}\n</ul>']
     for group, introduction in _INTRODUCTIONS.items():
         pairs = zip(chosen, strips, strict=True)
@@ -86,14 +90,58 @@ def samples(chosen: Sequence[Sample], class_names: Sequence[str], ignore_index: 
             *figures,
             "</div>",
         ]
-    return Section("\n".join(lines), {"samples.png": pictures.png(enlarged)}, facts)
+    return Section("\n".join(lines), {"samples.png": png_of(enlarged)}, facts)
 
 
 def _sample(sample: Sample, strip: np.ndarray) -> str:
     name, score = escape(sample.name), page.number(sample.score)
     alt = f"{name}: image, true mask, predicted mask and wrong pixels; mean IoU {score}"
     small = ' class="small"' if strip.shape[1] < _STRIP_PIXELS / 2 else ""
-    source = page.inline(pictures.png(strip, _STRIP_PIXELS))
+    source = page.inline(png_of(strip, _STRIP_PIXELS))
     caption = f'<span>{name}</span><span class="quiet">IoU {score}</span>'
     image = f'<img src="{source}" alt="{alt}"{small}>'
     return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+
+
+def strip_of(sample: Sample, class_names: Sequence[str], ignore_index: int = 255) -> np.ndarray:
+    """Return image, truth, prediction and errors side by side.
+
+    Wrong pixels are vermilion over the image in grey; ignored ones are black.
+
+    Returns:
+        uint8 [H, 4 W + gaps, 4], red, green, blue and opacity (the gaps are transparent).
+    """
+    colours = class_colours(class_names)
+    ignored = sample.truth == ignore_index
+    grey = sample.image.mean(axis=2, keepdims=True) * 0.55 + 60
+    errors = np.repeat(grey.astype(np.uint8), 3, axis=2)
+    errors[(sample.prediction != sample.truth) & ~ignored] = rgb(ERROR)
+    errors[ignored] = 0
+    height, width = sample.truth.shape
+    picture = np.zeros((height, len(TILES) * (width + GAP) - GAP, 4), np.uint8)
+    tiles = (sample.image, colours[sample.truth], colours[sample.prediction], errors)
+    for tile, left in zip(tiles, range(0, picture.shape[1], width + GAP), strict=True):
+        picture[:, left : left + width, :3] = tile
+        picture[:, left : left + width, 3] = 255
+    return picture
+
+
+def png_of(picture: np.ndarray, most: int | None = None) -> bytes:
+    """Return a picture as a PNG file, made smaller if a side has more than `most` pixels."""
+    image = Image.fromarray(picture)
+    if most is not None:
+        image.thumbnail((most, most))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def legend(
+    samples: Iterable[Sample], class_names: Sequence[str], ignore_index: int = 255
+) -> list[tuple[str, str]]:
+    """Return (label, #RRGGBB) of all that the strips of some samples show."""
+    colours = class_colours(class_names)
+    entries = [(name, hexadecimal(colours[index])) for index, name in enumerate(class_names)]
+    if any((sample.truth == ignore_index).any() for sample in samples):
+        entries.append(("ignored", "#000000"))
+    return [*entries, ("wrong", ERROR)]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluation import charts, page, pictures, sections
+from evaluation import charts, page, sections
 from evaluation.colours import ERROR, class_colours, rgb
 from evaluation.report import Report, write_report
 from evaluation.samples import Group, Sample
@@ -143,7 +143,7 @@ def test_series_takes_the_later_row_and_skips_what_is_no_number() -> None:
 
 def test_strip_shows_wrong_pixels_and_hides_ignored_ones() -> None:
     one = sample("best", "any")
-    strip = pictures.strip(one, NAMES)
+    strip = sections.strip_of(one, NAMES)
     height, width = one.truth.shape
     errors = strip[:, -width:, :3]
     ignored = one.truth == 255
