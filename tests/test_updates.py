@@ -24,6 +24,42 @@ EARLIER = "45908d0"
 BEFORE_ROOMS = "56c2ff9"
 
 # A person's own data: stripes of random colours, the bright ones are to be found.
+EARLIER_DATA = '''\
+"""Stripes: the bright ones are the object."""
+
+import numpy as np
+
+
+class Stripes:
+    """Images of 32 rows, each bright or dark."""
+
+    class_names = ("dark", "bright")
+    fingerprint = "stripes 1"
+
+    def split(self, name: str) -> "Rows":
+        """Return one of the splits, each with its own draws."""
+        return Rows(["train", "validation", "test"].index(name))
+
+
+class Rows:
+    """Sixty-four images."""
+
+    def __init__(self, seed: int) -> None:
+        self.bright = np.random.default_rng(seed).integers(0, 2, (64, 32))
+
+    def __len__(self) -> int:
+        return 64
+
+    def name(self, index: int) -> str:
+        """Name an image."""
+        return f"stripes {index}"
+
+    def read(self, index: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Draw an image and its mask."""
+        mask = np.broadcast_to(self.bright[index][:, None], size).astype(np.uint8)
+        return np.repeat((60 + 120 * mask)[..., None], 3, axis=2), mask
+'''
+# The same as the current version wants it; CHANGELOG.md says what to do.
 OWN_DATA = '''\
 """Stripes: the bright ones are the object."""
 
@@ -81,6 +117,7 @@ train:
 run:
   tensorboard: false
 """
+EARLIER_SETTINGS = OWN_SETTINGS.replace("  transforms: []", "  image_size: 32\n  transforms: []")
 WITH_OWN_MODEL = "model: {target: model.unet:small}\n"
 WITH_SMALL_MODEL = "model: {widths: [4, 8]}\n"
 
@@ -201,8 +238,8 @@ def test_a_whole_life(
 ):
     project = born(framework)
     own = {
-        "dataloader/stripes.py": OWN_DATA,
-        "configs/mine.yaml": OWN_SETTINGS + WITH_OWN_MODEL,
+        "dataloader/stripes.py": EARLIER_DATA,
+        "configs/mine.yaml": EARLIER_SETTINGS + WITH_OWN_MODEL,
     }
     for name, text in own.items():
         (project / name).write_text(text, encoding="utf-8")
@@ -226,6 +263,11 @@ def test_a_whole_life(
     assert b"epochs: 5\n" in files(project)["configs/default.yaml"]
     assert files(project)["model/unet.py"] == fresh["model/unet.py"] + OWN_MODEL.encode()
     commit(project, "update")
+    said = run(project, "main.py", "train", "--config", "configs/mine.yaml").stderr
+    assert "configs/mine.yaml:3: data.image_size: unknown key 'image_size'" in said
+    (project / "dataloader" / "stripes.py").write_text(OWN_DATA, encoding="utf-8")
+    (project / "configs" / "mine.yaml").write_text(OWN_SETTINGS + WITH_OWN_MODEL, encoding="utf-8")
+    commit(project, "our own files as the changelog says")
     assert_learns(run, project, tmp_path / "second")
 
     # To a version that changes a line of ours: a conflict, and only there.
