@@ -32,8 +32,9 @@ class Place:
     """The module in which plain names are looked up."""
     positional: int = 0
     """How many arguments the caller passes before the configured ones."""
-    offered: tuple[str, ...] = ()
-    """Arguments that the caller fills in where the target takes them and the YAML does not say."""
+    offered: tuple[str, ...] | None = ()
+    """Arguments that the caller fills in where the target takes them and the YAML does not say;
+    None: nobody knows which."""
     instead: tuple[str, ...] = ()
     """Offered too; a target that takes one of them is passed nothing before those configured."""
 
@@ -70,12 +71,12 @@ def places(cfg: CFG) -> Iterator[Place]:
         yield Place(("train", "evaluators", index), evaluator, offered=facts)
 
 
-def _facts(task: str) -> tuple[str, ...]:
-    """Return the names of what a source tells the task, and everything that is built for it."""
+def _facts(task: str) -> tuple[str, ...] | None:
+    """Return the names of what a source says to the task, and to everything built for it."""
     try:
         return tuple(getattr(resolve(task), "facts", ()))
     except UserError:  # `target_problems` says so
-        return ()
+        return None
 
 
 def target_problems(place: Place) -> Iterator[tuple[Path, str]]:
@@ -106,8 +107,8 @@ def _argument_problems(
     in_order = [name for name, p in parameters.items() if p.kind in _IN_ORDER]
     takes_instead = not parameters.keys().isdisjoint(place.instead)
     passed = set() if takes_instead else set(in_order[: place.positional])
-    offered = (*place.offered, *place.instead)
     own = {n: p for n, p in parameters.items() if p.kind in _NAMED and n not in passed}
+    offered = (*(own if place.offered is None else place.offered), *place.instead)
     accepts_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     for name, value in given.items():
         if name in own and not _fits(value, own[name].annotation):

@@ -172,6 +172,12 @@ def test_bad_overrides_are_refused(overrides: list[str], expected: str) -> None:
     assert expected in refused(None, *overrides)
 
 
+def test_an_unknown_task_makes_nothing_else_wrong() -> None:
+    message = refused(None, "task=evaluation.tusk:Task")
+    assert "the configuration has 1 problem:" in message
+    assert "task.target: unknown target 'evaluation.tusk:Task'" in message
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
