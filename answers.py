@@ -46,16 +46,17 @@ MAY_BE_BLANK = {"description", "author_email"}
 # before anything here runs, and says nothing at all of one in a user's configuration.
 CHOICES = {
     "framework": ("pytorch", "tensorflow"),
+    "task": ("segmentation", "classification"),
     "license": ("MIT", "Apache-2.0", "BSD-3-Clause", "none"),
     "python_version": ("3.11", "3.12", "3.13"),
 }
 # Each has folders `part=NAME` in `_parts/` of the template; the prompt has a line for each.
 PARTS = ("determined", "kubernetes", "oxford_pets", "slurm", "torchx")
 # What a part needs beside it: the answer to another question.
-NEEDS = {"torchx": ("framework", "pytorch")}
+NEEDS = {"torchx": ("framework", "pytorch"), "oxford_pets": ("task", "segmentation")}
 
 # The prompt of these numbers the choices. "2" for a Python version could mean Python 2.
-NUMBERED = {"framework", "license"}
+NUMBERED = {"framework", "task", "license"}
 ALSO = {"torch": "pytorch", "tf": "tensorflow"}
 
 # Control characters, lone surrogates, line and paragraph separators, non-characters and the byte

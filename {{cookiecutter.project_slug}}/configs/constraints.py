@@ -26,5 +26,8 @@ def pair_problems(cfg: CFG) -> Iterator[tuple[Path, str]]:
     if cfg.data.cache == "memory" and cfg.data.shuffle_buffer is not None:
         text = "only a cache on disk gains from a buffer; set data.cache to disk or auto"
         yield ("data", "shuffle_buffer"), text
+    if cfg.data.sampler.target != "uniform" and cfg.data.shuffle_buffer is not None:
+        text = f"only the uniform sampler has one, but data.sampler is {cfg.data.sampler.target}"
+        yield ("data", "shuffle_buffer"), f"{text}; leave it out"
     if train.monitor == "loss" and train.monitor_mode == "max":
         yield ("train", "monitor_mode"), "the lowest loss is the best; set it to min"

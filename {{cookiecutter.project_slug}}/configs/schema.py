@@ -76,10 +76,15 @@ class Run(Section):
 class Data(Section):
     """What is learned from, and how it reaches the model."""
 
-    source: Named = Component(target="dataloader.sources.digit_scenes:DigitScenes")
+    source: Named
     """Where samples come from; the arguments are those of the source's class."""
+    sampler: Named = Component(target="uniform")
+    """`uniform`: each sample once an epoch; `balanced`: each class as often as any other;
+    `weighted`: by a field of the samples; or `module:object` (see `dataloader/samplers.py`)."""
     transforms: list[Named] = []
     """Random changes of a training sample, applied in this order (see `ops/augment.py`)."""
+    batch_transforms: list[Named] = []
+    """Random changes that need the whole batch, applied after those of each sample."""
     shuffle_buffer: PositiveInt | None = None
     """Shuffle in blocks of this many neighbours, for a cache on a slow disk; null: all together."""
     cache: Literal["auto", "memory", "disk"] = "auto"
@@ -137,7 +142,7 @@ class Train(Section):
     schedule: Named = Component(target="constant")
     """`constant`, `cosine`, `linear`, ..., or `module:object` (PyTorch: with the optimizer)."""
     loss: Named = Component(target="cross_entropy")
-    """`cross_entropy`, `dice`, `cross_entropy_dice`, or `module:object`."""
+    """A name in `ops/losses.py`, or `module:object`."""
     clip_norm: PositiveFloat | None = None
     """Scale the gradient down to this global L2 norm when it is longer."""
     ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
@@ -229,8 +234,8 @@ class CFG(Section):
     run: Run = Run()
     task: Named = Component(target="evaluation.task:Task")
     """What is learned: what models are given, how their outputs are judged, shown and written."""
-    data: Data = Data()
-    model: Named = Component(target="model.unet:UNet")
+    data: Data
+    model: Named
     """The network: `target` and the arguments of its class."""
     train: Train = Train()
     executor: Executor = Executor()

@@ -36,6 +36,8 @@ def as_json(path: str | None, overrides: Sequence[str]) -> str:
 def schema() -> dict[str, Any]:
     """Return the JSON schema of the YAML files, each setting with its meaning."""
     described = CFG.model_json_schema()
+    for section in (described, described["$defs"]["Data"]):
+        section.pop("required", None)  # `default.yaml` states it
     for section in (described, *described["$defs"].values()):
         for name, text in _meanings(section["title"]).items():
             section["properties"][name]["description"] = text

@@ -53,8 +53,12 @@ def places(cfg: CFG) -> Iterator[Place]:
     facts = _facts(cfg.task.target)
     yield Place(("task",), cfg.task, offered=facts)
     yield Place(("data", "source"), data.source)
+    yield Place(("data", "sampler"), data.sampler, "dataloader.samplers", 1)
     for index, transform in enumerate(data.transforms):
-        yield Place(("data", "transforms", index), transform, "ops.augment", 2)
+        yield Place(("data", "transforms", index), transform, "ops.augment", 2, facts)
+    for index, transform in enumerate(data.batch_transforms):
+        path = ("data", "batch_transforms", index)
+        yield Place(path, transform, positional=2, offered=facts)
     for index, callback in enumerate(cfg.run.callbacks):
         yield Place(("run", "callbacks", index), callback)
     yield Place(("model",), cfg.model, offered=facts)

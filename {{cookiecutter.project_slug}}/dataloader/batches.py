@@ -9,9 +9,9 @@ from typing import TypeVar
 import numpy as np
 
 from dataloader.cache import Decoded
-from dataloader.order import sample_indices
+from dataloader.order import Order, sample_indices
 from ops.augment import DRAWS_PER_TRANSFORM, Transform
-from utils.seeding import AUGMENTATION, uniform_draws
+from utils.seeding import AUGMENTATION, BATCH_AUGMENTATION, uniform_draws
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -61,12 +61,14 @@ class TrainingBatches:
     transforms: Sequence[Transform]
     """Applied in this order; see `ops.augment`."""
     seed: int
-    buffer: int | None = None
-    """See `dataloader.order.epoch_order`."""
+    order: Order
+    """The samples of an epoch, by its number; see `dataloader.order`."""
     batch_size: int = 1
     """Samples in a batch of all processes together."""
     share: Share = Share()
     """What this process takes of each batch."""
+    batch_transforms: Sequence[Transform] = ()
+    """Applied to whole batches; each process makes all of a batch for them, and keeps its share."""
 
     def at(self, position: int, count: int) -> Batch:
         """Return the samples at `count` positions, a function of nothing else.
@@ -75,16 +77,36 @@ class TrainingBatches:
         machine it is made in. Where batches are shared, `count` is that of whole batches.
         """
         positions = range(position, position + count)
-        indices = sample_indices(positions, len(self.decoded), self.seed, self.buffer)
+        indices = sample_indices(positions, len(self.decoded), self.order)
         mine = self.share.of(count, self.batch_size)
-        fields = self.decoded.take(indices[mine])
+        made = slice(None) if self.batch_transforms else mine
+        fields = self.decoded.take(indices[made])
         if self.transforms:
-            width = DRAWS_PER_TRANSFORM * len(self.transforms)
-            draws = uniform_draws(self.seed, AUGMENTATION, position, count, width)[mine]
-            each = np.split(draws, len(self.transforms), axis=1)
-            for transform, own in zip(self.transforms, each, strict=True):
-                fields = transform(fields, own)
+            fields = _applied(self.transforms, fields, self._draws(AUGMENTATION, positions)[:, made])
+        if self.batch_transforms:
+            draws = self._draws(BATCH_AUGMENTATION, positions)
+            parts = []
+            for start in range(0, count, self.batch_size):
+                batch = slice(start, start + self.batch_size)
+                part = {name: array[batch] for name, array in fields.items()}
+                parts.append(_applied(self.batch_transforms, part, draws[:, batch]))
+            fields = {name: np.concatenate([p[name] for p in parts])[mine] for name in parts[0]}
         return Batch(fields, indices, position)
+
+    def _draws(self, stream: int, positions: range) -> np.ndarray:
+        """Return what the transforms of a stream draw, float64 [transforms, positions, 4]."""
+        some = self.transforms if stream == AUGMENTATION else self.batch_transforms
+        width = DRAWS_PER_TRANSFORM * len(some)
+        draws = uniform_draws(self.seed, stream, positions.start, len(positions), width)
+        return draws.reshape(len(positions), len(some), DRAWS_PER_TRANSFORM).swapaxes(0, 1)
+
+
+def _applied(
+    transforms: Sequence[Transform], fields: dict[str, np.ndarray], draws: np.ndarray
+) -> dict[str, np.ndarray]:
+    for transform, own in zip(transforms, draws, strict=True):
+        fields = transform(fields, own)
+    return fields
 
 
 def evaluation_batches(

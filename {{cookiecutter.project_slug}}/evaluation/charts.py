@@ -1,4 +1,4 @@
-"""Draws a run in charts: learning curves and the confusion matrix.
+"""Draws a run in charts: learning curves, and what the charts of tasks share.
 
 Figures are made without pyplot: no global state, no window system, half the time to import.
 """
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluation.colours import INK, LINE, MUTED, PAPER, TRAIN, VALIDATION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,11 +16,12 @@ if TYPE_CHECKING:
 
 History = Sequence[Mapping[str, Any]]
 
+# Charts are on white paper, whatever the colour of the page around them. Blue and vermilion are of
+# the palette of Okabe and Ito, "Color Universal Design" (2008), for colour-blind people.
+PAPER, INK, MUTED, LINE = "#FFFFFF", "#1F2328", "#5B646D", "#DCE0E4"
+TRAIN, VALIDATION = "#0072B2", "#D55E00"
 DPI = 144
 _COMPRESSION = 4  # zlib's default of 6 takes twice as long for a few percent
-_NUMBERED_CLASSES = 15  # percentages are not readable in a larger confusion matrix
-_NAMED_CLASSES = 40  # nor names in one larger than this
-_WHITE_TEXT = 0.87  # the share from which white stands out more than black (WCAG's contrast)
 
 
 def png(figure: "Figure") -> bytes:
@@ -49,8 +49,11 @@ def series(history: History, split: str, key: str) -> tuple[np.ndarray, np.ndarr
     return np.array(steps, float), np.array([found[step] for step in steps], float)
 
 
-def curves(history: History, metric: str, best_step: int | None = None) -> "Figure":
-    """Draw loss, metric and learning rate over the steps, and mark the step of the best weights."""
+def curves(history: History, metric: str, title: str, best_step: int | None = None) -> "Figure":
+    """Draw loss, metric and learning rate over the steps, and mark the step of the best weights.
+
+    The metric has a name, which is that in the history, and a title for people.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure((11.0, 3.1), dpi=DPI, facecolor=PAPER)
@@ -66,7 +69,7 @@ def curves(history: History, metric: str, best_step: int | None = None) -> "Figu
             score.plot(step, value, "o", color=VALIDATION, markersize=7)
             below = ((step, 0.0), (-3, 5), ("data", "axes fraction"), "offset points")
             score.annotate(f"best {value:.3f} ", *below, ha="right", color=INK, fontsize=9.5)
-    _style(score, f"{readable(metric)}, validation")
+    style(score, f"{title}, validation")
     steps, values = series(history, "train", "learning_rate")
     if values.size:
         rate.plot(steps, values, color=TRAIN, linewidth=1.8)
@@ -76,53 +79,13 @@ def curves(history: History, metric: str, best_step: int | None = None) -> "Figu
         else:
             rate.set_ylim(bottom=0)
             rate.yaxis.set_major_formatter("{x:g}")
-    _style(rate, "Learning rate")
-    return figure
-
-
-def confusion_matrix(confusion: np.ndarray, class_names: Sequence[str]) -> "Figure":
-    """Draw how the pixels of each true class (row) were labelled, in percent of the row.
-
-    The matrix is int64 [C truth, C prediction].
-    """
-    from matplotlib.colors import LinearSegmentedColormap
-    from matplotlib.figure import Figure
-
-    classes = len(class_names)
-    share = np.full(confusion.shape, np.nan)
-    totals = confusion.sum(axis=1, keepdims=True)
-    np.divide(confusion, totals, out=share, where=totals > 0)
-    names = [name if len(name) <= 16 else name[:15] + "…" for name in class_names]
-    text_width = 0.075 * max(len(name) for name in names)  # inches, at 9 points
-    side = 0.9 * classes if classes <= 4 else min(7.5, max(3.4, 0.5 * classes))
-    upright = text_width < 0.9 * side / classes
-    left, bottom = text_width + 0.4, 0.5 if upright else text_width + 0.4
-    width, height = left + side + 0.1, bottom + side + 0.1
-    figure = Figure((width, height), dpi=DPI, facecolor=PAPER)
-    axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
-    colours = LinearSegmentedColormap.from_list("shares", [PAPER, TRAIN])
-    axes.imshow(share, cmap=colours, vmin=0, vmax=1)
-    axes.set_xticks(np.arange(classes + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(classes + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color=LINE, linewidth=1)
-    axes.tick_params(which="both", length=0, colors=INK, labelsize=9)
-    axes.spines[:].set_visible(False)
-    axes.set_xlabel("predicted", color=MUTED)
-    axes.set_ylabel("true", color=MUTED)
-    if classes <= _NAMED_CLASSES:
-        axes.set_xticks(range(classes), names, rotation=0 if upright else 90)
-        axes.set_yticks(range(classes), names)
-    if classes <= _NUMBERED_CLASSES:
-        for (row, column), value in np.ndenumerate(share):
-            text = "-" if np.isnan(value) else f"{100 * value:.1f}"
-            colour = PAPER if value > _WHITE_TEXT else INK
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=10)
+    style(rate, "Learning rate")
     return figure
 
 
 def readable(name: str) -> str:
-    """Return a metric's name for a person: "mean_iou" is "Mean IoU"."""
-    text = name.replace("_", " ").replace("iou", "IoU")
+    """Return a name for people: "learning_rate" is "Learning rate"."""
+    text = name.replace("_", " ")
     return text[:1].upper() + text[1:]
 
 
@@ -141,14 +104,15 @@ def _loss(axes: "Axes", history: History) -> None:
         if both.min() > 0 and both.max() > 20 * both.min():
             axes.set_yscale("log")
         axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper right")
-    _style(axes, "Loss")
+    style(axes, "Loss")
 
 
-def _style(axes: "Axes", title: str) -> None:
+def style(axes: "Axes", title: str, x_label: str = "step") -> None:
+    """Give a chart its title and the look that all have."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set_title(title, loc="left", fontsize=11, color=INK)
-    axes.set_xlabel("step", color=MUTED, fontsize=9)
+    axes.set_xlabel(x_label, color=MUTED, fontsize=9)
     axes.set_facecolor(PAPER)
     axes.grid(axis="y", color=LINE, linewidth=0.8)
     axes.set_axisbelow(True)

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -19,6 +20,16 @@ class Section:
     """PNG files that are written beside the page, by name."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What it shows as plain values, for `report.json`."""
+
+
+class PredictedFile(NamedTuple):
+    """One of the files that are given to `main.py predict`, and what the model makes of it."""
+
+    path: Path
+    content: Any
+    """As the task's `read` returned it."""
+    prediction: Arrays
+    """[1, ...] by name."""
 
 
 class Evaluator(Protocol):

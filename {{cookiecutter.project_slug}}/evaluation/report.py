@@ -1,12 +1,12 @@
 """Writes what a run has learned as one page that anyone can open: report.html, and its pictures.
 
 The page holds everything inside itself and needs neither a network nor a script. Its look is in
-`report.css`, its charts in `charts.py`, and what belongs to the task in `sections.py`.
+`report.css`, its charts in `charts.py`, and what belongs to the task comes from its evaluators.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,14 @@ class Report:
     best_step: int | None = None
     monitor: str = "loss"
     """The metric that decides which weights are best."""
+    titles: Mapping[str, str] = field(default_factory=dict)
+    """The names of metrics for people, where the plain ones do not do."""
     details: frozenset[str] = frozenset()
     """Names of metrics that are not among the headlines."""
+
+    def title_of(self, metric: str) -> str:
+        """Return the name of a metric for people."""
+        return self.titles.get(metric, charts.readable(metric))
 
 
 def write_report(directory: Path, report: Report) -> Path:
@@ -93,16 +99,17 @@ def _numbers(report: Report) -> str:
     shown = [name for name in report.metrics if name not in report.details]
     shown.sort(key=lambda name: name != report.monitor)
     cells = "\n".join(
-        f"<div><dt>{escape(charts.readable(name))}</dt><dd>{page.number(report.metrics[name])}</dd></div>"
+        f"<div><dt>{escape(report.title_of(name))}</dt><dd>{page.number(report.metrics[name])}</dd></div>"
         for name in shown[:_HEADLINES]
     )
     return f'<dl class="numbers">\n{cells}\n</dl>'
 
 
 def _curves(directory: Path, report: Report) -> str:
-    png = charts.png(charts.curves(report.history, report.monitor, report.best_step))
+    title = report.title_of(report.monitor)
+    png = charts.png(charts.curves(report.history, report.monitor, title, report.best_step))
     (directory / "curves.png").write_bytes(png)
-    alt = f"Loss, {charts.readable(report.monitor)} and learning rate over the training steps"
+    alt = f"Loss, {title} and learning rate over the training steps"
     return f"<h2>Learning curves</h2>\n{page.chart(png, alt)}"
 
 

@@ -2,16 +2,14 @@
 
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, fields, replace
-from itertools import repeat
+from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from evaluation.confusion import iou_of_classes, mean_over_classes
 from evaluation.evaluator import Arrays, Section
 from utils import seeding
 
@@ -20,22 +18,22 @@ Group = Literal["best", "worst", "random"]
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One evaluated image, uint8 [H, W, 3], with its masks, uint8 [H, W], and why it was picked."""
+    """One evaluated sample, and why it was picked."""
 
     name: str
     group: Group
     score: float
-    """Mean IoU of this image alone, 0 to 1."""
-    image: np.ndarray
-    truth: np.ndarray
-    prediction: np.ndarray
+    """How well it was predicted: greater is better."""
+    fields: Arrays
+    """[...] by name, as the model was given them."""
+    prediction: Arrays
+    """[...] by name."""
     index: int = 0
     """Its place in the split."""
     draw: float = 0.0
     """Its random number, 0 to 1: the random ones are those with the lowest."""
 
 
-_FIELDS = tuple(field.name for field in fields(Sample))
 _BY_SCORE, _BY_DRAW = attrgetter("score", "index"), attrgetter("draw")
 
 
@@ -48,59 +46,73 @@ class SamplePicker:
     def __init__(
         self,
         names: Sequence[str],
-        class_names: Sequence[str],
-        seed: int = 0,
-        ignore_index: int = 255,
+        seed: int,
+        score: Callable[[Arrays, Arrays], np.ndarray],
+        show: Callable[[Sequence[Sample]], Section],
         count: int = 4,
     ) -> None:
-        """Start with nothing; `count` samples are kept for each of the three groups.
+        """Start with nothing.
 
-        `names` are those of all samples of the split.
+        Args:
+            names: Those of all samples of the split.
+            seed: The seed of the random ones.
+            score: Returns how well each sample of a batch is predicted, float64 [B], from its
+                fields and the prediction; NaN leaves it out.
+            show: Returns what the report shows of the samples that were picked.
+            count: How many samples are kept for each of the three groups.
         """
         self._names = names
-        self._class_names = class_names
-        self._count = count
         self._seed = seed
-        self._ignore_index = ignore_index
+        self._score = score
+        self._show = show
+        self._count = count
         self._kept: list[Sample] = []
 
     def update(self, fields: Arrays, prediction: Arrays) -> None:
         """Look at one batch and copy what is worth keeping; each sample is seen once.
 
-        Images are uint8 [B, H, W, 3], masks and predicted ones [B, H, W]; `index`, int64 [B], is
-        the samples' places in their split.
+        The field `index`, int64 [B], is the samples' places in their split.
         """
-        images, truth, indices = fields["image"], fields["mask"], fields["index"]
-        predicted = prediction["mask"]
-        names = [self._names[index] for index in indices]
-        scores = image_iou(truth, predicted, self._ignore_index)
+        indices = fields["index"]
         # A draw belongs to its sample's index, so neither batches nor machines change the choice.
         first = int(indices.min())
-        draws = seeding.uniform_draws(
-            self._seed, seeding.REPORT, first, int(indices.max()) - first + 1, 4
-        )[indices - first, 0]
-        numbers = (scores.tolist(), images, truth, predicted, indices.tolist(), draws.tolist())
-        seen = [Sample(*facts) for facts in zip(names, repeat("random"), *numbers, strict=False)]
+        count = int(indices.max()) - first + 1
+        draws = seeding.uniform_draws(self._seed, seeding.REPORT, first, count, 4)[:, 0]
+        seen = [
+            Sample(
+                name=self._names[index],
+                group="random",
+                score=score,
+                fields={name: array[row] for name, array in fields.items()},
+                prediction={name: array[row] for name, array in prediction.items()},
+                index=index,
+                draw=float(draws[index - first]),
+            )
+            for row, (index, score) in enumerate(
+                zip(indices.tolist(), self._score(fields, prediction).tolist(), strict=True)
+            )
+        ]
         self._kept = [
             one if one in self._kept else deepcopy(one) for one in self._choose(self._kept + seen)
         ]
 
     def packed(self) -> bytes:
         """Return what is kept, for `join`."""
-        file = io.BytesIO()
-        kept = enumerate(self._kept)
-        np.savez(file, **{f"{i}/{name}": getattr(one, name) for i, one in kept for name in _FIELDS})
+        file, arrays = io.BytesIO(), {}
+        for number, one in enumerate(self._kept):
+            arrays[f"{number}/sample"] = np.array([one.score, one.draw])
+            arrays |= {f"{number}/fields/{name}": array for name, array in one.fields.items()}
+            arrays |= {f"{number}/prediction/{name}": a for name, a in one.prediction.items()}
+        np.savez(file, **arrays)
         return file.getvalue()
 
     def join(self, parts: Iterable[bytes]) -> None:
         """Keep the best, worst and random ones of what pickers of disjoint parts have `packed`."""
-        self._kept = self._choose(one for part in parts for one in _unpacked(part))
+        self._kept = self._choose(one for part in parts for one in self._unpacked(part))
 
     def section(self) -> Section:
         """Return the samples, for the report."""
-        from evaluation.sections import samples  # charts, which nothing else needs
-
-        return samples(self.samples(), self._class_names, self._ignore_index)
+        return self._show(self.samples())
 
     def samples(self) -> list[Sample]:
         """Return the best (best first), the worst (worst first) and the random ones.
@@ -125,28 +137,16 @@ class SamplePicker:
         random = sorted(scored, key=_BY_DRAW)[: 3 * self._count]
         return list(dict.fromkeys(extremes + random))
 
-
-def image_iou(truth: np.ndarray, prediction: np.ndarray, ignore_index: int) -> np.ndarray:
-    """Return the mean IoU of each image, uint8 [B, H, W], over the classes that occur in it.
-
-    Returns:
-        float64 [B] in 0 to 1; NaN for an image in which nothing counts.
-    """
-    counted = truth != ignore_index
-    classes = 1 + int(max(truth.max(initial=0, where=counted), prediction.max(initial=0)))
-    # Ignored pixels make a last row of the confusion matrix, which is cut off.
-    pair = np.where(counted, truth, classes).astype(np.int32) * classes + prediction
-    scores = np.empty(len(truth))
-    for row, pairs in enumerate(pair.reshape(len(truth), -1)):
-        counts = np.bincount(pairs, minlength=(classes + 1) * classes)[: classes * classes]
-        scores[row] = mean_over_classes(iou_of_classes(counts.reshape(classes, classes)))
-    return scores
-
-
-def _unpacked(content: bytes) -> list[Sample]:
-    def value(array: np.ndarray) -> Any:
-        return array if array.ndim else array.item()  # numbers and texts as such
-
-    with np.load(io.BytesIO(content), allow_pickle=False) as file:
-        count = len(file.files) // len(_FIELDS)
-        return [Sample(**{n: value(file[f"{i}/{n}"]) for n in _FIELDS}) for i in range(count)]
+    def _unpacked(self, content: bytes) -> Iterable[Sample]:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            number = 0
+            while (key := f"{number}/sample") in file:
+                score, draw = file[key].tolist()
+                fields, prediction = (
+                    {n.removeprefix(start): file[n] for n in file.files if n.startswith(start)}
+                    for start in (f"{number}/fields/", f"{number}/prediction/")
+                )
+                index = int(fields["index"])
+                name = self._names[index]
+                yield Sample(name, "random", score, fields, prediction, index, draw)
+                number += 1

@@ -62,13 +62,11 @@ def call(
     """
     if not callable(function):
         raise UserError(f"target {name!r} is no class or function but {function!r}")
-    keywords = dict(arguments)
+    keywords = completed(function, arguments, offered or {})
     try:
         signature = inspect.signature(function)
     except ValueError:  # compiled code may have none
         return function(*positional, **keywords)
-    taken = signature.parameters
-    keywords = {**{k: v for k, v in (offered or {}).items() if k in taken}, **keywords}
     try:
         signature.bind(*positional, **keywords)
     except TypeError as error:
@@ -80,6 +78,17 @@ def call(
         return function(*positional, **keywords)
     except ValueError as error:
         raise UserError(f"{name} refuses its arguments: {error}") from error
+
+
+def completed(
+    function: Callable[..., Any], arguments: Mapping[str, Any], offered: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return arguments with those added that are offered, taken by the function and not stated."""
+    try:
+        taken = inspect.signature(function).parameters
+    except ValueError:  # compiled code may have none
+        return dict(arguments)
+    return {**{name: offered[name] for name in offered if name in taken}, **arguments}
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

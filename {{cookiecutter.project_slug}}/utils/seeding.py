@@ -14,6 +14,7 @@ FRAMEWORK = 3
 SAMPLE_DATA = 4
 REPORT = 5
 WEIGHTS = 6
+BATCH_AUGMENTATION = 7
 
 _WORDS_PER_COUNTER = 4  # Philox4x64 yields four 64-bit words for each value of its counter
 

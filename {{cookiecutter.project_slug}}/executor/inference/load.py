@@ -33,8 +33,7 @@ class Predictor:
     def predict(self, inputs: np.ndarray) -> np.ndarray:
         """Return what the model predicts for arrays; their form is that of the task.
 
-        For segmentation: images, uint8 [N, H, W, 3] of any size, to the most likely class of each
-        pixel, uint8 [N, H, W] (see `Task.encode` and `Task.decode` in `evaluation/task.py`).
+        See `Task.encode` and `Task.decode` in `evaluation/task.py`.
 
         Raises:
             UserError: If the arrays have another form.

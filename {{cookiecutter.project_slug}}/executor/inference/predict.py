@@ -1,8 +1,9 @@
 """Predicts for files of one's own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from evaluation.evaluator import PredictedFile
 from executor.devices.oom import explain_out_of_memory
 from executor.inference.load import load
 from utils import storage
@@ -27,24 +28,26 @@ def predict(
     Raises:
         UserError: If a file cannot be read, two have one name, or there are no weights yet.
     """
-    written: list[Path] = []
     files: list[Path] = []
     done = 0
     with explain_out_of_memory(lambda: f"after {done} of {len(files)} files", _advice):
         predictor = load(path, overrides)
         task, folder = predictor.task, Path(output)
         files += _listed(inputs, task.endings)
-        for file in files:
-            content, fields = task.read(str(file))
-            prediction = predictor.predict_fields(fields)
-            try:
+
+        def predicted() -> Iterator[PredictedFile]:
+            nonlocal done
+            for file in files:
+                content, fields = task.read(str(file))
+                prediction = predictor.predict_fields(fields)
                 folder.mkdir(parents=True, exist_ok=True)
-                written += task.write(folder, file.stem, content, prediction)
-            except OSError as error:
-                where = storage.shown(output)
-                raise UserError(f"{where}: cannot be written ({error}).") from error
-            done += 1
-    return written
+                yield PredictedFile(file, content, prediction)
+                done += 1
+
+        try:
+            return list(task.write(folder, predicted()))
+        except OSError as error:
+            raise UserError(f"{storage.shown(output)}: cannot be written ({error}).") from error
 
 
 def _advice(memory: OutOfMemory) -> list[str]:

@@ -41,6 +41,7 @@ def write_results(
         environment=facts,
         best_step=step,
         monitor=monitor,
+        titles=task.titles,
         details=frozenset(filter(task.may_lack, evaluation.values)),
     )
     write_report(run.path, report)

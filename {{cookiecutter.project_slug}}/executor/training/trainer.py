@@ -120,7 +120,9 @@ class Trainer:
         self.loss = build_loss(cfg, self.source, device)
         share = Share(device.world.rank, device.world.size)
         seed, batch_size = cfg.run.seed, train.batch_size
-        self.batches = training_batches(cfg.data, self.training, batch_size, seed, share)
+        self.batches = training_batches(
+            cfg.data, self.source, self.training, batch_size, seed, share
+        )
         self.validator = Validator(train, seed, self.loss, self.validation, self.task, device)
 
     def setup_model(self, saved: dict[str, Any] | None) -> None:

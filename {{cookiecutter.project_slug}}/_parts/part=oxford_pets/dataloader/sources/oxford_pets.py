@@ -11,9 +11,10 @@ from typing import Literal
 
 from dataloader.sample import check_split_name
 from dataloader.sources.download import Archive, Progress, download
+from dataloader.sources.image_files import fraction_of
 from dataloader.sources.label_map import LabelMap
 from dataloader.sources.labelled_images import LabelledImages
-from dataloader.sources.paired_files import Pair, PairedFiles, fraction_of, stamp_of_files
+from dataloader.sources.paired_files import Pair, PairedFiles, stamp_of_pairs
 from utils.errors import UserError
 from utils.storage import exists, is_remote, join, read_text, resolve, shown
 
@@ -80,7 +81,7 @@ class OxfordPets(LabelledImages):
     def fingerprint(self) -> str:
         """A text that changes with any file or setting."""
         pairs = [*self._listed("trainval.txt"), *self._listed("test.txt")]
-        return "oxford-pets-" + stamp_of_files(pairs, self._validation)
+        return "oxford-pets-" + stamp_of_pairs(pairs, self._validation)
 
     def split(self, name: str) -> PairedFiles:
         """Return "train", "validation" or "test"; downloads the data when needed.
@@ -96,7 +97,7 @@ class OxfordPets(LabelledImages):
             pairs = [pair for pair in pairs if (fraction_of(pair.name) < share) == wanted]
         if not pairs:
             raise UserError(f"{shown(self.root)}: no images for the split {name!r}.")
-        return PairedFiles(pairs, self._labels, self.image_size)
+        return PairedFiles(pairs, self._labels, self.image_size, self.channels)
 
     def _listed(self, file: str) -> list[Pair]:
         """Read one of the official lists: a name and three numbers a line."""

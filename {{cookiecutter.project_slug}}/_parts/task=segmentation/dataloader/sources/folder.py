@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from dataloader.sample import SPLITS, check_split_name
+from dataloader.sources.image_files import IMAGE_ENDINGS, checked_shares, divided
 from dataloader.sources.label_map import Colour, LabelMap
 from dataloader.sources.labelled_images import LabelledImages
-from dataloader.sources.paired_files import Pair, PairedFiles, fraction_of, stamp_of_files
+from dataloader.sources.paired_files import Pair, PairedFiles, stamp_of_pairs
 from utils.errors import UserError, first_few
 from utils.logs import log
 from utils.storage import exists, join, list_files, resolve, shown
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
 # JPEG is not among them: its compression blurs labels.
 MASK_ENDINGS = (".png", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm")
 
@@ -34,6 +34,7 @@ class Folder(LabelledImages):
         root: str,
         class_names: Sequence[str],
         image_size: int | Sequence[int] = 64,
+        channels: int = 3,
         images: str = "images",
         masks: str = "masks",
         mask_suffix: str = "",
@@ -49,6 +50,7 @@ class Folder(LabelledImages):
             class_names: One name for each class, at most 255.
             image_size: Height and width in pixels that every sample is resized to; one number for
                 a square.
+            channels: 1 for grey images, 3 for RGB, 4 for RGBA; files of other kinds are converted.
             images: The folder of images in `root`; may hold "{split}".
             masks: The folder of masks in `root`; holds "{split}" if `images` does.
             mask_suffix: What a mask's name has more than its image's: "_mask" for cat_mask.png.
@@ -61,29 +63,24 @@ class Folder(LabelledImages):
         Raises:
             UserError: If a setting is impossible.
         """
-        super().__init__(class_names, image_size)
+        super().__init__(class_names, image_size, channels)
         self.root = resolve(root)
         self._labels = LabelMap(self.class_names, mask_values, ignore_value)
         self._folders = (images, masks)
         self._mask_suffix = mask_suffix
-        self._shares = (validation, test)
+        self._shares = checked_shares(validation, test)
         self._by_folder = "{split}" in images
         if self._by_folder != ("{split}" in masks):
             raise UserError(
                 'images and masks must both hold "{split}", or neither. '
                 f"Received: images: {images!r}, masks: {masks!r}"
             )
-        if not (validation >= 0 and test >= 0 and validation + test < 1):
-            raise UserError(
-                "validation and test must be shares of at least 0 that leave something to train "
-                f"on. Received: validation: {validation}, test: {test}"
-            )
 
     @cached_property
     def fingerprint(self) -> str:
         """A text that changes with any file or setting."""
         pairs = [pair for split in self._pairs.values() for pair in split]
-        return "folder-" + stamp_of_files(pairs, self._labels, self._shares, self._folders)
+        return "folder-" + stamp_of_pairs(pairs, self._labels, self._shares, self._folders)
 
     def split(self, name: str) -> PairedFiles:
         """Return "train", "validation" or "test".
@@ -99,13 +96,13 @@ class Folder(LabelledImages):
             if self._by_folder:
                 remedy = f"put images there, or in a folder for the split {name!r}"
             raise UserError(f"{where}: no images for the split {name!r}; {remedy}.")
-        return PairedFiles(pairs, self._labels, self.image_size)
+        return PairedFiles(pairs, self._labels, self.image_size, self.channels)
 
     @cached_property
     def _pairs(self) -> dict[str, list[Pair]]:
         if self._by_folder:
             return {name: self._listed(name) for name in SPLITS}
-        return _divided(self._listed(""), *self._shares)
+        return divided(self._listed(""), lambda pair: pair.name, *self._shares)
 
     def _listed(self, split: str) -> list[Pair]:
         image_folder, mask_folder = (
@@ -170,17 +167,3 @@ def _no_mask(image: str, mask: str, count: str) -> str:
         f"in {' '.join(MASK_ENDINGS)} (JPEG would blur the labels). Add the mask or remove the "
         "image."
     )
-
-
-def _divided(pairs: list[Pair], validation: float, test: float) -> dict[str, list[Pair]]:
-    """Divide by name: each file's split depends on its name alone."""
-    ranked = sorted(pairs, key=lambda pair: fraction_of(pair.name))
-    places = [fraction_of(pair.name) for pair in ranked]
-    ends = [sum(place < end for place in places) for end in (test, test + validation)]
-    # Of very few files none may fall into a split that is wanted; then the nearest ones do.
-    ends[0] = max(ends[0], int(test > 0 and len(pairs) > 2))
-    ends[1] = max(ends[1], ends[0] + int(validation > 0 and len(pairs) > 1))
-    ends = [min(end, len(pairs) - 1) for end in ends]
-    parts = {"test": ranked[: ends[0]], "validation": ranked[ends[0] : ends[1]]}
-    parts["train"] = ranked[ends[1] :]
-    return {name: sorted(part, key=lambda pair: pair.name) for name, part in parts.items()}

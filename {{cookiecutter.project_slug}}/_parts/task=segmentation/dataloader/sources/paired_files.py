@@ -1,17 +1,18 @@
 """Image files and their mask files as a split, for every source that is made of such pairs."""
 
-import hashlib
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from dataloader.sources.image_files import stamp_of_files
 from dataloader.sources.label_map import LabelMap
-from ops.images import load_picture, open_picture, picture_to_rgb, seen_size, turn_like
+from ops.images import load_picture, open_picture, picture_to_array, seen_size
+from ops.masks import turn_like
 from utils.errors import UserError
-from utils.storage import is_remote, read_bytes, shown
+from utils.storage import read_bytes, shown
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,17 @@ class PairedFiles:
     mask that only fits the image's stored pixels is turned with them.
     """
 
-    def __init__(self, pairs: Sequence[Pair], labels: LabelMap, size: tuple[int, int]) -> None:
+    def __init__(
+        self, pairs: Sequence[Pair], labels: LabelMap, size: tuple[int, int], channels: int
+    ) -> None:
         """Keep the list, which is in a lasting order; no file is opened yet.
 
-        `size` is (height, width) in pixels of what is read.
+        `size` is (height, width) in pixels of what is read, and `channels` how many images have.
         """
         self.pairs = tuple(pairs)
         self._labels = labels
         self._size = size
+        self._channels = channels
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -59,7 +63,7 @@ class PairedFiles:
         mask = open_picture(_content(pair.mask, f"image {shown(pair.image)}"), shown(pair.mask))
         load_picture(mask, shown(pair.mask))
         classes = self._labels.read(_fitted(mask, picture, pair), shown(pair.mask), self._size)
-        image = picture_to_rgb(picture, shown(pair.image), self._size)
+        image = picture_to_array(picture, shown(pair.image), self._channels, self._size)
         return {"image": image, "mask": classes}
 
 
@@ -86,31 +90,6 @@ def _fitted(mask: Image.Image, picture: Image.Image, pair: Pair) -> Image.Image:
     )
 
 
-def stamp_of_files(pairs: Sequence[Pair], *settings: object) -> str:
-    """Return a text that changes when a file is replaced, comes or goes, or a setting differs.
-
-    Local files count by size and time of change, others by what their storage says about them.
-    """
-    digest = hashlib.sha256(repr(settings).encode())
-    for path in (path for pair in pairs for path in (pair.image, pair.mask)):
-        try:
-            status = None if is_remote(path) else os.stat(path)
-            stamp = f"{status.st_size}|{status.st_mtime_ns}" if status else _remote_stamp(path)
-        except FileNotFoundError:  # whether a sample may lack a file is decided when it is read
-            stamp = "missing"
-        digest.update(f"{path}|{stamp}".encode())
-    return digest.hexdigest()
-
-
-def _remote_stamp(path: str) -> str:
-    from fsspec.core import url_to_fs
-
-    filesystem, inner = url_to_fs(path)
-    info = filesystem.info(inner)
-    kept = ("size", "ETag", "etag", "LastModified", "last_modified", "mtime", "created")
-    return repr([(key, str(info[key])) for key in kept if key in info])
-
-
-def fraction_of(name: str) -> float:
-    """Return a number in [0, 1) that depends on nothing but a name, for splits that last."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / (1 << 48)
+def stamp_of_pairs(pairs: Iterable[Pair], *settings: Any) -> str:
+    """Return a text that changes with any file of some pairs, and with the settings."""
+    return stamp_of_files((path for p in pairs for path in (p.image, p.mask)), *settings)

@@ -1,19 +1,19 @@
 """The sample data: handwritten digits over photographs, made on the spot and never downloaded.
 
-The handwriting is the test part of "Optical Recognition of Handwritten Digits" (E. Alpaydin and
-C. Kaynak, UCI Machine Learning Repository, 1998) and the photographs are two of scikit-learn's
-sample images; both come with scikit-learn (see `dataloader.sources.digit_material`).
+Digits and photographs, two of its sample images, come with scikit-learn (see
+`dataloader.sources.scikit_learn`).
 """
 
 from collections.abc import Sequence
+from io import BytesIO
 
 import numpy as np
 from PIL import Image
 
 from dataloader.sample import SPLITS, check_split_name
-from dataloader.sources.digit_material import digits_and_photographs
 from dataloader.sources.labelled_images import LabelledImages
-from ops.images import resize_image, resize_mask
+from dataloader.sources.scikit_learn import SPLIT_ROWS, data_file, handwritten_digits
+from ops.images import resize
 from utils.errors import UserError
 from utils.seeding import SAMPLE_DATA, uniform_draws
 
@@ -21,9 +21,7 @@ OBJECT, BACKGROUND, BORDER = 0, 1, 2
 _CLASS_NAMES = ("object", "background", "border")
 VERSION = 1  # raise it whenever a scene would look different: it is part of the fingerprint
 
-# The digits lie in the file writer by writer, about 130 each; a writer begins where the labels run
-# 0 to 9 twice. These rows begin the 9th and the 12th writer, so that no writer is in two splits.
-_DIGIT_ROWS = {"train": (0, 1029), "validation": (1029, 1415), "test": (1415, 1797)}
+_PHOTOS = ("images/china.jpg", "images/flower.jpg")
 # The part of each photograph's width, in fifths, that a split's backgrounds are cut from.
 _PHOTO_FIFTHS = {"train": (0, 3), "validation": (3, 4), "test": (4, 5)}
 
@@ -121,8 +119,10 @@ class SceneSplit:
         self._count, self._size, self._canvas = count, size, canvas
         self._digits_range, self._seed = digits, seed
         self._first_position = SPLITS.index(split) * _SCENES_PER_SPLIT
-        digit_images, photos = digits_and_photographs()
-        self._glyphs = digit_images[slice(*_DIGIT_ROWS[split])]
+        ink, _ = handwritten_digits()
+        padded = np.pad(ink[slice(*SPLIT_ROWS[split])], ((0, 0), (2, 2), (2, 2)))
+        self._glyphs = [Image.fromarray(glyph) for glyph in padded]
+        photos = [Image.open(BytesIO(data_file(name))).convert("RGB") for name in _PHOTOS]
         start, end = _PHOTO_FIFTHS[split]
         self._backgrounds = [
             p.crop((p.width * start // 5, 0, p.width * end // 5, p.height)) for p in photos
@@ -150,7 +150,7 @@ class SceneSplit:
         quarters = np.argsort(own[4:8])[:count]
         for quarter, values in zip(quarters, for_digits.reshape(_MOST_DIGITS, -1), strict=False):
             self._draw_digit(image, mask, int(quarter), values.tolist())
-        return {"image": resize_image(image, self._size), "mask": resize_mask(mask, self._size)}
+        return {"image": resize(image, self._size), "mask": resize(mask, self._size)}
 
     def _background(self, draws: np.ndarray, canvas: int) -> np.ndarray:
         """Cut a square from a photograph and scale it: uint8 [canvas, canvas, 3]."""

@@ -1,17 +1,17 @@
 """The parts of the report that belong to segmentation: scores of classes, and samples."""
 
-import io
 from collections.abc import Iterable, Sequence
 from html import escape
 
 import numpy as np
-from PIL import Image
 
 from evaluation import charts, page
 from evaluation.colours import ERROR, class_colours, hexadecimal, rgb
 from evaluation.confusion import class_scores, mean_over_classes
+from evaluation.confusion_chart import confusion_matrix
 from evaluation.evaluator import Section
 from evaluation.samples import Sample
+from ops.images import png_of, visible
 
 TILES = ("image", "truth", "prediction", "errors")
 GAP = 3  # transparent pixels between the tiles of a strip, and between strips
@@ -26,7 +26,7 @@ _INTRODUCTIONS = {
 
 def classes(confusion: np.ndarray, class_names: Sequence[str]) -> Section:
     """Return the scores of each class, and the confusion matrix, int64 [C truth, C prediction]."""
-    png = charts.png(charts.confusion_matrix(confusion, class_names))
+    png = charts.png(confusion_matrix(confusion, class_names))
     scores = class_scores(confusion)
     columns = scores[:4]
     colours = class_colours(class_names)
@@ -112,28 +112,20 @@ def strip_of(sample: Sample, class_names: Sequence[str], ignore_index: int = 255
         uint8 [H, 4 W + gaps, 4], red, green, blue and opacity (the gaps are transparent).
     """
     colours = class_colours(class_names)
-    ignored = sample.truth == ignore_index
-    grey = sample.image.mean(axis=2, keepdims=True) * 0.55 + 60
+    truth, prediction = sample.fields["mask"], sample.prediction["mask"]
+    image = visible(sample.fields["image"])
+    ignored = truth == ignore_index
+    grey = image.mean(axis=2, keepdims=True) * 0.55 + 60
     errors = np.repeat(grey.astype(np.uint8), 3, axis=2)
-    errors[(sample.prediction != sample.truth) & ~ignored] = rgb(ERROR)
+    errors[(prediction != truth) & ~ignored] = rgb(ERROR)
     errors[ignored] = 0
-    height, width = sample.truth.shape
+    height, width = truth.shape
     picture = np.zeros((height, len(TILES) * (width + GAP) - GAP, 4), np.uint8)
-    tiles = (sample.image, colours[sample.truth], colours[sample.prediction], errors)
+    tiles = (image, colours[truth], colours[prediction], errors)
     for tile, left in zip(tiles, range(0, picture.shape[1], width + GAP), strict=True):
         picture[:, left : left + width, :3] = tile
         picture[:, left : left + width, 3] = 255
     return picture
-
-
-def png_of(picture: np.ndarray, most: int | None = None) -> bytes:
-    """Return a picture as a PNG file, made smaller if a side has more than `most` pixels."""
-    image = Image.fromarray(picture)
-    if most is not None:
-        image.thumbnail((most, most))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def legend(
@@ -142,6 +134,6 @@ def legend(
     """Return (label, #RRGGBB) of all that the strips of some samples show."""
     colours = class_colours(class_names)
     entries = [(name, hexadecimal(colours[index])) for index, name in enumerate(class_names)]
-    if any((sample.truth == ignore_index).any() for sample in samples):
+    if any((sample.fields["mask"] == ignore_index).any() for sample in samples):
         entries.append(("ignored", "#000000"))
     return [*entries, ("wrong", ERROR)]

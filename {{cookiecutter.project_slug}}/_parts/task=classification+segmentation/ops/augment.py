@@ -1,17 +1,20 @@
 """Random changes of a batch, exact to the bit: draws from outside, whole-number arithmetic.
 
-Each transform takes the fields of samples side by side, here the images uint8 [B, h, w, 3] and the
-masks uint8 [B, h, w], and draws float64 [B, 4] in [0, 1), of which it may use up to four for each
-sample. It returns the fields. It owns what it is given and may change it in place. What is drawn
-for one sample never depends on the others. `data.transforms` names these functions; settings are
-keyword arguments, and a ValueError refuses those out of range.
+Each transform takes the fields of samples side by side, [B, ...] by name, and draws float64 [B, 4]
+in [0, 1), of which it may use up to four for each sample. It returns the fields. It owns what it is
+given and may change it in place. What is drawn for one sample never depends on the others.
+`data.transforms` names these functions; settings are keyword arguments, and a ValueError refuses
+those out of range.
+
+Here `image` is uint8 [B, h, w, channels]. What moves pixels moves all fields of that height and
+width alike; those without channels, [B, h, w], hold class indices.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-from ops.images import resize_image, resize_mask
+from ops.images import resize
 from utils.checks import check
 
 DRAWS_PER_TRANSFORM = 4
@@ -36,15 +39,15 @@ def flip(
     check("probability", probability, 0 <= probability <= 1, "be 0 to 1")
     known = axis in ("horizontal", "vertical")
     check("axis", repr(axis), known, "be 'horizontal' or 'vertical'")
-    images, masks = fields["image"], fields["mask"]
     mirrored = np.s_[:, ::-1] if axis == "horizontal" else np.s_[::-1]
     for index in np.flatnonzero(draws[:, 0] < probability):
-        image = images[index].copy()
-        # One channel at a time: NumPy copies single bytes with a stride five times faster than
-        # groups of three.
-        for channel in range(image.shape[-1]):
-            images[index, ..., channel] = image[..., channel][mirrored]
-        masks[index] = masks[index].copy()[mirrored]
+        for pictures in _pictures(fields):
+            picture = pictures[index]
+            # One channel at a time: NumPy copies single bytes with a stride five times faster than
+            # groups of three.
+            planes = np.moveaxis(picture, -1, 0) if picture.ndim == 3 else picture[None]
+            for plane in planes:
+                plane[...] = plane.copy()[mirrored]
     return fields
 
 
@@ -60,19 +63,20 @@ def shift(
 
     Settings:
         fraction: The furthest move over the height and over the width, 0 to 0.5.
-        fill: What the mask gets where the image was extended: None repeats the mask's edge too,
-            255 makes these pixels count nowhere.
+        fill: What class indices become where the image was extended, 0 to 255; None repeats their
+            edge, too.
     """
     check("fraction", fraction, 0 <= fraction <= 0.5, "be 0 to 0.5")
     check("fill", fill, fill is None or 0 <= fill <= 255, "be 0 to 255 or None")
-    images, masks = fields["image"], fields["mask"]
-    height, width = masks.shape[1:]
+    pictures = _pictures(fields)
+    fits = fill is None or any(array.ndim == 3 for array in pictures)
+    check("fill", fill, fits, "be None where samples hold no class indices [h, w]")
+    height, width = pictures[0].shape[1:3]
     downs = _whole_steps(draws[:, 0], int(height * fraction))
     rights = _whole_steps(draws[:, 1], int(width * fraction))
-    for image, mask, down, right in zip(images, masks, downs, rights, strict=True):
-        if down or right:
-            _move(image, down, right, None)
-            _move(mask, down, right, fill)
+    for index in np.flatnonzero(downs | rights):
+        for array in pictures:
+            _move(array[index], downs[index], rights[index], fill if array.ndim == 3 else None)
     return fields
 
 
@@ -82,7 +86,7 @@ def brightness_contrast(
     brightness: float = 0.2,
     contrast: float = 0.2,
 ) -> Fields:
-    """Make images brighter or darker and their contrast higher or lower; masks stay.
+    """Make images brighter or darker and their contrast higher or lower.
 
     A value v becomes (v - 128) * c + 128 + b, cut off at 0 and 255, with c within 1 +- contrast and
     b within +- 255 * brightness; the first two draws decide.
@@ -112,7 +116,7 @@ def zoom(
     probability: float = 0.5,
     smallest: float = 0.7,
 ) -> Fields:
-    """Enlarge a random part of a sample to its full size, the image bilinearly.
+    """Enlarge a random part of a sample to its full size (see `ops.images.resize`).
 
     The draws decide whether, how large, and where. The slowest transform here: about 0.2 ms for a
     sample of 128 x 128 pixels.
@@ -123,17 +127,24 @@ def zoom(
     """
     check("probability", probability, 0 <= probability <= 1, "be 0 to 1")
     check("smallest", smallest, 0 < smallest <= 1, "be above 0 to 1")
-    images, masks = fields["image"], fields["mask"]
-    height, width = masks.shape[1:]
+    pictures = _pictures(fields)
+    height, width = pictures[0].shape[1:3]
     for index in np.flatnonzero(draws[:, 0] < probability):
         share = smallest + (1 - smallest) * draws[index, 1]
         rows, columns = max(1, int(height * share)), max(1, int(width * share))
         top = int(draws[index, 2] * (height - rows + 1))
         left = int(draws[index, 3] * (width - columns + 1))
         window = np.s_[top : top + rows, left : left + columns]
-        images[index] = resize_image(images[index][window], (height, width))
-        masks[index] = resize_mask(masks[index][window], (height, width))
+        for array in pictures:
+            array[index] = resize(array[index][window], (height, width))
     return fields
+
+
+def _pictures(fields: Fields) -> list[np.ndarray]:
+    """Return the images, and all other fields of their height and width."""
+    image = fields["image"]
+    others = [array for name, array in fields.items() if name != "image" and array.ndim >= 3]
+    return [image, *(array for array in others if array.shape[1:3] == image.shape[1:3])]
 
 
 def _whole_steps(draws: np.ndarray, most: int) -> np.ndarray:

@@ -13,10 +13,11 @@ from PIL import Image
 
 from configs.schema import Train
 from evaluation.colours import class_colours
-from evaluation.confusion import ConfusionMatrix
-from evaluation.evaluator import Arrays, Collector, Evaluator
-from evaluation.samples import SamplePicker
-from ops.images import decode_image, overlay, resize_image, resize_mask
+from evaluation.confusion import ConfusionMatrix, image_iou
+from evaluation.evaluator import Arrays, Collector, Evaluator, PredictedFile, Section
+from evaluation.samples import Sample, SamplePicker
+from ops.images import checked_images, decode_image, per_channel, resize, visible
+from ops.masks import overlay
 from utils import storage
 from utils.errors import UserError
 from utils.names import build, resolve
@@ -24,14 +25,14 @@ from utils.names import build, resolve
 if TYPE_CHECKING:
     from ops.task import ModelIO
 
-Triple = tuple[float, float, float]
-
 
 class Task:
     """A class for each pixel of an image."""
 
     facts = ("class_names", "num_classes", "in_channels", "image_size", "ignore_index")
     """What a source says about its samples; task, model, loss and evaluators may ask for it."""
+    titles = {"mean_iou": "Mean IoU"}
+    """The names of metrics for people, where the plain ones do not do."""
     endings = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
     """Of files in a folder that is given to `predict`."""
 
@@ -41,29 +42,32 @@ class Task:
         in_channels: int,
         image_size: tuple[int, int],
         ignore_index: int,
-        mean: Triple = (0.5, 0.5, 0.5),
-        std: Triple = (0.25, 0.25, 0.25),
+        mean: float | Sequence[float] = 0.5,
+        std: float | Sequence[float] = 0.25,
+        auxiliary_weight: float = 0.4,
     ) -> None:
-        """Take what the source says, and how images are normalised.
+        """Take what the source says, and what the model is given and returns.
 
         Args:
             class_names: The name of each class; the position is the class index.
             in_channels: How many channels images have.
             image_size: Height and width in pixels of the images.
             ignore_index: The value of pixels in masks that count nowhere.
-            mean: Subtracted from each channel once it is scaled to 0..1.
-            std: What each channel is divided by after that; greater than 0.
+            mean: Subtracted from the channels once they are scaled to 0..1; a number for all of
+                them, or one for each.
+            std: What the channels are divided by after that, likewise; greater than 0.
+            auxiliary_weight: Weight of the loss of each auxiliary output, if the model has any.
 
         Raises:
-            UserError: If `std` is not greater than 0.
+            UserError: If `mean` or `std` do not fit the images.
         """
-        if min(std) <= 0:
-            raise UserError(f"task.std must be greater than 0. Received: {list(std)}")
         self.class_names = tuple(class_names)
         self.image_size = image_size
         self._in_channels = in_channels
         self._ignore_index = ignore_index
-        self._mean, self._std = mean, std
+        self._mean = per_channel("task.mean", mean, in_channels)
+        self._std = per_channel("task.std", std, in_channels, above=0.0)
+        self._auxiliary_weight = auxiliary_weight
 
     def __str__(self) -> str:
         """Return what is said about the samples at the start of a run."""
@@ -74,7 +78,8 @@ class Task:
         """What the model is given and what its outputs mean."""
         from ops.task import ModelIO  # which imports the framework
 
-        return ModelIO(len(self.class_names), self.image_size, self._mean, self._std)
+        classes = len(self.class_names)
+        return ModelIO(classes, self.image_size, self._mean, self._std, self._auxiliary_weight)
 
     def evaluators(self, train: Train) -> list[Evaluator]:
         """Return the confusion matrix with the configured metrics, and the other evaluators.
@@ -100,7 +105,16 @@ class Task:
 
     def collectors(self, names: Sequence[str], seed: int) -> list[Collector]:
         """Return what picks samples for the report; `names` are those of all samples."""
-        return [SamplePicker(names, self.class_names, seed, self._ignore_index)]
+
+        def score(fields: Arrays, prediction: Arrays) -> np.ndarray:
+            return image_iou(fields["mask"], prediction["mask"], self._ignore_index)
+
+        def show(chosen: Sequence[Sample]) -> Section:
+            from evaluation.sections import samples  # charts, which nothing else needs
+
+            return samples(chosen, self.class_names, self._ignore_index)
+
+        return [SamplePicker(names, seed, score, show)]
 
     def may_lack(self, name: str) -> bool:
         """Return whether an evaluation may lack a value, since it is that of a single class."""
@@ -128,49 +142,46 @@ class Task:
         yield f"data.source.image_size=[{height},{width}] has a quarter of the pixels of {before}"
 
     def encode(self, images: np.ndarray) -> Arrays:
-        """Return the fields that the model sees of images, uint8 [N, H, W, 3] of any size.
+        """Return the fields that the model sees of images, uint8 [N, H, W, channels].
+
+        They may have any size.
 
         Raises:
             UserError: If the images have another form.
         """
-        is_batch = images.ndim == 4 and images.shape[-1] == 3 and len(images)
-        if images.dtype != np.uint8 or not is_batch:
-            raise UserError(
-                f"images: received {images.dtype} {list(images.shape)}, expected uint8 "
-                "[N, height, width, 3] with at least one image."
-            )
-        return {"image": np.stack([resize_image(image, self.image_size) for image in images])}
+        checked_images(images, self._in_channels)
+        return {"image": np.stack([resize(image, self.image_size) for image in images])}
 
     def decode(self, prediction: Arrays, images: np.ndarray) -> np.ndarray:
         """Return the class of each pixel, uint8 [N, H, W], at the size of the images."""
-        return np.stack([resize_mask(mask, images.shape[1:3]) for mask in prediction["mask"]])
+        return np.stack([resize(mask, images.shape[1:3]) for mask in prediction["mask"]])
 
     def read(self, path: str) -> tuple[np.ndarray, Arrays]:
-        """Read a file to predict: the image, uint8 [H, W, 3], and the fields that the model sees.
+        """Read a file to predict: the image, uint8 [H, W, channels], and the fields that the model sees.
 
         Raises:
             UserError: If it is not a readable image; the message names the file.
         """
-        content, name = storage.read_bytes(path), storage.shown(path)
-        small = decode_image(content, name, self.image_size)  # as in training
-        return decode_image(content, name), {"image": np.array(small)[None]}
+        content, name, channels = storage.read_bytes(path), storage.shown(path), self._in_channels
+        small = decode_image(content, name, channels, self.image_size)  # as in training
+        return decode_image(content, name, channels), {"image": np.array(small)[None]}
 
-    def write(
-        self, folder: Path, stem: str, image: np.ndarray, prediction: Arrays
-    ) -> Sequence[Path]:
-        """Write what was predicted for one image, at the image's own size.
+    def write(self, folder: Path, files: Iterable[PredictedFile]) -> Iterator[Path]:
+        """Write what was predicted for images, at their own size, and yield the files written.
 
-        `<stem>_mask.png` holds class indices (with a palette, so that it can be looked at),
-        `<stem>_overlay.png` shows them over the image.
+        `<name>_mask.png` holds class indices (with a palette, so that it can be looked at),
+        `<name>_overlay.png` shows them over the image.
 
         Raises:
             OSError: If a file cannot be written.
         """
-        files = [folder / f"{stem}_mask.png", folder / f"{stem}_overlay.png"]
-        mask = resize_mask(prediction["mask"][0], image.shape[:2])
         colours = class_colours(self.class_names)[: len(self.class_names)]
-        picture = Image.fromarray(mask)
-        picture.putpalette(colours.ravel().tolist())
-        picture.save(files[0])
-        Image.fromarray(overlay(image, mask, colours)).save(files[1])
-        return files
+        for file in files:
+            mask = resize(file.prediction["mask"][0], file.content.shape[:2])
+            picture = Image.fromarray(mask)
+            picture.putpalette(colours.ravel().tolist())
+            shown = Image.fromarray(overlay(visible(file.content), mask, colours))
+            for ending, one in (("mask", picture), ("overlay", shown)):
+                path = folder / f"{file.path.stem}_{ending}.png"
+                one.save(path)
+                yield path

@@ -1,4 +1,4 @@
-"""The colours of classes and charts, which colour-blind people can distinguish.
+"""The colours of classes, which colour-blind people can distinguish.
 
 The palette is that of Okabe and Ito, "Color Universal Design" (2008).
 """
@@ -13,9 +13,6 @@ _BACKGROUND = "#DADDE1"  # a class of this name should not shout
 _GOLDEN_RATIO = 0.618034  # spreads any number of hues evenly
 
 ERROR = "#D55E00"
-# Charts are on white paper, whatever the colour of the page around them.
-PAPER, INK, MUTED, LINE = "#FFFFFF", "#1F2328", "#5B646D", "#DCE0E4"
-TRAIN, VALIDATION = "#0072B2", "#D55E00"
 
 
 def rgb(colour: str) -> tuple[int, int, int]:
@@ -30,14 +27,12 @@ def hexadecimal(colour: Sequence[int]) -> str:
 
 
 def class_colours(class_names: Sequence[str]) -> np.ndarray:
-    """Return the colour of every mask value: `class_colours(names)[mask]` is a picture.
-
-    A class called "background" is light grey.
+    """Return the colour of each class; one that is called "background" is light grey.
 
     Returns:
-        uint8 [256, 3]; black from row C on, so that ignored pixels are black.
+        uint8 [256 or more, 3]; black from row C on, for what is no class.
     """
-    table = np.zeros((256, 3), np.uint8)
+    table = np.zeros((max(256, len(class_names)), 3), np.uint8)
     used = 0
     for index, name in enumerate(class_names):
         if name.lower() == "background":

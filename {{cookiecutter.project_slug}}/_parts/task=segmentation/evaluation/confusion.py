@@ -117,6 +117,23 @@ def mean_over_classes(scores: np.ndarray) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
+def image_iou(truth: np.ndarray, prediction: np.ndarray, ignore_index: int) -> np.ndarray:
+    """Return the mean IoU of each image, uint8 [B, H, W], over the classes that occur in it.
+
+    Returns:
+        float64 [B] in 0 to 1; NaN for an image in which nothing counts.
+    """
+    counted = truth != ignore_index
+    classes = 1 + int(max(truth.max(initial=0, where=counted), prediction.max(initial=0)))
+    # Ignored pixels make a last row of the confusion matrix, which is cut off.
+    pair = np.where(counted, truth, classes).astype(np.int32) * classes + prediction
+    scores = np.empty(len(truth))
+    for row, pairs in enumerate(pair.reshape(len(truth), -1)):
+        counts = np.bincount(pairs, minlength=(classes + 1) * classes)[: classes * classes]
+        scores[row] = mean_over_classes(iou_of_classes(counts.reshape(classes, classes)))
+    return scores
+
+
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     ratio = np.full(part.shape, np.nan)
     np.divide(part, whole, out=ratio, where=whole > 0)

@@ -1,0 +1,152 @@
+"""Images as arrays: decoding and resizing."""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from utils.errors import UserError
+
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's names, by the number of channels
+ORIENTATION = 0x0112  # the EXIF tag: 1 = as stored, 5 to 8 = turned by a quarter
+_QUARTER_TURNS = (5, 6, 7, 8)
+_DAMAGED = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises
+
+
+def resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize uint8 to (height, width).
+
+    An image, [h, w, channels], is resized bilinearly, averaging when it gets smaller. What has no
+    channels, [h, w], holds class indices: nearest neighbour, since all else invents classes.
+    """
+    if picture.shape[:2] == tuple(size):
+        return picture
+    is_image = picture.ndim == 3
+    flat = picture[..., 0] if is_image and picture.shape[-1] == 1 else picture
+    kernel = Image.Resampling.BILINEAR if is_image else Image.Resampling.NEAREST
+    resized = np.asarray(Image.fromarray(flat).resize(size[::-1], kernel))
+    return resized.reshape(*size, *picture.shape[2:])
+
+
+def checked_images(images: np.ndarray, channels: int) -> None:
+    """Raise a UserError for anything but one or more images, uint8 [N, h, w, channels]."""
+    is_batch = images.ndim == 4 and images.shape[-1] == channels and len(images)
+    if images.dtype != np.uint8 or not is_batch:
+        raise UserError(
+            f"images: received {images.dtype} {list(images.shape)}, expected uint8 "
+            f"[N, height, width, {channels}] with at least one image."
+        )
+
+
+def per_channel(
+    setting: str, value: float | Sequence[float], channels: int, above: float | None = None
+) -> tuple[float, ...]:
+    """Return a number for each channel; a single one holds for all.
+
+    It is a UserError if there is another number of them, or one is not greater than `above`.
+    """
+    numbers = tuple(value) if isinstance(value, Sequence) else (value,) * channels
+    if len(numbers) != channels:
+        raise UserError(
+            f"{setting} must be one number, or one for each of the {channels} channels of the "
+            f"images. Received: {list(numbers)}"
+        )
+    if above is not None and min(numbers) <= above:
+        raise UserError(f"{setting} must be greater than {above:g}. Received: {list(numbers)}")
+    return numbers
+
+
+def visible(image: np.ndarray) -> np.ndarray:
+    """Return uint8 [h, w, channels] as people are shown it: RGB, without a fourth channel."""
+    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[..., :3]
+
+
+def png_of(picture: np.ndarray, most: int | None = None) -> bytes:
+    """Return a picture as a PNG file, made smaller if a side has more than `most` pixels."""
+    image = Image.fromarray(picture)
+    if most is not None:
+        image.thumbnail((most, most))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def open_picture(content: bytes, name: str) -> Image.Image:
+    """Read the head of an image file; the pixels are decoded later.
+
+    Raises:
+        UserError: If this is not an image that Pillow knows; the message names the file.
+    """
+    try:
+        return Image.open(io.BytesIO(content))
+    except _DAMAGED as error:
+        # Pillow's own text shows the buffer's address where the format is unknown.
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = "its format is unknown" if unknown else str(error)
+        raise UserError(
+            f"{name}: not a readable image ({reason}, {len(content)} bytes). Expected: a whole "
+            "image file, such as PNG or JPEG. Replace or remove the file."
+        ) from error
+
+
+def load_picture(picture: Image.Image, name: str) -> Image.Image:
+    """Decode the pixels of an opened picture, and return it; a UserError if that fails."""
+    with _decoding(name):
+        picture.load()
+    return picture
+
+
+def seen_size(picture: Image.Image, name: str) -> tuple[int, int]:
+    """Return (height, width) of a picture as people see it, its EXIF orientation applied."""
+    width, height = picture.size
+    with _decoding(name):  # a PNG holds the orientation behind the pixels
+        turned = picture.getexif().get(ORIENTATION, 1) in _QUARTER_TURNS
+    return (width, height) if turned else (height, width)
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Turn what Pillow says about a damaged file into a UserError."""
+    try:
+        yield
+    except _DAMAGED as error:
+        raise UserError(
+            f"{name}: the image cannot be decoded ({error}). Expected: a whole image file. "
+            "Replace or remove the file."
+        ) from error
+
+
+def picture_to_array(
+    picture: Image.Image, name: str, channels: int, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Decode a picture as people see it, its EXIF orientation applied: uint8 [h, w, channels].
+
+    1 channel is grey, 3 are RGB and 4 are RGBA. Grey, palette and CMYK pictures are converted;
+    without a fourth channel transparency is dropped. JPEG files are decoded at the smallest of
+    their built-in scales that is not smaller than `size`, (height, width), which is faster; None
+    keeps the picture's own size. The picture, from `open_picture`, is used up.
+
+    Raises:
+        UserError: If the pixels cannot be decoded, or have more than 8 bits.
+    """
+    if picture.mode.startswith("I") or picture.mode == "F":
+        raise UserError(
+            f"{name}: images must have 8 bits a channel. Received: mode {picture.mode}. "
+            "Convert the file, for example with ImageMagick: magick IN -depth 8 OUT"
+        )
+    if size is not None:
+        turned = seen_size(picture, name) != picture.size[::-1]
+        picture.draft("RGB", size if turned else size[::-1])
+    upright = ImageOps.exif_transpose(load_picture(picture, name)).convert(MODES[channels])
+    if size is not None and upright.size != size[::-1]:
+        upright = upright.resize(size[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(upright).reshape(upright.height, upright.width, channels)
+
+
+def decode_image(
+    content: bytes, name: str, channels: int, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Decode an image file as `picture_to_array` does: uint8 [height, width, channels]."""
+    return picture_to_array(open_picture(content, name), name, channels, size)
