@@ -70,9 +70,9 @@ filesystem.put(sys.argv[1].rstrip("/") + "/", inner.rstrip("/") + "/", recursive
 # Polls from within one process: to start one takes longer than the steps do.
 KILL_AT_FIRST = """
 import os, signal, sys
-from utils.storage import exists, list_files
+from utils.storage import exists, list_folder
 folder, process = sys.argv[1], int(sys.argv[2])
-while not (exists(folder) and any(name.endswith(".json") for name in list_files(folder))):
+while not (exists(folder) and any(name.endswith(".json") for name in list_folder(folder)[0])):
     pass
 os.kill(process, signal.SIGKILL)
 """

@@ -82,7 +82,9 @@ class TrainingBatches:
         made = slice(None) if self.batch_transforms else mine
         fields = self.decoded.take(indices[made])
         if self.transforms:
-            fields = _applied(self.transforms, fields, self._draws(AUGMENTATION, positions)[:, made])
+            fields = _applied(
+                self.transforms, fields, self._draws(AUGMENTATION, positions)[:, made]
+            )
         if self.batch_transforms:
             draws = self._draws(BATCH_AUGMENTATION, positions)
             parts = []

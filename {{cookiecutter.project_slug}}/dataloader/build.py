@@ -82,7 +82,12 @@ def _build_order(data: Data, decoded: Decoded, seed: int) -> Order:
 
 def _checked_weights(weights: Any, sampler: Component, count: int) -> np.ndarray:
     array = np.asarray(weights, np.float64)
-    if array.shape != (count,) or not np.isfinite(array).all() or array.min() < 0 or not array.any():
+    if (
+        array.shape != (count,)
+        or not np.isfinite(array).all()
+        or array.min() < 0
+        or not array.any()
+    ):
         raise UserError(
             f"data.sampler={sampler.target} must return a weight of 0 or greater for each of the "
             f"{count} samples, not all of them 0. Received: {array.dtype} {list(array.shape)}"

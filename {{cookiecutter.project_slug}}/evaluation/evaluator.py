@@ -20,6 +20,8 @@ class Section:
     """PNG files that are written beside the page, by name."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What it shows as plain values, for `report.json`."""
+    style: str = ""
+    """CSS beside that of `report.css`."""
 
 
 class PredictedFile(NamedTuple):

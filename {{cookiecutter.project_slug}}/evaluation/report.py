@@ -73,6 +73,8 @@ def write_report(directory: Path, report: Report) -> Path:
 
 def _head(report: Report) -> str:
     title = escape(report.title)
+    styles = (_STYLE.read_text(encoding="utf-8"), *(one.style for one in report.sections))
+    style = "\n".join(filter(None, dict.fromkeys(styles)))
     facts = [] if report.best_step is None else [f"best weights from step {report.best_step:,}"]
     if facts and report.history:
         facts[0] += f" of {max(int(row.get('step', 0)) for row in report.history):,}"
@@ -87,7 +89,7 @@ def _head(report: Report) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
-{_STYLE.read_text(encoding="utf-8")}</style>
+{style}</style>
 </head>
 <body>
 <main>

@@ -124,15 +124,21 @@ def upload(path: str, url: str) -> None:
         filesystem.put_file(path, inner)
 
 
-def list_files(path: str) -> list[str]:
-    """Return the sorted names of the files in a folder; a UserError if there is no such folder."""
+def list_folder(path: str) -> tuple[list[str], list[str]]:
+    """Return the names of the files in a folder and those of its folders, each list sorted.
+
+    A UserError says that there is no such folder.
+    """
     with _user_errors(path, "the folder cannot be read"):
         if not is_remote(path):
-            return sorted(entry.name for entry in os.scandir(path) if entry.is_file())
-        filesystem, inner = _filesystem(path)
-        filesystem.invalidate_cache()
-        entries = filesystem.ls(inner, detail=True)
-    return sorted(os.path.basename(e["name"]) for e in entries if e["type"] == "file")
+            entries = [(entry.name, entry.is_dir()) for entry in os.scandir(path)]
+        else:
+            filesystem, inner = _filesystem(path)
+            filesystem.invalidate_cache()
+            listed = filesystem.ls(inner.rstrip("/"), detail=True)
+            entries = [(os.path.basename(e["name"]), e["type"] == "directory") for e in listed]
+    files, folders = (sorted(name for name, is_dir in entries if is_dir == of) for of in (0, 1))
+    return files, folders
 
 
 def remove(path: str) -> None:

@@ -32,11 +32,11 @@ class Mirror:
         """Download what is needed to look at the run or to continue it."""
         if not storage.exists(self._url):
             return
-        here = [name for name in storage.list_files(self._url) if name != OWNER]
+        here = [name for name in storage.list_folder(self._url)[0] if name != OWNER]
         names = [name for name in here if name in _NEEDED]
         below = storage.join(self._url, _CHECKPOINTS)
         if storage.exists(below):
-            names += [f"{_CHECKPOINTS}/{name}" for name in storage.list_files(below)]
+            names += [f"{_CHECKPOINTS}/{name}" for name in storage.list_folder(below)[0]]
         if here and "config.yaml" not in here:
             names += here[:1]  # something else lies there: let it be seen, and be refused
         for name in names:

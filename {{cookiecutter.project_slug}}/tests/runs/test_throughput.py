@@ -161,7 +161,7 @@ def test_a_trace_ends_before_an_evaluation(
 def test_a_trace_reaches_the_storage_of_the_run(tmp_path: Path) -> None:
     address = f"memory://speed{tmp_path}/run"
     train(address, "executor.profile=true")
-    (name,) = (n for n in storage.list_files(f"{address}/profile") if n.endswith(".json.gz"))
+    (name,) = (n for n in storage.list_folder(f"{address}/profile")[0] if n.endswith(".json.gz"))
     assert events(storage.read_bytes(f"{address}/profile/{name}"))
     assert storage.exists(f"{address}/speed.json")
 

@@ -133,7 +133,7 @@ def remote(url: str, folder: Path) -> dict[str, bytes]:
     """Copy what a run at a URL consists of, and return it as `contents` does."""
     for here, there in ((folder, url), (folder / "checkpoints", f"{url}/checkpoints")):
         here.mkdir(parents=True)
-        for name in storage.list_files(there):
+        for name in storage.list_folder(there)[0]:
             storage.download(f"{there}/{name}", str(here / name))
     return contents(folder)
 

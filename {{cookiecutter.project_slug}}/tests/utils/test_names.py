@@ -115,7 +115,7 @@ def test_storage_is_the_same_for_a_disk_and_a_url(tmp_path: Path) -> None:
         storage.write_text(path, "Grüße")
         storage.write_text(path, "grüße")
         assert storage.read_text(path) == "grüße"
-        assert storage.list_files(storage.join(root, "a")) == ["b.txt"]
+        assert storage.list_folder(storage.join(root, "a")) == (["b.txt"], [])
         storage.remove(path)
         storage.remove(path)
         assert not storage.exists(path)

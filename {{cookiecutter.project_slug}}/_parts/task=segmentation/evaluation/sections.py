@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from evaluation.evaluator import Section
 from evaluation.samples import Sample
 from ops.images import png_of, visible
 
+_STYLE = Path(__file__).with_name("sections.css")
 TILES = ("image", "truth", "prediction", "errors")
 GAP = 3  # transparent pixels between the tiles of a strip, and between strips
 _STRIP_PIXELS = 1100  # widest strip in the page: two pixels for each that a page 1200 wide shows
@@ -90,7 +92,8 @@ def samples(chosen: Sequence[Sample], class_names: Sequence[str], ignore_index: 
             *figures,
             "</div>",
         ]
-    return Section("\n".join(lines), {"samples.png": png_of(enlarged)}, facts)
+    style = _STYLE.read_text(encoding="utf-8")
+    return Section("\n".join(lines), {"samples.png": png_of(enlarged)}, facts, style)
 
 
 def _sample(sample: Sample, strip: np.ndarray) -> str:

@@ -6,7 +6,7 @@ The other half, `ops/task.py`, says what the model is given and what its outputs
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from PIL import Image
@@ -19,7 +19,6 @@ from evaluation.samples import Sample, SamplePicker
 from ops.images import checked_images, decode_image, per_channel, resize, visible
 from ops.masks import overlay
 from utils import storage
-from utils.errors import UserError
 from utils.names import build, resolve
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ class Task:
 
     facts = ("class_names", "num_classes", "in_channels", "image_size", "ignore_index")
     """What a source says about its samples; task, model, loss and evaluators may ask for it."""
-    titles = {"mean_iou": "Mean IoU"}
+    titles: ClassVar[dict[str, str]] = {"mean_iou": "Mean IoU"}
     """The names of metrics for people, where the plain ones do not do."""
     endings = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
     """Of files in a folder that is given to `predict`."""
@@ -157,7 +156,7 @@ class Task:
         return np.stack([resize(mask, images.shape[1:3]) for mask in prediction["mask"]])
 
     def read(self, path: str) -> tuple[np.ndarray, Arrays]:
-        """Read a file to predict: the image, uint8 [H, W, channels], and the fields that the model sees.
+        """Read a file to predict: the image, uint8 [h, w, channels], and what the model sees of it.
 
         Raises:
             UserError: If it is not a readable image; the message names the file.

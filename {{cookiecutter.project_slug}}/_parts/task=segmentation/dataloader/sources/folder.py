@@ -11,7 +11,7 @@ from dataloader.sources.labelled_images import LabelledImages
 from dataloader.sources.paired_files import Pair, PairedFiles, stamp_of_pairs
 from utils.errors import UserError, first_few
 from utils.logs import log
-from utils.storage import exists, join, list_files, resolve, shown
+from utils.storage import exists, join, list_folder, resolve, shown
 
 # JPEG is not among them: its compression blurs labels.
 MASK_ENDINGS = (".png", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm")
@@ -149,7 +149,7 @@ class Folder(LabelledImages):
 
 def _by_stem(folder: str, endings: tuple[str, ...]) -> dict[str, str]:
     files: dict[str, str] = {}
-    for file in list_files(folder):
+    for file in list_folder(folder)[0]:
         stem, ending = os.path.splitext(file)
         if ending.lower() not in endings or file.startswith("."):
             continue
