@@ -33,6 +33,7 @@ from generate import REPOSITORY, clean_copy, generate
 
 QUESTIONS = json.loads((REPOSITORY / "cookiecutter.json").read_text(encoding="utf-8"))
 FRAMEWORKS = CHOICES["framework"]
+TASKS = CHOICES["task"]
 
 # What a shell starts in the background ignores Ctrl-C, and so would all that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -35,7 +35,7 @@ NASTY = 'O\'Brien "says" \\n # {{no}} é 漢字 🚀 $HOME `ls` <b>&amp; : - * [
 def complete(**answers: str) -> dict[str, object]:
     """Return a full set of good answers, but for those given."""
     good = {key: value for key, value in QUESTIONS.items() if not key.startswith("_")}
-    return {**good, "project_slug": "my_project", **answers}
+    return {**good, "project_slug": "my_project", "parts": "none", **answers}
 
 
 @pytest.mark.parametrize(
@@ -98,6 +98,7 @@ def test_a_long_title_gives_a_name_that_fits():
         ("author_email", "a..b@example.com", "no e-mail"),
         ("author_email", "a@-example.com", "no e-mail"),
         ("framework", "caffe", "one of pytorch, tensorflow"),
+        ("task", "ranking", "one of segmentation, classification"),
         ("license", "../LICENSE", "one of MIT"),
         ("python_version", "2.7", "one of 3.11"),
         ("parts", "", "all, none, or some of"),
@@ -141,6 +142,8 @@ def test_good_answers_pass_and_are_trimmed_in_place():
         ("framework", "torch", "pytorch"),
         ("framework", "TF", "tensorflow"),
         ("framework", "2", "tensorflow"),
+        ("task", "Classification", "classification"),
+        ("task", "2", "classification"),
         ("license", "apache-2.0", "Apache-2.0"),
         ("license", "4", "none"),
         ("python_version", "3.12.4", "3.12"),
@@ -155,40 +158,59 @@ def test_what_was_meant_by_a_choice_is_found(field, typed, meant):
 
 
 @pytest.mark.parametrize(
-    ("framework", "typed", "meant"),
+    ("project", "typed", "meant"),
     [
-        ("pytorch", "slurm", "slurm"),
-        ("pytorch", " Slurm , oxford-pets", "oxford_pets,slurm"),
-        ("pytorch", "slurm slurm,SLURM", "slurm"),
-        ("pytorch", "None", "none"),
-        ("pytorch", "all", ",".join(PARTS)),
-        ("pytorch", "all,slurm", ",".join(PARTS)),
-        ("tensorflow", "ALL", ",".join(part for part in PARTS if part not in NEEDS)),
-        ("pytorch", "torchx", "torchx"),
+        ("pytorch segmentation", "slurm", "slurm"),
+        ("pytorch segmentation", " Slurm , oxford-pets", "oxford_pets,slurm"),
+        ("pytorch segmentation", "slurm slurm,SLURM", "slurm"),
+        ("pytorch segmentation", "None", "none"),
+        ("pytorch segmentation", "all", ",".join(PARTS)),
+        ("pytorch segmentation", "all,slurm", ",".join(PARTS)),
+        ("pytorch segmentation", "torchx", "torchx"),
+        ("pytorch classification", "all", "determined,kubernetes,slurm,torchx"),
+        ("tensorflow segmentation", "ALL", "determined,kubernetes,oxford_pets,slurm"),
+        ("tensorflow classification", "all", "determined,kubernetes,slurm"),
     ],
 )
-def test_which_parts_were_meant_is_found(framework: str, typed: str, meant: str):
-    answers = complete(framework=framework, parts=typed)
+def test_which_parts_were_meant_is_found(project: str, typed: str, meant: str):
+    framework, task = project.split()
+    answers = complete(framework=framework, task=task, parts=typed)
     checked(answers)
     assert answers["parts"] == meant
     checked(answers)  # as cookiecutter does before each question
     assert answers["parts"] == meant
 
 
-def test_a_part_that_the_framework_has_not_is_refused():
+@pytest.mark.parametrize(
+    ("answers", "typed", "reason"),
+    [
+        ({"framework": "tensorflow"}, "torchx,slurm", "torchx needs framework=pytorch"),
+        ({"task": "classification"}, "slurm,oxford_pets", "oxford_pets needs task=segmentation"),
+    ],
+)
+def test_a_part_that_the_other_answers_have_not_is_refused(
+    answers: dict[str, str], typed: str, reason: str
+):
     with pytest.raises(Refused) as refused:
-        checked(complete(framework="tensorflow", parts="torchx,slurm"))
+        checked(complete(**answers, parts=typed))
     assert str(refused.value).splitlines() == [
-        "Cannot use parts = 'torchx,slurm': torchx needs framework=pytorch.",
+        f"Cannot use parts = '{typed}': {reason}.",
         "Try: parts=slurm",
     ]
+
+
+@pytest.mark.parametrize("task", CHOICES["task"])
+def test_the_default_parts_go_with_the_task(task: str):
+    offered = Environment(autoescape=False).from_string(QUESTIONS["parts"])  # noqa: S701
+    answers = complete(task=task, parts=offered.render(cookiecutter={"task": task}))
+    checked(answers)
+    assert answers["parts"] == {"segmentation": "oxford_pets"}.get(task, "none")
 
 
 def test_the_prompt_has_a_line_for_each_part():
     assert sorted(PARTS) == list(PARTS)
     lines = QUESTIONS["__prompts__"]["parts"].splitlines()
     assert [line.split("[/]")[0].strip().removeprefix("[bold]") for line in lines[1:-1]] == [*PARTS]
-    assert QUESTIONS["parts"] in PARTS
     for question, answer in NEEDS.values():
         assert answer in CHOICES[question]
 

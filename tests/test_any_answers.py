@@ -67,7 +67,7 @@ FINE = st.fixed_dictionaries(
         **{field: fine_texts(LONGEST[field]) for field in ("project_name", "description")},
         "author_name": fine_texts(LONGEST["author_name"]),
         **CHOSEN,
-        "parts": st.sampled_from(["all", "none", "slurm,oxford_pets", "kubernetes"]),
+        "parts": st.sampled_from(["all", "none", "slurm,kubernetes", "determined"]),
     }
 )
 

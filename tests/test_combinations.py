@@ -14,11 +14,17 @@ from typing import Any
 import pytest
 
 from answers import CHOICES, NEEDS, PARTS
-from conftest import Create
+from conftest import FRAMEWORKS, TASKS, Create
 from kept import assert_parses
 from strict import check_style, check_types
 
-COMBINATIONS = list(itertools.product(*CHOICES.values()))
+# Each licence and each version of Python beside the first of the other, for each project there is.
+COMBINATIONS = [
+    answers
+    for answers in itertools.product(*CHOICES.values())
+    if answers[2] == CHOICES["license"][0] or answers[3] == CHOICES["python_version"][0]
+]
+PROJECTS = list(itertools.product(FRAMEWORKS, TASKS))
 # What may differ between two projects of one framework. Code, settings and tests are not among it.
 ANSWERED = {
     *(".devcontainer/devcontainer.json", ".python-version", "CITATION.cff", "Dockerfile"),
@@ -38,10 +44,10 @@ def about(project: Path) -> dict[str, Any]:
     return tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize(("framework", "license_", "version"), COMBINATIONS)
-def test_a_combination(create: Create, framework: str, license_: str, version: str):
-    default = create(framework=framework)
-    project = create(framework=framework, license=license_, python_version=version)
+@pytest.mark.parametrize(("framework", "task", "license_", "version"), COMBINATIONS)
+def test_a_combination(create: Create, framework: str, task: str, license_: str, version: str):
+    default = create(framework=framework, task=task)
+    project = create(framework=framework, task=task, license=license_, python_version=version)
     expected, found = contents(default), contents(project)
     assert set(found) == set(expected) - ({"LICENSE"} if license_ == "none" else set())
     assert {name for name, text in found.items() if text != expected[name]} <= ANSWERED
@@ -51,17 +57,18 @@ def test_a_combination(create: Create, framework: str, license_: str, version: s
 
 
 @pytest.mark.slow
-def test_the_types_of_a_framework(project: Path, framework: str):
+@pytest.mark.parametrize(("framework", "task"), PROJECTS)
+def test_the_types_of_a_project(create: Create, framework: str, task: str):
     # No other choice changes what mypy reads: that is held above.
-    check_types(project, framework)
+    check_types(create(framework=framework, task=task), framework)
 
 
 # Each part alone and none of them; all together is what the tests of the project run on.
 ALONE = [
     (framework, part)
-    for framework in CHOICES["framework"]
+    for framework in FRAMEWORKS
     for part in ("none", *PARTS)
-    if NEEDS.get(part, ("framework", framework)) == ("framework", framework)
+    if NEEDS.get(part) in {None, ("framework", framework), ("task", TASKS[0])}
 ]
 # What a part is recognised by. Where none of it is left, leaving the part out left no trace.
 WORDS = {
@@ -70,6 +77,10 @@ WORDS = {
     "oxford_pets": r"oxford|mobilenet|\bpets?\b|\bdownload\.py|dataloader\.sources\.download",
     "slurm": r"slurm|sbatch|\bsrun\b|pyxis",
     "torchx": r"torchx|components\.py",
+}
+TASK_WORDS = {
+    "segmentation": r"segmentation|\bmasks?\b|u-?net\b|(?<![a-z])iou|digit_?scenes|dice\b",
+    "classification": r"a classification|convnet|mix_?up|cut_?mix|(?<![a-z])ece\b|class_?folders",
 }
 
 
@@ -83,7 +94,15 @@ def mentions(project: Path, words: str) -> list[str]:
     )
 
 
-@pytest.mark.parametrize("framework", CHOICES["framework"])
+@pytest.mark.parametrize(("framework", "task"), PROJECTS)
+def test_a_project_has_no_word_of_another_task(create: Create, framework: str, task: str):
+    project = create(framework=framework, task=task, parts="all")
+    assert mentions(project, TASK_WORDS[task])
+    found = {other: mentions(project, TASK_WORDS[other]) for other in TASKS if other != task}
+    assert found == {other: [] for other in found}
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_that_is_left_out_leaves_no_trace(create: Create, framework: str, part: str):
     assert mentions(create(framework=framework, parts="none"), WORDS[part]) == []

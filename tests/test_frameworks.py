@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import FRAMEWORKS, Ask, Create, Run
+from conftest import FRAMEWORKS, TASKS, Ask, Create, Run
 from generate import cookiecutter
 
 # Of the indices and the augmented arrays of the first 50 batches of the default configuration.
@@ -18,8 +18,9 @@ from configs.loading import load_config
 from dataloader.build import load_split, open_source, training_batches
 
 cfg = load_config()
-decoded = load_split(cfg.data, open_source(cfg.data), "train")
-batches = training_batches(cfg.data, decoded, cfg.train.batch_size, cfg.run.seed)
+source = open_source(cfg.data)
+decoded = load_split(cfg.data, source, "train")
+batches = training_batches(cfg.data, source, decoded, cfg.train.batch_size, cfg.run.seed)
 digest = hashlib.sha256()
 for number in range(50):
     batch = batches.at(number * cfg.train.batch_size, cfg.train.batch_size)
@@ -53,10 +54,11 @@ def test_the_same_samples_in_the_same_order(project: Path, ask: Ask):
     assert ask(project, HASH_SAMPLES) == SAMPLES_SHA256
 
 
-def test_the_same_configurations(create: Create):
-    first, *others = [create(framework=name) / "configs" for name in FRAMEWORKS]
+@pytest.mark.parametrize("task", TASKS)
+def test_the_same_configurations(create: Create, task: str):
+    first, *others = [create(framework=name, task=task) / "configs" for name in FRAMEWORKS]
     names = {path.name for path in first.iterdir() if path.suffix in (".yaml", ".json")}
-    assert names >= {"default.yaml", "debug.yaml", "oxford_pets.yaml", "schema.json"}
+    assert names >= {"default.yaml", "debug.yaml", "schema.json"}
     for name in names:
         assert {(other / name).read_bytes() for other in others} == {(first / name).read_bytes()}
 

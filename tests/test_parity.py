@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import FRAMEWORKS, REPOSITORY
+from conftest import FRAMEWORKS, REPOSITORY, TASKS
 
 TREES = REPOSITORY / "{{cookiecutter.project_slug}}" / "_parts"
 FIRST, *OTHERS = FRAMEWORKS
@@ -67,30 +67,38 @@ Shape = dict[str, object]
 
 
 def sources(framework: str) -> dict[str, Path]:
-    """Map each path of a framework, in the core or a part, to the template's file."""
-    trees = [tree for tree in TREES.glob("*/") if f"framework={framework}" in tree.name.split(",")]
-    return {
-        path.relative_to(tree).as_posix(): path
-        for tree in trees
-        for path in tree.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
+    """Map each path of a framework to the template's file, "task path" where tasks differ."""
+    found = {}
+    for tree in TREES.glob("*/"):
+        *others, last = tree.name.split(",")
+        if last == f"framework={framework}":
+            tasks = [one.partition("=")[2] + " " for one in others if one.startswith("task=")]
+            for path in tree.rglob("*"):
+                if path.is_file() and "__pycache__" not in path.parts:
+                    found["".join(tasks) + path.relative_to(tree).as_posix()] = path
+    return found
+
+
+def plain(path: str) -> str:
+    """Return a path as it is in a project."""
+    return path.rpartition(" ")[2]
 
 
 def paths(framework: str) -> set[str]:
     """List a framework's files, but for those that only it can have."""
-    return sources(framework).keys() - ITS_OWN[framework]
+    return {path for path in sources(framework) if plain(path) not in ITS_OWN[framework]}
 
 
 def modules(framework: str) -> set[str]:
-    return {p for p in paths(framework) if p.endswith(".py") and not p.startswith("tests/")}
+    found = {path for path in paths(framework) if path.endswith(".py")}
+    return {path for path in found if not plain(path).startswith("tests/")}
 
 
 def shape(framework: str, path: str) -> Shape:
     """Return the public names of a module with their signatures, but for the framework's own."""
     tree = ast.parse(sources(framework)[path].read_text(encoding="utf-8"))
     found = flat(names_of(tree.body))
-    own = {one.partition(":")[2] for one in ITS_OWN[framework] if one.startswith(f"{path}:")}
+    own = {one.partition(":")[2] for one in ITS_OWN[framework] if one.startswith(f"{plain(path)}:")}
     assert own <= found.keys() | {name.partition(".")[0] for name in found}
     return {name: found[name] for name in found if not own & {name, name.partition(".")[0]}}
 
@@ -147,6 +155,7 @@ def test_what_is_compared_is_there():
     assert FRAMEWORKS == ("pytorch", "tensorflow")
     assert all((TREES / f"framework={framework}").is_dir() for framework in FRAMEWORKS)
     assert "model/mobilenet_v2.py" in modules(FIRST)  # of a part
+    assert {f"{task} ops/task.py" for task in TASKS} <= modules(FIRST)
     assert {"TrainStep.__init__", "TrainStep.__call__"} <= shape(
         FIRST, "executor/training/step.py"
     ).keys()
@@ -169,4 +178,4 @@ def test_the_same_public_names_and_signatures(path: str, other: str):
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_what_only_one_framework_has_is_there(framework: str):
     paths = {one.partition(":")[0] for one in ITS_OWN[framework]}
-    assert paths <= sources(framework).keys()
+    assert paths <= {plain(path) for path in sources(framework)}

@@ -55,6 +55,14 @@ def test_enter_takes_every_default(template: Path, tmp_path: Path):
     assert "Traceback" not in shown
 
 
+def test_the_default_parts_are_those_that_go_with_the_task(template: Path, tmp_path: Path):
+    code, shown = answer(template, tmp_path / "output", task="2")
+    assert code == 0, shown
+    project = tmp_path / "output" / "my_deep_learning_project"
+    assert (project / "model" / "convnet.py").exists()
+    assert not (project / "configs" / "oxford_pets.yaml").exists()
+
+
 def test_every_question_is_asked_once_in_plain_words(template: Path, tmp_path: Path):
     _, shown = answer(template, tmp_path / "output")
     for number, name in enumerate(ASKED, start=1):
@@ -96,7 +104,7 @@ def test_a_refused_answer_leaves_nothing_behind(template: Path, tmp_path: Path):
     assert code == 1
     assert "Cannot use project_slug = 'class': it is a word of the Python language." in shown
     assert "Try: class_project" in shown
-    assert "[3/9]" not in shown  # told at once, not after all the other questions
+    assert f"[3/{len(ASKED)}]" not in shown  # told at once, not after all the other questions
     assert "Traceback" not in shown
     assert list((tmp_path / "output").iterdir()) == []
     replays = tmp_path / ".cookiecutter_replay"

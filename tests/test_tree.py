@@ -2,6 +2,7 @@
 
 import ast
 import filecmp
+import itertools
 import re
 import tomllib
 from pathlib import Path, PurePosixPath
@@ -9,12 +10,13 @@ from pathlib import Path, PurePosixPath
 import pytest
 import yaml
 
-from answers import CHOICES, PARTS
-from conftest import FRAMEWORKS, Create
+from answers import CHOICES, NEEDS, PARTS
+from conftest import FRAMEWORKS, TASKS, Create
 from generate import TEMPLATE_FOLDER, generate
 from kept import assert_parses
 
 # What a person is told to find beside main.py, written down so that it cannot vanish by accident.
+PROJECTS = list(itertools.product(FRAMEWORKS, TASKS))
 ROOMS = {"configs", "dataloader", "evaluation", "executor", "model", "notebooks", "ops", "utils"}
 PROMISED = {
     *(".dockerignore", ".editorconfig", ".gitignore", ".pre-commit-config.yaml", ".python-version"),
@@ -53,9 +55,9 @@ def conditions(folder: Path) -> dict[str, set[str]]:
     return {question: set(answers.split("+")) for question, answers in pairs}
 
 
-def laid(template: Path, framework: str, *parts: str) -> list[Path]:
+def laid(template: Path, framework: str, task: str, *parts: str) -> list[Path]:
     """Return the folders of `_parts/` that belong to a project."""
-    answers = {"framework": {framework}, "part": set(parts)}
+    answers = {"framework": {framework}, "task": {task}, "part": set(parts)}
     return [
         folder
         for folder in sorted((template / TEMPLATE_FOLDER / "_parts").glob("*/"))
@@ -68,74 +70,61 @@ def shared(template: Path) -> set[str]:
     return {name for name in files(template / TEMPLATE_FOLDER) if not name.startswith("_parts/")}
 
 
-def sources(template: Path, framework: str, *parts: str) -> dict[str, Path]:
+def sources(template: Path, framework: str, task: str, *parts: str) -> dict[str, Path]:
     """Map each path of a generated project to the template's file that it comes from."""
     found = {name: template / TEMPLATE_FOLDER / name for name in shared(template)}
-    for folder in laid(template, framework, *parts):
+    for folder in laid(template, framework, task, *parts):
         new = {name: folder / name for name in files(folder)}
         assert not new.keys() & found.keys(), f"{folder.name} holds what another folder has"
         found |= new
     return found
 
 
+@pytest.mark.parametrize(("framework", "task"), PROJECTS)
 def test_a_project_has_the_files_of_the_parts_that_were_asked_for(
-    template: Path, project: Path, whole: Path, create: Create, framework: str
+    template: Path, create: Create, framework: str, task: str
 ):
-    assert files(project) == set(sources(template, framework, "oxford_pets"))
-    assert files(whole) == set(sources(template, framework, *PARTS))
-    bare = create(framework=framework, parts="none")
-    assert files(bare) == set(sources(template, framework))
+    answers = {None, ("framework", framework), ("task", task)}
+    offered = [part for part in PARTS if NEEDS.get(part) in answers]
+    default = [part for part in offered if part == "oxford_pets"]
+    for parts, names in (({}, default), ({"parts": "all"}, offered), ({"parts": "none"}, [])):
+        project = create(framework=framework, task=task, **parts)
+        assert files(project) == set(sources(template, framework, task, *names))
 
 
 def test_every_folder_of_parts_can_be_asked_for_and_has_files(template: Path):
-    named: dict[str, set[str]] = {"framework": set(), "part": set()}
+    named: dict[str, set[str]] = {"framework": set(), "task": set(), "part": set()}
     for folder in (template / TEMPLATE_FOLDER / "_parts").glob("*/"):
         assert files(folder), folder.name
         for question, answers in conditions(folder).items():
             named[question] |= answers
-    assert named == {"framework": set(FRAMEWORKS), "part": set(PARTS)}
-
-
-def modules(folder: Path) -> set[str]:
-    """Return the names of a folder's Python modules, but for its tests."""
-    names = {name for name in files(folder) if name.endswith(".py")}
-    return {
-        name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        for name in names
-        if not name.startswith("tests/")
-    }
+    assert named == {"framework": set(FRAMEWORKS), "task": set(TASKS), "part": set(PARTS)}
 
 
 def imported(path: Path) -> set[str]:
-    """Return all that a file imports, modules and the names that it takes from them."""
+    """Return the project's own modules and names that a file imports, as "room.module.name"."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.partition(".")[0] in ROOMS}
 
 
-def test_nothing_outside_of_a_part_imports_it(template: Path):
-    root = template / TEMPLATE_FOLDER
-    asked = {folder: conditions(folder) for folder in (root / "_parts").glob("*/")}
-    parts = {folder: wanted["part"] for folder, wanted in asked.items() if "part" in wanted}
-    assert parts
-    for folder, wanted in parts.items():
-        # Where this code is laid, it may count on folders that every such project has, too.
-        others = {
-            name for other, also in parts.items() if not wanted <= also for name in modules(other)
-        }
-        for name in files(folder):
-            if name.endswith(".py"):
-                assert not imported(folder / name) & others, f"{folder.name}/{name}"
-    every = {name for folder in parts for name in modules(folder)}
-    core = [root, *(folder for folder in asked if folder not in parts)]
-    for folder in core:
-        for name in files(folder):
-            if name.endswith(".py") and not name.startswith("_parts/"):
-                assert not imported(folder / name) & every, f"{folder.name}/{name}"
+@pytest.mark.parametrize(("framework", "task"), PROJECTS)
+@pytest.mark.parametrize("part", ["none", *PARTS])
+def test_a_project_has_what_its_files_import(template: Path, framework: str, task: str, part: str):
+    tree = sources(template, framework, task, part)
+    modules = {name.removesuffix(".py").replace("/", ".") for name in tree if name.endswith(".py")}
+    modules = {name.removesuffix(".__init__") for name in modules}
+    assert "executor.training.trainer" in modules
+    for name, path in tree.items():
+        if name.endswith(".py"):
+            # What is imported is a module, or a name in one.
+            assert {
+                m for m in imported(path) if not {m, m.rpartition(".")[0]} & modules
+            } == set(), name
 
 
 def test_the_tree_holds_what_is_promised(project: Path):
@@ -149,7 +138,7 @@ def test_the_tree_holds_what_is_promised(project: Path):
 
 
 def test_code_and_notebooks_are_the_template_s_bytes(template: Path, whole: Path, framework: str):
-    for name, source in sources(template, framework, *PARTS).items():
+    for name, source in sources(template, framework, TASKS[0], *PARTS).items():
         if PurePosixPath(name).suffix in {".py", ".ipynb", ".yaml", ".yml", ".png"}:
             assert filecmp.cmp(source, whole / name, shallow=False), name
 
@@ -161,9 +150,10 @@ def test_the_code_holds_no_jinja(template: Path):
             assert "cookiecutter" not in text, name
 
 
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("license_", CHOICES["license"])
-def test_nothing_of_the_template_is_left(create: Create, framework: str, license_: str):
-    project = create(framework=framework, license=license_, parts="all")
+def test_nothing_of_the_template_is_left(create: Create, framework: str, license_: str, task: str):
+    project = create(framework=framework, task=task, license=license_, parts="all")
     for name in files(project):
         assert "{" not in name, name
         if PurePosixPath(name).suffix not in {".py", ".ipynb", ".png"}:

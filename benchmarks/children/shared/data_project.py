@@ -37,7 +37,7 @@ def main() -> None:
     source = open_source(cfg.data)
     io = build_task(cfg, source).io
     decoded = load_split(cfg.data, source, "train")
-    batches = training_batches(cfg.data, decoded, batch_size, cfg.run.seed)
+    batches = training_batches(cfg.data, source, decoded, batch_size, cfg.run.seed)
 
     def batch_at(position: int) -> Batch:
         return batches.at(position, batch_size)
