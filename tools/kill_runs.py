@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from generate import REPOSITORY, clean_copy, generate
@@ -38,7 +38,14 @@ QUIET = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUTF8": "1"
 class Runs:
     """Runs of one configuration, to be disturbed, and one that nothing disturbs."""
 
-    def __init__(self, project: Path, python: Path, folder: Path, seed: int = 0) -> None:
+    def __init__(
+        self,
+        project: Path,
+        python: Path,
+        folder: Path,
+        seed: int = 0,
+        configuration: Sequence[str] = CONFIGURATION,
+    ) -> None:
         """Train the undisturbed run.
 
         Args:
@@ -46,8 +53,10 @@ class Runs:
             python: The interpreter that has its framework.
             folder: Where the runs are written.
             seed: Of the random moments.
+            configuration: The words after `train`.
         """
         self._project = project
+        self._configuration = configuration
         self._python = python
         self._folder = folder
         self._random = random.Random(seed)  # noqa: S311 -- moments, no secrets
@@ -61,7 +70,7 @@ class Runs:
 
     def start(self, run: Path, workers: int) -> subprocess.Popen[str]:
         """Start or continue a run in the background."""
-        words = [*CONFIGURATION, f"data.workers={workers}", f"run.dir={run}"]
+        words = [*self._configuration, f"data.workers={workers}", f"run.dir={run}"]
         return subprocess.Popen(
             [str(self._python), "main.py", "train", *words],
             cwd=self._project,
@@ -187,6 +196,7 @@ def main() -> None:
     """Do what was asked for, and end with code 1 if a single run differs."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--framework", default="pytorch")
+    parser.add_argument("--task", default="segmentation")
     parser.add_argument("--python", type=Path, help="interpreter; default: that of make setup")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     for kind in ("kills", "signals", "damages"):
@@ -195,7 +205,8 @@ def main() -> None:
     python = arguments.python or REPOSITORY / f".venv-{arguments.framework}" / "bin" / "python"
     with tempfile.TemporaryDirectory() as folder:
         template = clean_copy(Path(folder, "template"))
-        project = generate(template, Path(folder, "project"), framework=arguments.framework)
+        answers = {"framework": arguments.framework, "task": arguments.task}
+        project = generate(template, Path(folder, "project"), **answers)
         runs = Runs(project, python.absolute(), Path(folder, "runs"), arguments.seed)
         bad = sum(
             report(kind, getattr(arguments, kind), disturb)
