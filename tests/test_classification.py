@@ -13,7 +13,7 @@ from kill_runs import Runs
 
 pytestmark = pytest.mark.slow
 
-ACCURACY = 0.97  # for digits of people of whom none is in the training; the mean is 0.98
+ACCURACY = 0.975  # for digits of people of whom none is in the training; the mean is 0.986
 FILES = REPOSITORY / "tests" / "own_files"
 # The first test images into a folder, a folder for each class.
 DRAW = """

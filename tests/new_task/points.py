@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from evaluation.evaluator import Arrays, Section
+from evaluation.evaluator import Arrays, PredictedFile, Section
 from PIL import Image
 
 
@@ -15,6 +15,7 @@ class Task:
     """Finds one point."""
 
     facts = ("side",)
+    titles: ClassVar[dict[str, str]] = {"distance": "Mean distance"}
     endings = (".png",)
 
     def __init__(self, side: int) -> None:
@@ -65,13 +66,12 @@ class Task:
             pixels = np.array(picture.convert("L"))[..., None]
         return pixels, {"picture": pixels[None]}
 
-    def write(
-        self, folder: Path, stem: str, picture: np.ndarray, prediction: Arrays
-    ) -> Sequence[Path]:
-        """Write the point."""
-        path = folder / f"{stem}.json"
-        path.write_text(json.dumps(prediction["point"][0].tolist()), encoding="utf-8")
-        return [path]
+    def write(self, folder: Path, files: Iterable[PredictedFile]) -> Iterator[Path]:
+        """Write the point of each file, as shares of the picture's sides."""
+        for file in files:
+            path = folder / f"{file.path.stem}.json"
+            path.write_text(json.dumps(file.prediction["point"][0].tolist()), encoding="utf-8")
+            yield path
 
 
 class Distance:

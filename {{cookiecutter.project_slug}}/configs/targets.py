@@ -57,8 +57,7 @@ def places(cfg: CFG) -> Iterator[Place]:
     for index, transform in enumerate(data.transforms):
         yield Place(("data", "transforms", index), transform, "ops.augment", 2, facts)
     for index, transform in enumerate(data.batch_transforms):
-        path = ("data", "batch_transforms", index)
-        yield Place(path, transform, positional=2, offered=facts)
+        yield Place(("data", "batch_transforms", index), transform, None, 2, facts)
     for index, callback in enumerate(cfg.run.callbacks):
         yield Place(("run", "callbacks", index), callback)
     yield Place(("model",), cfg.model, offered=facts)
@@ -67,8 +66,8 @@ def places(cfg: CFG) -> Iterator[Place]:
     path = ("train", "optimizer")
     yield Place(path, train.optimizer, "ops.optimizers", count, instead=OPTIMIZER_INPUTS)
     count = positional(train.schedule.target, SCHEDULE_POSITIONAL)
-    steps = ("total_steps", "initial_learning_rate")
-    yield Place(("train", "schedule"), train.schedule, "ops.lr_schedules", count, steps)
+    path, steps = ("train", "schedule"), ("total_steps", "initial_learning_rate")
+    yield Place(path, train.schedule, "ops.lr_schedules", count, steps)
     for index, metric in enumerate(train.metrics):
         yield Place(("train", "metrics", index), metric, "evaluation.metrics", 2)
     for index, evaluator in enumerate(train.evaluators):

@@ -62,4 +62,4 @@ def drawn(epoch: int, weights: np.ndarray, seed: int) -> np.ndarray:
     ends = np.cumsum(weights[first])
     points = (np.arange(length) + words[-1] / 2.0**64) * (ends[-1] / length)
     chosen = first[np.minimum(np.searchsorted(ends, points, side="right"), length - 1)]
-    return chosen[np.argsort(words[length:-1], kind="stable")]
+    return np.asarray(chosen[np.argsort(words[length:-1], kind="stable")])

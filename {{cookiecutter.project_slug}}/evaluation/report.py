@@ -97,19 +97,24 @@ def _head(report: Report) -> str:
 <p class="quiet">{" · ".join(facts)}</p>"""
 
 
-def _numbers(report: Report) -> str:
+def _headlines(report: Report) -> list[str]:
     shown = [name for name in report.metrics if name not in report.details]
-    shown.sort(key=lambda name: name != report.monitor)
+    return sorted(shown, key=lambda name: name != report.monitor)
+
+
+def _numbers(report: Report) -> str:
     cells = "\n".join(
         f"<div><dt>{escape(report.title_of(name))}</dt><dd>{page.number(report.metrics[name])}</dd></div>"
-        for name in shown[:_HEADLINES]
+        for name in _headlines(report)[:_HEADLINES]
     )
     return f'<dl class="numbers">\n{cells}\n</dl>'
 
 
 def _curves(directory: Path, report: Report) -> str:
-    title = report.title_of(report.monitor)
-    png = charts.png(charts.curves(report.history, report.monitor, title, report.best_step))
+    # The loss is drawn in any case.
+    metric = next((name for name in _headlines(report) if name != "loss"), report.monitor)
+    title = report.title_of(metric)
+    png = charts.png(charts.curves(report.history, metric, title, report.best_step))
     (directory / "curves.png").write_bytes(png)
     alt = f"Loss, {title} and learning rate over the training steps"
     return f"<h2>Learning curves</h2>\n{page.chart(png, alt)}"

@@ -103,7 +103,7 @@ class SamplePicker:
             arrays[f"{number}/sample"] = np.array([one.score, one.draw])
             arrays |= {f"{number}/fields/{name}": array for name, array in one.fields.items()}
             arrays |= {f"{number}/prediction/{name}": a for name, a in one.prediction.items()}
-        np.savez(file, **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
         return file.getvalue()
 
     def join(self, parts: Iterable[bytes]) -> None:

@@ -46,4 +46,4 @@ def test_inspect_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RUN_DIR", str(run))
     text = execute("02_inspect_run.ipynb")
     assert "best weights from step" in text
-    assert "background" in text
+    assert "precision" in text

@@ -118,11 +118,9 @@ class Trainer:
         """Build the loss, the batches to learn from and what evaluates the model."""
         cfg, train, device = self.cfg, self.cfg.train, self.device
         self.loss = build_loss(cfg, self.source, device)
-        share = Share(device.world.rank, device.world.size)
-        seed, batch_size = cfg.run.seed, train.batch_size
-        self.batches = training_batches(
-            cfg.data, self.source, self.training, batch_size, seed, share
-        )
+        seed, share = cfg.run.seed, Share(device.world.rank, device.world.size)
+        parts = (cfg.data, self.source, self.training)
+        self.batches = training_batches(*parts, train.batch_size, seed, share)
         self.validator = Validator(train, seed, self.loss, self.validation, self.task, device)
 
     def setup_model(self, saved: dict[str, Any] | None) -> None:

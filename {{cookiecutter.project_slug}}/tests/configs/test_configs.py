@@ -126,7 +126,7 @@ def test_all_problems_stand_in_one_message_with_file_line_and_key(tmp_path: Path
         "  device: cpu\n",
         encoding="utf-8",
     )
-    message = refused(path, "executor.precision=fp16", "model.target=model.unett:UNet", "run.seed")
+    message = refused(path, "executor.precision=fp16", "model.target=model.layerz:Net", "run.seed")
     for expected in (
         "8 problems",
         "broken.yaml:2: train.epochs: expected a whole number, received 'ten'",
@@ -136,8 +136,8 @@ def test_all_problems_stand_in_one_message_with_file_line_and_key(tmp_path: Path
         "broken.yaml:8: data.workers: this key stands here twice (first in line 7)",
         "broken.yaml:10: executor.precisin: unknown key 'precisin'; did you mean 'precision'?",
         "command line: executor.precision: fp16 needs a GPU",
-        "command line: model.target: unknown target 'model.unett:UNet': there is no module "
-        "'unett' in 'model'; did you mean 'model.unet'?",
+        "command line: model.target: unknown target 'model.layerz:Net': there is no module "
+        "'layerz' in 'model'; did you mean 'model.layers'?",
         "command line: expected key.path=value, received 'run.seed'",
     ):
         assert expected in message, message
@@ -153,15 +153,21 @@ def test_all_problems_stand_in_one_message_with_file_line_and_key(tmp_path: Path
         (["executor.device=tpu"], "expected one of 'auto', 'cpu', 'cuda' or 'mps'"),
         (["executor.compile=perhaps"], "expected true or false, received 'perhaps'"),
         (["executor.device=cpu", "executor.tf32=false"], "only CUDA has it"),
-        (["train.monitor=loss"], "the lowest loss is the best; set it to min"),
-        (["task.std=[1, 1]"], "evaluation.task:Task expects tuple[float, float, float]"),
+        (
+            ["train.monitor=loss", "train.monitor_mode=max"],
+            "the lowest loss is the best; set it to min",
+        ),
+        (
+            ["task.std=wide"],
+            "evaluation.task:Task expects float | Sequence[float], received 'wide'",
+        ),
         (["data.source.image_size=sixty"], "data.source.image_size"),
         (["train=3"], "expected keys below it"),
         (["train.loss=cross_entropi"], "did you mean 'cross_entropy'?"),
         (["train.optimizer.learning_rate=fast"], "adamw expects float, received 'fast'"),
-        (["model.widths=64"], "model.unet:UNet expects Sequence[int], received 64"),
+        (["model.widths=64"], " expects Sequence[int], received 64"),
         (["model.widths=[16, 2.5]"], "expects Sequence[int]"),
-        (["data.source=dataloader.sources.folder:Folder"], "needs the argument"),
+        (["model=utils.names:resolve"], "utils.names:resolve needs the argument 'target'"),
         (["train.epochs=[1"], "cannot be read"),
         (["train.epochs=1", "train.epochs=2"], "given twice"),
         (["train.epochs.x=1"], "expected a whole number"),

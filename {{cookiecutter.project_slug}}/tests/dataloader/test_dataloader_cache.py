@@ -17,7 +17,7 @@ from utils.logs import log
 
 
 def spec(size, labels=None):
-    return {"image": Field((*size, 3)), "mask": Field(size, labels=labels, ignored=255)}
+    return {"image": Field((*size, 3)), "truth": Field(size, labels=labels, ignored=255)}
 
 
 SPEC = spec((4, 4))
@@ -44,7 +44,7 @@ class Numbers:
         if index in self.broken:
             raise UserError(f"{self.name(index)}: broken")
         image = np.full((*self.size, 3), index, np.uint8)
-        return {"image": image, "mask": np.full(self.size, index % 3, np.uint8)}
+        return {"image": image, "truth": np.full(self.size, index % 3, np.uint8)}
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
@@ -56,11 +56,11 @@ def test_every_sample_is_read_once_and_in_its_place(tmp_path, workers, where, mo
     options = DecodeOptions(workers, where, str(tmp_path))
     decoded = decode(split, spec((5, 7), labels=3), options, "split 'train'")
     assert split.reads == len(decoded) == 40
-    images, masks = decoded.fields["image"], decoded.fields["mask"]
+    images, truths = decoded.fields["image"], decoded.fields["truth"]
     assert images.shape == (40, 5, 7, 3)
-    assert images.dtype == masks.dtype == np.uint8
+    assert images.dtype == truths.dtype == np.uint8
     assert images[:, 0, 0, 0].tolist() == list(range(40))
-    assert masks[:, 4, 6].tolist() == [n % 3 for n in range(40)]
+    assert truths[:, 4, 6].tolist() == [n % 3 for n in range(40)]
     assert decoded.names[2] == "file 2.png"
     count = "decoding  {} of 40 samples of the split 'train'"
     assert lines == [count.format(done) for done in (16, 32, 40)]
@@ -150,9 +150,9 @@ def test_a_source_of_ones_own_is_held_to_its_promise():
 
     with pytest.raises(UserError, match=r"file 0.png.*image.*\[4, 4, 3\].*Received.*\[2, 2, 3\]"):
         decode(WrongSize(), SPEC, DecodeOptions())
-    with pytest.raises(UserError, match=r"fields image, mask. Received: image, mask, depth"):
+    with pytest.raises(UserError, match=r"fields image, truth. Received: image, truth, depth"):
         decode(WrongName(), SPEC, DecodeOptions())
-    with pytest.raises(UserError, match=r"file 2.png: the mask holds 2 at 16 of 16 places"):
+    with pytest.raises(UserError, match=r"file 2.png: the truth holds 2 at 16 of 16 places"):
         decode(Numbers(), spec((4, 4), labels=2), DecodeOptions())
     with pytest.raises(ZeroDivisionError) as caught:
         decode(Fails(), SPEC, DecodeOptions())

@@ -8,25 +8,33 @@ import pytest
 
 from dataloader.batches import Share, TrainingBatches, evaluation_batches, prefetched
 from dataloader.cache import Decoded
-from dataloader.order import epoch_order, sample_indices
+from dataloader.order import sample_indices, shuffled
 from dataloader.packing import Layout
 from dataloader.sample import Field
 from ops.augment import brightness_contrast, flip, shift
 
 
+def order(length, seed, buffer=None):
+    return lambda epoch: shuffled(epoch, length, seed, buffer)
+
+
+def stream(data, transforms, seed, *more, **others):
+    return TrainingBatches(data, transforms, seed, order(len(data), seed), *more, **others)
+
+
 def decoded(count=23, size=8):
     rng = np.random.default_rng(0)
-    layout = Layout({"image": Field((size, size, 3)), "mask": Field((size, size))})
+    layout = Layout({"image": Field((size, size, 3)), "truth": Field((size, size))})
     rows = np.zeros((count, layout.row_bytes), np.uint8)
     fields = layout.fields(rows)
     fields["image"][:] = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-    fields["mask"][:] = rng.integers(0, 3, (count, size, size), dtype=np.uint8)
+    fields["truth"][:] = rng.integers(0, 3, (count, size, size), dtype=np.uint8)
     return Decoded(rows, tuple(f"sample {n}" for n in range(count)), layout)
 
 
 @pytest.mark.parametrize("buffer", [None, 1, 4, 10, 100])
 def test_every_epoch_is_another_permutation(buffer):
-    epochs = sample_indices(range(3 * 50), 50, seed=3, buffer=buffer).reshape(3, 50)
+    epochs = sample_indices(range(3 * 50), 50, order(50, 3, buffer)).reshape(3, 50)
     for epoch in epochs:
         assert sorted(epoch) == list(range(50))
     assert len({tuple(epoch) for epoch in epochs}) == 3
@@ -34,28 +42,31 @@ def test_every_epoch_is_another_permutation(buffer):
 
 
 def test_any_division_into_batches_gives_the_same_order():
-    whole = sample_indices(range(100), 23, seed=1)
+    whole = sample_indices(range(100), 23, order(23, 1))
     for size in (1, 7, 23, 64):
-        parts = [sample_indices(range(p, min(p + size, 100)), 23, 1) for p in range(0, 100, size)]
+        parts = [
+            sample_indices(range(p, min(p + size, 100)), 23, order(23, 1))
+            for p in range(0, 100, size)
+        ]
         assert np.array_equal(np.concatenate(parts), whole)
-    assert not np.array_equal(whole, sample_indices(range(100), 23, seed=2))
+    assert not np.array_equal(whole, sample_indices(range(100), 23, order(23, 2)))
 
 
 def test_the_order_is_the_same_on_every_machine():
     # Worked out once; if this changes, no run can be resumed or repeated across the change.
-    assert epoch_order(0, 10, seed=0).tolist() == [3, 7, 4, 2, 9, 8, 1, 6, 5, 0]
-    assert sample_indices(range(0), 10, seed=0).tolist() == []
+    assert shuffled(0, 10, seed=0).tolist() == [3, 7, 4, 2, 9, 8, 1, 6, 5, 0]
+    assert sample_indices(range(0), 10, order(10, 0)).tolist() == []
 
 
 def test_buffer_keeps_neighbours_together():
-    order = epoch_order(0, 100, seed=0, buffer=10)
+    order = shuffled(0, 100, seed=0, buffer=10)
     blocks = (order // 10).reshape(10, 10)
     assert (blocks == blocks[:, :1]).all()
     assert not np.array_equal(np.sort(blocks[:, 0]), blocks[:, 0])
 
 
 def test_batches_do_not_depend_on_how_the_stream_is_cut():
-    batches = TrainingBatches(decoded(), [flip, shift, brightness_contrast], seed=5)
+    batches = stream(decoded(), [flip, shift, brightness_contrast], 5)
     whole = batches.at(0, 60)
     for size in (1, 16, 25):
         parts = [batches.at(p, min(size, 60 - p)) for p in range(0, 60, size)]
@@ -68,9 +79,9 @@ def test_batches_do_not_depend_on_how_the_stream_is_cut():
 def test_processes_see_together_what_one_sees(size):
     transforms = (flip, shift, brightness_contrast)
     data, batch = decoded(), 12
-    alone = TrainingBatches(data, transforms, seed=5).at(24, 3 * batch)
+    alone = stream(data, transforms, 5).at(24, 3 * batch)
     shared = [
-        TrainingBatches(data, transforms, 5, batch_size=batch, share=Share(r, size)).at(24, 36)
+        stream(data, transforms, 5, batch_size=batch, share=Share(r, size)).at(24, 36)
         for r in range(size)
     ]
     for name, field in alone.fields.items():
@@ -79,6 +90,30 @@ def test_processes_see_together_what_one_sees(size):
         together = np.concatenate(parts, axis=1)
         assert np.array_equal(together.reshape(field.shape), field)
     assert all(np.array_equal(one.indices, alone.indices) for one in shared)
+
+
+def mixed(fields, draws):
+    """Add the sample before in the batch, and draw something for each."""
+    image = fields["image"] + np.roll(fields["image"], 1, axis=0)
+    return {"image": image, "truth": fields["truth"] + draws[:, :1, None]}
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_processes_mix_together_what_one_mixes(size):
+    data, batch = decoded(), 12
+    settings = {"batch_size": batch, "batch_transforms": [mixed]}
+    alone = stream(data, [flip], 5, **settings).at(24, 2 * batch)
+    plain = stream(data, [flip], 5).at(24, 2 * batch)
+    first = plain.fields["image"][:batch]
+    assert np.array_equal(alone.fields["image"][:batch], first + np.roll(first, 1, axis=0))
+    shared = [
+        stream(data, [flip], 5, share=Share(r, size), **settings).at(24, 24) for r in range(size)
+    ]
+    for name, field in alone.fields.items():
+        parts = [b.fields[name].reshape(2, batch // size, *field.shape[1:]) for b in shared]
+        assert np.array_equal(np.concatenate(parts, axis=1).reshape(field.shape), field)
+    again = stream(data, [flip], 5, **settings).at(36, batch)  # the second of the two alone
+    assert np.array_equal(again.fields["truth"], alone.fields["truth"][batch:])
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
@@ -94,7 +129,7 @@ def test_processes_evaluate_each_sample_once_in_equally_many_batches(size):
 def test_the_cache_stays_as_it_is():
     data = decoded()
     before = data.rows.copy()
-    TrainingBatches(data, [flip, shift], seed=0).at(0, 46)
+    stream(data, [flip, shift], 0).at(0, 46)
     for batch in evaluation_batches(data, 5):
         for field in batch.fields.values():
             field[:] = 0
@@ -103,7 +138,7 @@ def test_the_cache_stays_as_it_is():
 
 def test_augmentation_differs_from_epoch_to_epoch():
     data = decoded()
-    batches = TrainingBatches(data, [flip], seed=0)
+    batches = stream(data, [flip], 0)
     first, second = batches.at(0, 23), batches.at(23, 23)
     flipped = [
         {

@@ -46,7 +46,8 @@ def train(run: Path, *words: str) -> dict[str, float]:
 
 
 def advised(*words: str, world: World | None = None, where: str = "GPU") -> str:
-    settings = dict(word.split("=", 1) for word in (*ON_CPU, *words))  # the later word counts
+    before = (*ON_CPU, "train.batch_size=32")
+    settings = dict(word.split("=", 1) for word in (*before, *words))  # the later word counts
     cfg = load_config(None, [f"{key}={value}" for key, value in settings.items()])
     device = Device(cfg)
     device.world = world or World()

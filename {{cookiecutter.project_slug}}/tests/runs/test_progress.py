@@ -23,13 +23,13 @@ def follow_a_run(screen: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(sys, "stderr", screen)
     set_up()
     throughput = Throughput(batch_size=4)
-    progress = Progress("mean_iou", throughput)
+    progress = Progress("quality", throughput)
     progress.start(RunInfo("", {}, 10, 20, 4, "cpu", 1))
     throughput.start()
     for step in range(11, 21):
         throughput.lap(10)
         progress.step(step, {"loss": 1.0 / step})
-    progress.evaluation(20, {"loss": 0.25, "mean_iou": 0.75})
+    progress.evaluation(20, {"loss": 0.25, "quality": 0.75})
     progress.step(20, {"loss": 0.05})
     progress.end("finished")
     return screen.getvalue()
@@ -37,7 +37,7 @@ def follow_a_run(screen: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_a_pipe_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     text = follow_a_run(io.StringIO(), monkeypatch)
-    assert "step 20/20  validation loss 0.2500  mean_iou 0.7500" in text
+    assert "step 20/20  validation loss 0.2500  quality 0.7500" in text
     assert "samples/s, 0:00 left" in text
     assert "\x1b" not in text
 

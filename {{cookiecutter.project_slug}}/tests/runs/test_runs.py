@@ -21,7 +21,7 @@ from main import main
 from utils.errors import UserError
 from utils.storage import PROJECT
 
-CONFIG = "train:\n  monitor: mean_iou\n  monitor_mode: max\n"
+CONFIG = "train:\n  monitor: quality\n  monitor_mode: max\n"
 ELSEWHERE = "another-machine.example"
 
 
@@ -39,7 +39,7 @@ def make_run(folder: Path, age: float = 0.0, **values: Any) -> Path:
     when = datetime.now(UTC) - timedelta(seconds=age)
     content = {
         **{"status": "running", "step": 40, "total_steps": 256, "best": 0.5},
-        **{"monitor": "mean_iou", "updated": when.isoformat(), "pid": os.getpid()},
+        **{"monitor": "quality", "updated": when.isoformat(), "pid": os.getpid()},
         **{"host": platform.node(), "samples_per_second": None, **values},
     }
     (folder / "status.json").write_text(json.dumps(content))
@@ -101,7 +101,7 @@ def test_the_end_of_a_run_is_what_it_says(tmp_path: Path, state: str) -> None:
     make_run(tmp_path / "run", status=state, pid=ended_process())
     run = only(tmp_path)
     assert (run.name, run.status) == ("run", state)
-    assert (run.step, run.total_steps, run.monitor, run.best) == (40, 256, "mean_iou", 0.5)
+    assert (run.step, run.total_steps, run.monitor, run.best) == (40, 256, "quality", 0.5)
     assert bool(run.note) == (state == "stopped")
 
 
@@ -150,10 +150,10 @@ def test_the_table_is_aligned(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     make_run(tmp_path / "oldest", status="diverged", age=50 * 3600, monitor="loss", best=12.25)
     main(["runs", str(tmp_path)])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "status    step       best             updated   name"
-    assert lines[2] == "stopped   7 of 256   -                3 h ago   older"
-    assert lines[3] == "diverged  40 of 256  loss 12.2500     2 d ago   oldest"
-    assert lines[1].startswith("running   40 of 256  mean_iou 0.5000  3")
+    assert lines[0] == "status    step       best            updated   name"
+    assert lines[2] == "stopped   7 of 256   -               3 h ago   older"
+    assert lines[3] == "diverged  40 of 256  loss 12.2500    2 d ago   oldest"
+    assert lines[1].startswith("running   40 of 256  quality 0.5000  3")
     assert lines[4:] == ["", "A run that stopped is not lost: the same command continues it."]
 
 

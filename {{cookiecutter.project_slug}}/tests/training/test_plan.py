@@ -57,13 +57,15 @@ def chunks(plan: Plan, loop_state: LoopState, most: int) -> list[tuple[int, int]
 
 
 def test_early_stopping_and_the_best_value() -> None:
-    train = load_config(None, ["train.early_stopping={patience: 2, min_delta: 0.1}"]).train
+    words = ["train.monitor=quality", "train.monitor_mode=max"]
+    words.append("train.early_stopping={patience: 2, min_delta: 0.1}")
+    train = load_config(None, words).train
     loop_state = LoopState()
     for step, value in enumerate([float("nan"), 0.5, 0.55, 0.59], 1):
         loop_state.step = step
         assert not loop_state.stops_early(train)
-        loop_state.record_evaluation({"mean_iou": value}, train)
+        loop_state.record_evaluation({"quality": value}, train)
     assert (loop_state.best_value, loop_state.best_step) == (0.5, 2)
     assert loop_state.stops_early(train)
-    with pytest.raises(UserError, match="mean_iou"):
+    with pytest.raises(UserError, match="quality"):
         loop_state.record_evaluation({"loss": 1.0}, train)

@@ -51,7 +51,7 @@ def test_targets_resolve_to_objects_and_nested_attributes() -> None:
         ("os.path", "has not the form module:object"),
         (":x", "has not the form module:object"),
         ("nowhere:x", "there is no module 'nowhere'"),
-        ("models.unet:UNet", "there is no module 'models'; did you mean 'model'?"),
+        ("models.layers:x", "there is no module 'models'; did you mean 'model'?"),
         ("shelf.iner:Base", "there is no module 'iner' in 'shelf'; did you mean 'shelf.inner'?"),
         ("shelf.inner.deep:x", "there is no module 'deep' in 'shelf.inner'"),
         ("shelf.inner:Bas", "module 'shelf.inner' has no 'Bas'; did you mean 'Base'?"),

@@ -45,8 +45,8 @@ def confusion_matrix(confusion: np.ndarray, class_names: Sequence[str]) -> "Figu
     axes.set_xlabel("predicted", color=MUTED)
     axes.set_ylabel("true", color=MUTED)
     if classes <= _NAMED_CLASSES:
-        axes.set_xticks(range(classes), names, rotation=0 if upright else 90)
-        axes.set_yticks(range(classes), names)
+        axes.set_xticks(range(classes), names, rotation=0 if upright else 90, parse_math=False)
+        axes.set_yticks(range(classes), names, parse_math=False)
     if classes <= _NUMBERED_CLASSES:
         for (row, column), value in np.ndenumerate(share):
             text = "-" if np.isnan(value) else f"{100 * value:.1f}"

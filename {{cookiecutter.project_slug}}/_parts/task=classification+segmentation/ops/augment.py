@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ops.images import resize
+from ops.images import resize, turned
 from utils.checks import check
 
 DRAWS_PER_TRANSFORM = 4
@@ -137,6 +137,31 @@ def zoom(
         window = np.s_[top : top + rows, left : left + columns]
         for array in pictures:
             array[index] = resize(array[index][window], (height, width))
+    return fields
+
+
+def affine(
+    fields: Fields,
+    draws: np.ndarray,
+    degrees: float = 10.0,
+    scale: float = 0.1,
+) -> Fields:
+    """Turn and scale samples about their centre; what comes in at the edge repeats the edge.
+
+    The first draw decides how far, the second one how much larger or smaller.
+
+    Settings:
+        degrees: The furthest turn to either side, 0 to 180.
+        scale: The greatest change of the size, 0 to 0.5: with 0.1 a sample becomes 0.9 to 1.1 times
+            as large.
+    """
+    check("degrees", degrees, 0 <= degrees <= 180, "be 0 to 180")
+    check("scale", scale, 0 <= scale <= 0.5, "be 0 to 0.5")
+    angles = np.deg2rad(degrees) * (2 * draws[:, 0] - 1)
+    factors = 1 + scale * (2 * draws[:, 1] - 1)
+    for array in _pictures(fields):
+        for picture, angle, factor in zip(array, angles.tolist(), factors.tolist(), strict=True):
+            picture[...] = turned(picture, angle, factor)
     return fields
 
 

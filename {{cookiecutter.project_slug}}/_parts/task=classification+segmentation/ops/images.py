@@ -1,6 +1,7 @@
 """Images as arrays: decoding and resizing."""
 
 import io
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -23,11 +24,42 @@ def resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """
     if picture.shape[:2] == tuple(size):
         return picture
-    is_image = picture.ndim == 3
-    flat = picture[..., 0] if is_image and picture.shape[-1] == 1 else picture
-    kernel = Image.Resampling.BILINEAR if is_image else Image.Resampling.NEAREST
-    resized = np.asarray(Image.fromarray(flat).resize(size[::-1], kernel))
-    return resized.reshape(*size, *picture.shape[2:])
+    resized = _of_pillow(picture).resize(size[::-1], _kernel(picture))
+    return np.asarray(resized).reshape(*size, *picture.shape[2:])
+
+
+def turned(picture: np.ndarray, angle: float, factor: float) -> np.ndarray:
+    """Turn uint8 [h, w, channels] or [h, w] about its centre, and enlarge it by a factor.
+
+    The angle is in radians, against the clock. The edge is repeated where nothing was; kernels are
+    those of `resize`.
+    """
+    height, width = picture.shape[:2]
+    reach = math.hypot(height, width) / 2 / factor  # the furthest pixel from the centre
+    border = math.ceil(reach - min(height, width) / 2) + 1
+    padding = [(border, border), (border, border), (0, 0)][: picture.ndim]
+    cosine, sine = math.cos(angle) / factor, math.sin(angle) / factor
+    right, down = width / 2, height / 2
+    # Pillow is given where each pixel of the result comes from.
+    origin = (
+        right + border - cosine * right + sine * down,
+        down + border - sine * right - cosine * down,
+    )
+    coefficients = (cosine, -sine, origin[0], sine, cosine, origin[1])
+    source = _of_pillow(np.pad(picture, padding, mode="edge"))
+    result = source.transform(
+        (width, height), Image.Transform.AFFINE, coefficients, _kernel(picture)
+    )
+    return np.asarray(result).reshape(picture.shape)
+
+
+def _of_pillow(picture: np.ndarray) -> Image.Image:
+    is_grey = picture.ndim == 3 and picture.shape[-1] == 1
+    return Image.fromarray(picture[..., 0] if is_grey else picture)
+
+
+def _kernel(picture: np.ndarray) -> Image.Resampling:
+    return Image.Resampling.BILINEAR if picture.ndim == 3 else Image.Resampling.NEAREST
 
 
 def checked_images(images: np.ndarray, channels: int) -> None:

@@ -74,8 +74,10 @@ class ClassCounts:
             fits = fits and bool(((labels >= 0) & (labels < classes)).all())
             check(name, labels, fits, f"be one whole number below {classes} for each sample")
         rows = np.arange(len(truth))
-        ranks = (probabilities > probabilities[rows, truth][:, None]).sum(axis=1)
-        confidence = probabilities[rows, predicted].astype(np.float64)
+        # Where a model has diverged, no class is less likely than NaN, and NaN is no confidence.
+        is_likelier = ~(probabilities <= probabilities[rows, truth][:, None])
+        ranks = np.minimum(is_likelier.sum(axis=1), classes - 1)
+        confidence = np.nan_to_num(probabilities[rows, predicted].astype(np.float64))
         bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
         sums = np.zeros(BINS, np.int64)
         np.add.at(sums, bins, np.rint(confidence * _UNIT).astype(np.int64))

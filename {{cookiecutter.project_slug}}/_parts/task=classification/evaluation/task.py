@@ -156,7 +156,7 @@ class Task:
         """
         content, name = storage.read_bytes(path), storage.shown(path)
         image = decode_image(content, name, self._in_channels, self.image_size)
-        return image, {"image": image[None]}
+        return image, {"image": np.array(image)[None]}
 
     def write(self, folder: Path, files: Iterable[PredictedFile]) -> Iterator[Path]:
         """Write `predictions.csv` and `overview.png`, and yield both paths.

@@ -72,7 +72,7 @@ def _mixed_labels(labels: np.ndarray, shares: np.ndarray, num_classes: int) -> n
 def _lesser_share(draws: np.ndarray, alpha: float) -> np.ndarray:
     """Turn draws in [0, 1) into the lesser of the two shares that beta(alpha, alpha) gives."""
     roots, areas = _lesser_half(alpha)
-    return np.interp(draws, areas, roots) ** (1 / alpha)
+    return np.asarray(np.interp(draws, areas, roots) ** (1 / alpha))
 
 
 @cache

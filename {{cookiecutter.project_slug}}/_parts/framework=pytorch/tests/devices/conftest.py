@@ -4,14 +4,15 @@ import pytest
 
 GREEDY = """
 import torch
-from torch import nn
+from configs.loading import load_config
+from utils.names import resolve
 
 
-class Greedy(nn.Conv2d):
+class Greedy(resolve(load_config().model.target)):
     \"\"\"Asks for 400 TB where it sees more images at once than it can bear.\"\"\"
 
-    def __init__(self, num_classes, most, most_judged=1000):
-        super().__init__(3, num_classes, 1)
+    def __init__(self, num_classes, in_channels, most, most_judged=1000):
+        super().__init__(num_classes, in_channels, widths=(4,))
         self._most, self._most_judged = most, most_judged
 
     def forward(self, images):
@@ -23,5 +24,5 @@ class Greedy(nn.Conv2d):
 
 @pytest.fixture
 def greedy_code() -> str:
-    """A model for which memory runs out: Greedy(num_classes, most, most_judged)."""
+    """A model for which memory runs out: Greedy(num_classes, in_channels, most, most_judged)."""
     return GREEDY

@@ -67,7 +67,7 @@ def test_devices_and_precisions_that_are_not_there_are_refused(
 
 
 def test_images_arrive_normalised_and_in_the_chosen_format() -> None:
-    io = ModelIO(3, (4, 5), mean=(0, 0.5, 1), std=(1, 0.5, 0.25))
+    io = ModelIO(3, (4, 5), mean=(0, 0.5, 1), std=(1, 0.5, 0.25), auxiliary_weight=0.4)
     device, plain = Device(config()), Device(config("executor.channels_last=false"))
     # As a batch has them: a field lies between others.
     fields = {"image": np.full((2, 9, 5, 3), 255, np.uint8)[:, 3:7]}

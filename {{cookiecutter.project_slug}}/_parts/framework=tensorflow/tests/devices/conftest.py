@@ -5,19 +5,20 @@ import pytest
 GREEDY = """
 import keras
 import tensorflow as tf
+from configs.loading import load_config
+from utils.names import resolve
 
 
-class Greedy(keras.Model):
+class Greedy(resolve(load_config().model.target)):
     \"\"\"Asks for 400 TB where it sees more images at once than it can bear.\"\"\"
 
-    def __init__(self, num_classes, most, most_judged=1000):
-        super().__init__()
-        self.only = keras.layers.Conv2D(num_classes, 1, name="only")
+    def __init__(self, num_classes, in_channels, most, most_judged=1000):
+        super().__init__(num_classes, in_channels, widths=(4,))
         self._most, self._most_judged = most, most_judged
 
     def call(self, images, training=False):
         most = self._most if training else self._most_judged
-        logits = self.only(images)
+        logits = super().call(images, training)
         if isinstance(images, keras.KerasTensor):
             return logits
         much = tf.cond(
@@ -31,5 +32,5 @@ class Greedy(keras.Model):
 
 @pytest.fixture
 def greedy_code() -> str:
-    """A model for which memory runs out: Greedy(num_classes, most, most_judged)."""
+    """A model for which memory runs out: Greedy(num_classes, in_channels, most, most_judged)."""
     return GREEDY

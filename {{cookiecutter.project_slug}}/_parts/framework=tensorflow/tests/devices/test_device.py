@@ -38,7 +38,7 @@ def test_devices_and_precisions_that_are_not_there_are_refused(
 
 
 def test_images_arrive_normalised() -> None:
-    io = ModelIO(3, (4, 5), mean=(0, 0.5, 1), std=(1, 0.5, 0.25))
+    io = ModelIO(3, (4, 5), mean=(0, 0.5, 1), std=(1, 0.5, 0.25), auxiliary_weight=0.4)
     (images,) = io.inputs({"image": np.full((2, 4, 5, 3), 255, np.uint8)})
     assert images.shape == (2, 4, 5, 3)
     assert images[0, 0, 0].numpy().tolist() == [1.0, 1.0, 0.0]

@@ -8,29 +8,52 @@ from dataloader.sample import check_split_name
 from dataloader.sources.labelled_files import LabelledImages
 from dataloader.sources.scikit_learn import SPLIT_ROWS, handwritten_digits
 from ops.images import resize
+from utils.errors import UserError
+
+VERSION = 1  # raise it whenever a digit would look different: it is part of the fingerprint
 
 
 class Digits(LabelledImages):
     """1,797 grey digits of 13 writers; no writer is in two of training, validation and test."""
 
-    fingerprint = "digits-1"
-
-    def __init__(self, image_size: int | Sequence[int] = 16) -> None:
-        """Check the size.
+    def __init__(
+        self,
+        image_size: int | Sequence[int] = 16,
+        train: int = 1029,
+        validation: int = 386,
+        test: int = 382,
+    ) -> None:
+        """Check the arguments.
 
         Args:
             image_size: Height and width in pixels that the digits are enlarged to; one number for
                 a square.
+            train: How many digits to learn from, 1 to 1,029; as many as there are by default.
+            validation: How many to validate on, 1 to 386.
+            test: How many to test on, 1 to 382.
 
         Raises:
-            UserError: If the size is impossible.
+            UserError: If the size is impossible, or there are not so many digits.
         """
         super().__init__([str(digit) for digit in range(10)], image_size, channels=1)
+        self._counts = {"train": train, "validation": validation, "test": test}
+        for name, (first, end) in SPLIT_ROWS.items():
+            if not 1 <= self._counts[name] <= end - first:
+                raise UserError(
+                    f"data.source.{name} must be 1 to {end - first}, the number of digits of that "
+                    f"split. Received: {self._counts[name]}"
+                )
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that changes whenever a digit would."""
+        return f"digits-{VERSION}-{self.image_size}-{self._counts}"
 
     def split(self, name: str) -> "DigitSplit":
-        """Return "train", "validation" or "test": 1,029, 386 and 382 digits."""
+        """Return "train", "validation" or "test"."""
         check_split_name(name)
-        return DigitSplit(SPLIT_ROWS[name], self.image_size)
+        first = SPLIT_ROWS[name][0]
+        return DigitSplit((first, first + self._counts[name]), self.image_size)
 
 
 class DigitSplit:
@@ -52,7 +75,9 @@ class DigitSplit:
 
     def read(self, index: int) -> dict[str, np.ndarray]:
         """Return one digit, light on dark; see `dataloader.sample.Split`."""
+        # With a dark edge, which what moves the digit repeats: some digits touch the edge.
+        framed = np.pad(self._ink[index], 1)
         return {
-            "image": resize(self._ink[index][..., None], self._size),
+            "image": resize(framed[..., None], self._size),
             "label": self._labels[index],
         }

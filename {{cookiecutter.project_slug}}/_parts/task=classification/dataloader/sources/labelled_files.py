@@ -88,4 +88,5 @@ class LabelledFiles:
         file = self.files[index]
         image = decode_image(read_bytes(file.path), shown(file.path), self._channels, self._size)
         fields = {"image": image, "label": np.array(file.label, np.int32)}
-        return fields if file.weight is None else {**fields, "weight": np.float32(file.weight)}
+        weight = {} if file.weight is None else {"weight": np.array(file.weight, np.float32)}
+        return fields | weight

@@ -62,7 +62,7 @@ class Layout:
 
     def load(self, split: str = "train", **data: Any) -> Decoded:
         data = {"workers": 0, "source": self.source, **data}
-        cfg = CFG.model_validate({"data": data})
+        cfg = CFG.model_validate({"data": data, "model": {"target": "model.unet:UNet"}})
         return load_split(cfg.data, open_source(cfg.data), split)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataloader.sources import digit_material, digit_scenes
+from dataloader.sources import digit_scenes, scikit_learn
 from dataloader.sources.digit_scenes import DigitScenes
 from dataloader.sources.folder import Folder
 from utils.errors import UserError
@@ -85,7 +85,7 @@ def test_scene_fingerprint_and_errors(scenes, monkeypatch):
         DigitScenes(test=0).split("test")
     with pytest.raises(UserError, match="train, validation, test"):
         scenes.split("val")
-    digit_material.digits_and_photographs.cache_clear()
+    scikit_learn.handwritten_digits.cache_clear()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install .*scikit-learn"):
         scenes.split("train")

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from evaluation import metrics
-from evaluation.confusion import ConfusionMatrix, Metric, class_scores
-from evaluation.samples import SamplePicker, image_iou
+from evaluation.confusion import ConfusionMatrix, Metric, class_scores, image_iou
+from evaluation.evaluator import Arrays, Section
+from evaluation.samples import SamplePicker
 from utils.errors import UserError
 
 NAMES = ("cat", "dog", "sky")
@@ -32,7 +33,11 @@ def count(matrix: ConfusionMatrix, truth: np.ndarray, prediction: np.ndarray) ->
 
 def picker(samples: int = 30, count: int = 4, seed: int = 0) -> SamplePicker:
     names = [f"sample {index}" for index in range(samples)]
-    return SamplePicker(names, NAMES, seed, count=count)
+
+    def score(fields: Arrays, prediction: Arrays) -> np.ndarray:
+        return image_iou(fields["mask"], prediction["mask"], 255)
+
+    return SamplePicker(names, seed, score, lambda chosen: Section(str(len(chosen))), count)
 
 
 def test_counts_have_truth_in_rows_and_leave_out_ignored_pixels() -> None:
@@ -143,8 +148,8 @@ def picked(count: int, batch: int, seed: int = 0, samples: int = 20) -> list[tup
     result = chosen.samples()
     for sample in result:
         wrong = int(sample.name.removeprefix("sample "))
-        assert (sample.truth != sample.prediction).sum() == wrong
-        assert not sample.image.any()
+        assert (sample.fields["mask"] != sample.prediction["mask"]).sum() == wrong
+        assert not sample.fields["image"].any()
         assert sample.score == pytest.approx((25 - wrong) / 25 / (2 if wrong else 1))
     return [(sample.group, sample.name) for sample in result]
 
@@ -190,8 +195,9 @@ def test_pickers_of_several_processes_pick_what_one_picks(processes: int) -> Non
     joined.join([part.packed() for part in pickers])
     for one, other in zip(joined.samples(), alone.samples(), strict=True):
         assert (one.name, one.group, one.score) == (other.name, other.group, other.score)
-        for kind in ("image", "truth", "prediction"):
-            assert np.array_equal(getattr(one, kind), getattr(other, kind))
+        for kind in ("image", "mask"):
+            assert np.array_equal(one.fields[kind], other.fields[kind])
+        assert np.array_equal(one.prediction["mask"], other.prediction["mask"])
 
 
 def test_a_picker_without_samples_can_join() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 import executor.training.trainer
 from dataloader.batches import Batch
-from dataloader.order import sample_indices
+from dataloader.order import sample_indices, shuffled
 from executor.checkpoints import checkpoint
 from executor.devices.tensors import read_tensors
 from executor.training.build import build_state
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("without_report")
 
 TINY = str(PROJECT / "tests" / "tiny.yaml")
 SAMPLES, BATCH = 16, 4
-ORDER = sample_indices(range(64 * SAMPLES), SAMPLES, seed=0)
+ORDER = sample_indices(range(64 * SAMPLES), SAMPLES, lambda epoch: shuffled(epoch, SAMPLES, 0))
 BROKEN = int(ORDER[9])  # in the third batch, and in one of each four after that
 HEAD = ("head/conv/kernel", "head.weight")  # TensorFlow's name and PyTorch's
 BAD_STEPS = [int(p) // BATCH + 1 for p in np.flatnonzero(ORDER == BROKEN)]

@@ -13,6 +13,7 @@ from PIL import Image
 
 from evaluation import charts, page, sections
 from evaluation.colours import ERROR, class_colours, rgb
+from evaluation.confusion_chart import confusion_matrix
 from evaluation.report import Report, write_report
 from evaluation.samples import Group, Sample
 
@@ -24,7 +25,7 @@ def sample(group: Group, name: str) -> Sample:
     truth = random.choice(np.array([0, 1, 2, 255], np.uint8), (12, 16))
     prediction = random.integers(0, 3, truth.shape, np.uint8)
     image = random.integers(0, 256, (*truth.shape, 3), np.uint8)
-    return Sample(name, group, 0.5, image, truth, prediction)
+    return Sample(name, group, 0.5, {"image": image, "mask": truth}, {"mask": prediction})
 
 
 CONFUSION = np.array([[5, 1, 0], [0, 9, 1], [0, 0, 0]])
@@ -122,9 +123,11 @@ def test_report_without_history_and_samples(report: Report, tmp_path: Path) -> N
 
 
 def test_curves_of_few_rows_and_large_confusions_can_be_drawn() -> None:
-    assert charts.png(charts.curves([{"step": 1, "loss": 2.0}], "mean_iou"))
+    assert charts.png(charts.curves([{"step": 1, "loss": 2.0}], "mean_iou", "Mean IoU"))
     names = [f"a class with a long name {index}" for index in range(50)]
-    assert charts.png(charts.confusion_matrix(np.eye(50, dtype=np.int64), names))
+    assert charts.png(confusion_matrix(np.eye(50, dtype=np.int64), names))
+    odd = ["漢", "$x^", "two $ signs $"]  # no letter of the font, and no formulas
+    assert charts.png(confusion_matrix(np.eye(3, dtype=np.int64), odd))
 
 
 def test_series_takes_the_later_row_and_skips_what_is_no_number() -> None:
@@ -144,14 +147,15 @@ def test_series_takes_the_later_row_and_skips_what_is_no_number() -> None:
 def test_strip_shows_wrong_pixels_and_hides_ignored_ones() -> None:
     one = sample("best", "any")
     strip = sections.strip_of(one, NAMES)
-    height, width = one.truth.shape
+    truth, prediction = one.fields["mask"], one.prediction["mask"]
+    height, width = truth.shape
     errors = strip[:, -width:, :3]
-    ignored = one.truth == 255
-    wrong = (one.truth != one.prediction) & ~ignored
+    ignored = truth == 255
+    wrong = (truth != prediction) & ~ignored
     assert strip.shape[0] == height
     assert (errors[wrong] == rgb(ERROR)).all()
     assert not errors[ignored].any()
-    assert (strip[:, :width, :3] == one.image).all()
+    assert (strip[:, :width, :3] == one.fields["image"]).all()
 
 
 def test_class_colours_differ() -> None:
