@@ -1,19 +1,27 @@
-"""A task of one's own, points in images: a source, two halves of the task and YAML."""
+"""A task of one's own, as docs/new_task.md adds it: a source, two halves of the task and YAML."""
 
 import filecmp
 import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
 from conftest import Create, Run
 from generate import REPOSITORY
+from readme import recipe
+from strict import check_style, check_types
 
 pytestmark = pytest.mark.slow
 
-FILES = REPOSITORY / "tests" / "new_task"
+PAGE = "docs/new_task.md"
+# Where the page's blocks go: what stands below a heading, in which language.
+FILES = {
+    "dataloader/sources/spots.py": ("The source", "python"),
+    "evaluation/points.py": ("The task", "python"),
+    "ops/points.py": ("What the model is given", "python"),
+    "configs/points.yaml": ("The settings", "yaml"),
+}
 # Draws the first test image into a file, as a user would have one.
 DRAW = """
 import sys
@@ -28,14 +36,12 @@ print(fields["point"].tolist())
 @pytest.fixture(scope="module")
 def place(create: Create, framework: str) -> Path:
     project = create(framework=framework)
-    for source, target in {
-        "spots.py": "dataloader/sources/spots.py",
-        "points.py": "evaluation/points.py",
-        f"{framework}/points.py": "ops/points.py",
-        "points.yaml": "configs/points.yaml",
-    }.items():
-        assert not (project / target).exists()
-        shutil.copy(FILES / source, project / target)
+    page = {PAGE: (project / PAGE).read_text(encoding="utf-8")}
+    for path, (heading, language) in FILES.items():
+        assert f"`{path}`" in page[PAGE]
+        assert not (project / path).exists()
+        text = recipe(page, heading)[language]
+        (project / path).write_text(text, encoding="utf-8")
     return project
 
 
@@ -68,6 +74,11 @@ def test_the_executor_knows_no_task():
     assert len(paths) > 90
     found = {str(p): words.findall(p.read_text(encoding="utf-8")) for p in paths}
     assert {path: words for path, words in found.items() if words} == {}
+
+
+def test_the_page_s_code_is_as_strict_as_the_project_s(place: Path, framework: str):
+    check_style(place)
+    check_types(place, framework)
 
 
 def test_it_learns_and_says_so(trained: Path, place: Path, run: Run):

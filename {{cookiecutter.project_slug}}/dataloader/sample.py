@@ -41,7 +41,7 @@ class Split(Protocol):
         ...
 
     def name(self, index: int) -> str:
-        """Return a short name for people, for example "Abyssinian_100" or "scene 12"."""
+        """Return a short name for people, for example that of its file."""
         ...
 
 
