@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from answers import CHOICES, PARTS
-from conftest import FRAMEWORKS, QUESTIONS, Ask, Run
+from conftest import FRAMEWORKS, QUESTIONS, TASKS, Ask, Create, Run
 from generate import TEMPLATE_FOLDER
 from readme import anchors, blocks, links, pages, section, spans
 
@@ -18,15 +18,23 @@ KEY = re.compile(r"((?:run|data|train|model|executor)(?:\.\w+)+)(?:(?:=|: )(\S+)
 # By the reader of the pages, or by cruft.
 TO_BE_WRITTEN = set(
     """
-    .cruft.json cat_mask.png classes.py command.py dataloader/sources/squares.py
-    evaluation/agreement.py evaluation/area.py model/tiny.py my_optimizer.py my_schedule.py
-    ops/channels.py ops/focal.py tracker.py watch.py
+    .cruft.json cat_mask.png classes.py command.py configs/points.yaml
+    dataloader/sources/spots.py dataloader/sources/squares.py dataloader/sources/stripes.py
+    evaluation/agreement.py evaluation/area.py evaluation/brier.py evaluation/points.py
+    model/tiny.py my_optimizer.py my_schedule.py ops/channels.py ops/focal.py ops/points.py
+    tracker.py watch.py
     """.split()
 )
 COMMANDS = {"train", "evaluate", "predict", "runs", "check", "config", "launch"}
 OWN_COMMAND = "classes"
 MOST_LINES = 150
 MOST_PAGES = 12
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def project(request: pytest.FixtureRequest, create: Create, framework: str) -> Path:
+    """The generated project of each task."""
+    return create(framework=framework, task=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +57,8 @@ def front_page(template: Path) -> str:
 
 def test_the_readme_is_a_front_door(page: str, project: Path):
     assert len(page.splitlines()) <= MOST_LINES
-    assert "semantic segmentation" in page[: page.index("## Start")]
+    task = re.search(r"for one task, \*\*(.+?)\*\*", page[: page.index("## Start")])
+    assert task and task[1] in ("semantic segmentation", "image classification")
     docs = {path.name for path in (project / "docs").iterdir()}
     assert len(docs) <= MOST_PAGES
     linked = {link.partition("#")[0] for link in links(page)}
@@ -85,7 +94,7 @@ def test_every_file_that_the_pages_name_exists(text: str, project: Path):
     assert len(named) >= 30
     there = {path.relative_to(project).as_posix() for path in project.rglob("*")}
     there |= {path.rpartition("/")[2] for path in there}  # where the line names the folder
-    named -= TO_BE_WRITTEN | {"annotations/", "images/", "masks/"}  # the last are of data
+    named -= TO_BE_WRITTEN | {"annotations/", "cat/", "dog/", "images/", "masks/"}  # of data
     missing = {name for name in named if name.rstrip("/") not in there}
     assert {name for name in missing if not name.startswith("runs/")} == set()
 
@@ -199,9 +208,9 @@ def test_the_front_page_names_every_question_with_its_default(front_page: str, p
     asked = {name: value for name, value in QUESTIONS.items() if not name.startswith("_")}
     assert list(table) == list(asked)
     for name, value in asked.items():
-        default = project.name if name == "project_slug" else value
+        default = {"project_slug": project.name, "parts": "oxford_pets"}.get(name, value)
         assert table[name][2].strip(" `") == default, name
-    for choice in [*FRAMEWORKS, *CHOICES["license"]]:
+    for choice in [*FRAMEWORKS, *TASKS, *CHOICES["license"]]:
         assert f"`{choice}`" in front_page
     for part in PARTS:
         assert f"\n| **{part}** |" in front_page
@@ -248,9 +257,10 @@ def test_the_message_on_the_front_page_is_the_real_one(
         assert received.strip().startswith(line.removesuffix(" ...")), received
 
 
-def test_every_link_to_a_file_leads_somewhere(template: Path):
-    pages = [path for path in template.rglob("*.md") if ".git" not in path.parts]
-    assert len(pages) >= 4
+def test_every_link_to_a_file_leads_somewhere(template: Path, project: Path):
+    own = [path for path in template.rglob("*.md") if TEMPLATE_FOLDER not in path.parts]
+    pages = [path for path in (*own, *project.rglob("*.md")) if ".git" not in path.parts]
+    assert len(pages) >= 16
     broken = []
     for path in pages:
         text = path.read_text(encoding="utf-8")

@@ -28,7 +28,7 @@ class Loaded:
     origins: Mapping[Path, Origin]
 
     def origin(self, path: Path) -> Origin:
-        """Return where a value came from; `loss: dice` is where `loss.target` came from."""
+        """Return where a value came from; `loss: mine` is where `loss.target` came from."""
         if path not in self.origins and path[-1] == "target":
             path = path[:-1]
         return self.origins.get(path, _BUILT_IN)

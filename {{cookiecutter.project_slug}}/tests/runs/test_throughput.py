@@ -135,7 +135,7 @@ def test_a_trace_holds_the_model_and_changes_no_bit(plain: Path, profiled: Path)
     (trace,) = (profiled / "profile").glob("*.json.gz")
     names = [event["name"].lower() for event in events(trace.read_bytes())]
     convolutions = [name for name in names if "conv2d" in name or "convolution" in name]
-    assert len(convolutions) >= 6  # forward and backward in each of the U-Net's
+    assert len(convolutions) >= 6  # forward and backward in each of the network's
     assert any("backward" in name or "backprop" in name for name in names)
     assert all(event["dur"] >= 0 and event["ts"] >= 0 for event in events(trace.read_bytes()))
     # With a checkpoint at every second step two steps are traced, the first after the warm-up.

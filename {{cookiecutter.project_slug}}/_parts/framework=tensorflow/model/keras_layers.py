@@ -12,9 +12,9 @@ from utils.framework import keras, tf
 class BatchNormalization(keras.layers.BatchNormalization):
     """Batch normalisation by TensorFlow's fused kernel.
 
-    Keras' own layer takes many small steps, all of them in float32: a U-Net is a fifth slower with
-    it on a CPU, and two fifths slower where the rest computes in bfloat16. The running variance
-    here is the unbiased one, as in PyTorch.
+    Keras' own layer takes many small steps, all of them in float32: a convolutional network is a
+    fifth slower with it on a CPU, and two fifths slower where the rest computes in bfloat16. The
+    running variance here is the unbiased one, as in PyTorch.
 
     Args:
         channels: Channels of the input and output [B, H, W, channels].

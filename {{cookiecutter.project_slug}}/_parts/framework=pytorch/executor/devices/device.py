@@ -166,7 +166,7 @@ def _set_up_process(executor: Executor, deterministic: bool, device: str) -> Non
         _set_up_cuda(executor.tf32, deterministic)
     if device == "cpu" and platform.libc_ver()[0] == "glibc":
         # Activations are freed and asked for again in every step; giving their pages back to the
-        # system in between costs a seventh of the time of a U-Net's step.
+        # system in between costs a seventh of a convolutional network's step.
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)
         libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)

@@ -12,7 +12,7 @@ from utils.errors import UserError
         (["train.schedule=keras.optimizers.schedules:CosineDeca"], "did you mean 'CosineDecay'?"),
         (["train.schedule=keras.optimizers.schedules:CosineDecay"], "needs the argument"),
         (["train.optimizer=keras.optimizers:Lyon"], "did you mean 'Lion'?"),
-        (["train.loss=keras.losses:Dice", "train.loss.axes=[1]"], "'axis'?"),
+        (["train.loss=keras.losses:CategoricalCrossentropy", "train.loss.axes=[1]"], "'axis'?"),
     ],
 )
 def test_misspelt_targets_and_arguments_are_refused(overrides: list[str], expected: str) -> None:

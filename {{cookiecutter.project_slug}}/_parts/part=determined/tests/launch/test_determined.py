@@ -185,10 +185,11 @@ def test_one_process_is_preempted_wherever_it_is(
 
 
 def test_hyperparameters_are_overrides() -> None:
-    values = {"train": {"optimizer": {"learning_rate": 1e-05}, "loss": "dice"}, "run.seed": 3}
+    train = {"optimizer": {"learning_rate": 1e-05}, "loss": "cross_entropy"}
+    values = {"train": train, "run.seed": 3}
     words = dict(word.split("=", 1) for word in hyperparameter_words(values))
     assert {key: json.loads(text) for key, text in words.items()} == {
         "train.optimizer.learning_rate": 1e-05,
-        "train.loss": "dice",
+        "train.loss": "cross_entropy",
         "run.seed": 3,
     }
