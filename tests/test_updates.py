@@ -169,8 +169,9 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> Versions:
     command(template, "git", "rm", "--quiet", "-r", ".")
     now = commit(clean_copy(template), "now")
     project = template / TEMPLATE_FOLDER
-    change(project / "configs" / "default.yaml", "seed: 0", "seed: 1")
-    change(project / "configs" / "default.yaml", "epochs: 8", "epochs: 9")
+    settings = project / "_parts" / "task=segmentation" / "configs" / "default.yaml"
+    change(settings, "seed: 0", "seed: 1")
+    change(settings, "epochs: 8", "epochs: 9")
     (project / ".editorconfig").unlink()
     (project / "NEWS.md").write_text("# News of {{ cookiecutter.project_name }}\n")
     return Versions(template, earlier, before_rooms, now, commit(template, "later"))
@@ -393,6 +394,24 @@ def test_an_edited_file_of_a_part_stays_when_the_part_goes(
     assert update(project, versions.now, "--variables-to-update", answers) == []
     assert b"partition: gpu" in files(project)["configs/slurm.yaml"]
     assert not (project / "executor" / "launch" / "schedulers" / "slurm.py").exists()
+
+
+def test_an_update_changes_the_task_on_request(
+    born: Callable[..., Path], versions: Versions, create: Create
+):
+    project = born("pytorch", versions.now)
+    own = {"evaluation/area.py": b"ours\n", "configs/mine.yaml": b"train: {epochs: 3}\n"}
+    for name, content in own.items():
+        (project / name).write_bytes(content)
+    with (project / "model" / "unet.py").open("a", encoding="utf-8") as model:
+        model.write(OWN_MODEL)
+    edited = files(project)["model/unet.py"]
+    commit(project, "our own files, and an edit in one of the template's")
+    answers = json.dumps({"task": "classification", "parts": "none"})
+    assert update(project, versions.now, "--variables-to-update", answers) == []
+    expected = files(create(project_name="A Life", task="classification"))
+    assert "model/unet.py" not in expected
+    assert files(project) == {**expected, **own, "model/unet.py": edited}
 
 
 @pytest.mark.parametrize("parts", ["all", "oxford_pets"])
