@@ -46,8 +46,8 @@ QUIET = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUTF8": "1"
 # about the same time if what is left for the end is short.
 LONGEST = """
     test_generated_tests test_training test_processes test_newcomer test_benchmarks test_kill_ranks
-    test_classification test_kills test_new_task test_determined test_updates test_remote_runs test_configuration test_readme
-    test_any_answers test_locks test_hygiene
+    test_classification test_kills test_new_task test_determined test_updates test_remote_runs
+    test_configuration test_readme test_any_answers test_locks test_hygiene
 """.split()
 
 # An example is a generated project: slow, and made from fixtures that examples do not change.

@@ -66,6 +66,7 @@ def overview(images: Sequence[np.ndarray], titles: Sequence[Sequence[tuple[str, 
         axes = figure.add_axes((left, top - size[1], *size))
         axes.imshow(visible(image), interpolation="nearest" if max(image.shape) < 100 else None)
         axes.set_axis_off()
+        axes.set_anchor("NW")  # above its titles, whatever its shape
         for line, (text, colour) in enumerate(texts, start=1):
             below = top - size[1] - (0.17 * line - 0.04) / height / rows
             short = text if len(text) <= 18 else text[:17] + "…"

@@ -63,7 +63,7 @@ def classes(counts: Counts, class_names: Sequence[str]) -> Section:
 </div>
 <h2>Calibration <span class="quiet">expected error {page.number(error)}</span></h2>
 <p class="quiet">How often a prediction is right, by the probability that the model gives it. Below
-the line it is too sure of itself.</p>
+the line the model is too sure of itself, above it too cautious.</p>
 {page.chart(curve, "Accuracy of predictions by their confidence, and the number of each")}"""
     facts = {
         "class_names": list(class_names),
