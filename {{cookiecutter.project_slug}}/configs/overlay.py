@@ -22,7 +22,8 @@ def lay_over(base: Document, top: Document) -> Document:
 def parse_overrides(overrides: Sequence[str]) -> Document:
     """Read `key.path=value` words of the command line into a document.
 
-    The value is YAML: `train.epochs=3`, `train.optimizer=sgd`, `model.widths=[16, 32]`.
+    The value is YAML: `train.epochs=3`, `train.optimizer=sgd`, `model.widths=[16, 32]`. Of two
+    words for one key the later one counts.
     """
     document = Document()
     for word in overrides:
@@ -33,14 +34,14 @@ def parse_overrides(overrides: Sequence[str]) -> Document:
             document.problems.append(Problem(_COMMAND_LINE, (), message))
             continue
         try:
-            _set(document, parts, read_scalar(text), word)
+            _set(document, parts, read_scalar(text))
         except ValueError as error:
             message = f"the value of {word!r} cannot be read: {error}"
             document.problems.append(Problem(_COMMAND_LINE, tuple(parts), message))
     return document
 
 
-def _set(document: Document, parts: list[str], value: Any, word: str) -> None:
+def _set(document: Document, parts: list[str], value: Any) -> None:
     values = document.values
     for depth, part in enumerate(parts[:-1]):
         inner = values.setdefault(part, {})
@@ -54,9 +55,6 @@ def _set(document: Document, parts: list[str], value: Any, word: str) -> None:
     last = parts[-1]
     if isinstance(values.get(last), dict) and isinstance(value, str):
         value = {"target": value, **values[last]}
-    elif last in values:
-        message = f"{word!r}: this key is given twice; keep one"
-        document.problems.append(Problem(_COMMAND_LINE, tuple(parts), message))
     values[last] = value
     _mark(document, tuple(parts), value)
 

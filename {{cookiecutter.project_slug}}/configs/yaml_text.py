@@ -95,11 +95,21 @@ def read_yaml(text: str, source: str) -> Document:
 
 
 def read_scalar(text: str) -> Any:
-    """Read the value of an override such as `[a, b]`; a ValueError if it is no YAML value."""
+    """Read the value of an override such as `[a, b]`; a ValueError if it is no YAML value.
+
+    A text is taken as it was typed: a `#` in it begins no comment.
+    """
+    if text.startswith(("&", "*", "!")):  # YAML takes the first word for itself
+        raise ValueError(f"a text that begins with {text[0]!r} needs quotes in YAML: '{text}'")
     document = read_yaml(f"value: {text}", "command line")
     if document.problems or set(document.values) != {"value"}:
         raise ValueError(document.problems[0].text if document.problems else "more than one value")
-    return document.values["value"]
+    value = document.values["value"]
+    if " #" not in text or (isinstance(value, str) and text[0] in "'\""):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("a # begins a comment in YAML; leave it out, or put a text into quotes")
+    return text.strip()
 
 
 class _Reader:

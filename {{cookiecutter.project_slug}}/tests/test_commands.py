@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from main import main
+from executor.commands import print_values
+from main import main, parse
 from utils.errors import UserError
 from utils.storage import PROJECT
 
@@ -72,3 +73,40 @@ def test_config_gives_json_to_other_programs(capsys: pytest.CaptureFixture[str])
     answer = json.loads(capsys.readouterr().out)
     assert answer["values"]["train"]["epochs"] == 2
     assert answer["origins"]["train.epochs"] == "command line"
+
+
+def test_options_and_other_words_come_in_any_order(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["config", "train.epochs=2", "--json", "run.seed=5", "--config", TINY, "train.epochs=4"])
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["values"]["train"]["epochs"] == 4  # of two words for one key the last counts
+    assert answer["values"]["run"]["seed"] == 5
+    arguments = parse(["predict", "RUN", "a.png", "--output", "out", "b.png"])
+    assert arguments.inputs == ["a.png", "b.png"]
+    arguments = parse(["evaluate", "RUN", "train.accumulate=2", "--split", "train", "run.seed=1"])
+    assert (arguments.split, arguments.overrides) == ("train", ["train.accumulate=2", "run.seed=1"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nonsense"], r"invalid choice: 'nonsense'.*usage: main\.py"),
+        ([], r"required: COMMAND\nusage: main\.py"),
+        (["predict", "RUN"], r"required: .*--output\nusage: main\.py predict"),
+        (["train", "--confg", "x"], r"unrecognized arguments: --confg.*usage: main\.py train"),
+    ],
+)
+def test_mistakes_do_not_end_a_notebook(words: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=f"(?s){message}"):
+        main(words)
+
+
+@pytest.mark.parametrize("option", ["-P", "-I"])
+def test_python_may_leave_the_folder_of_the_program_out(option: str, tmp_path: Path) -> None:
+    command = [sys.executable, option, str(PROJECT / "main.py"), "config", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["values"]["run"]["seed"] == 0
+
+
+def test_what_is_no_number_is_null_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    print_values({"loss": 0.5, "f1": float("nan"), "far": float("inf")})
+    assert json.loads(capsys.readouterr().out) == {"loss": 0.5, "f1": None, "far": None}

@@ -4,6 +4,7 @@ Local files need the standard library alone: nothing is imported for them.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from utils.errors import UserError
 # Storage without folders, where making one means to make the bucket: that is its owner's to do.
 _FLAT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
 _WEB_SECONDS = 60  # without a byte after which a connection counts as broken
+_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_]\w*)(:-(?P<default>[^}]*))?\}")
+_BARE_VARIABLE = re.compile(r"(?:^|/)\$([A-Za-z_]\w*)(?=/|$)")
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -23,8 +26,47 @@ def is_remote(path: str) -> bool:
 
 
 def resolve(path: str) -> str:
-    """Return a configured path as an absolute one; relative ones lie in the project's folder."""
-    return path if is_remote(path) else str(PROJECT / Path(path).expanduser())
+    """Return a configured path as an absolute one; relative ones lie in the project's folder.
+
+    What the environment says is filled in; see `expanded`.
+    """
+    path = expanded(path)
+    return path if is_remote(path) else str(PROJECT / path)
+
+
+def expanded(path: str) -> str:
+    """Return a path with `~`, `${NAME}` and `${NAME:-default}` filled in.
+
+    It is a UserError if a variable is not set and has no default, there is no home, or a folder is
+    called like a variable without braces, `$NAME`.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        name, default = found["name"], found["default"]
+        known = os.environ.get(name, "")
+        if known or default is not None:
+            return known or str(default)
+        raise UserError(
+            f"{path}: the environment variable {name} is not set. Set it, or give a default: "
+            f"${{{name}:-folder}}"
+        )
+
+    if bare := _BARE_VARIABLE.search(path):
+        raise UserError(f"{path}: write ${{{bare[1]}}} for an environment variable.")
+    filled = _VARIABLE.sub(value, path)
+    try:
+        return filled if is_remote(filled) else str(Path(filled).expanduser())
+    except RuntimeError as error:
+        raise UserError(f"{path}: there is no home folder to begin in ({error}).") from error
+
+
+def given(path: str) -> str:
+    """Return a path of the command line: it is where you are, or else in the project's folder."""
+    path = expanded(path)
+    if is_remote(path) or os.path.lexists(path):
+        return path
+    in_project = str(PROJECT / path)
+    return in_project if os.path.lexists(in_project) else path
 
 
 def join(path: str, *parts: str) -> str:

@@ -6,13 +6,16 @@
 
 import argparse
 import json
+import math
 import shutil
+
+from utils.storage import given
 
 
 def add_configuration(parser: argparse.ArgumentParser) -> None:
     """Add what chooses a configuration: --config and `key.path=value` words."""
     text = "YAML file that states what differs from configs/default.yaml"
-    parser.add_argument("--config", metavar="FILE", help=text)
+    parser.add_argument("--config", metavar="FILE", type=given, help=text)
     add_overrides(parser)
 
 
@@ -32,6 +35,7 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
 
 
 def print_values(values: dict[str, float]) -> dict[str, float]:
-    """Print values by name as JSON, and return them."""
-    print(json.dumps({name: round(value, 5) for name, value in values.items()}, indent=2))
+    """Print values by name as JSON, which knows neither NaN nor infinity, and return them."""
+    shown = {name: round(v, 5) if math.isfinite(v) else None for name, v in values.items()}
+    print(json.dumps(shown, indent=2))
     return values

@@ -3,13 +3,15 @@
 import argparse
 
 from executor.commands import add_overrides, print_values
+from utils.storage import given
 
 HELP = "measure a run's best weights on a split"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument("run", metavar="RUN", help="the run's folder, for example runs/default")
+    text = "the run's folder, for example runs/default"
+    parser.add_argument("run", metavar="RUN", type=given, help=text)
     splits = ("train", "validation", "test")
     parser.add_argument("--split", choices=splits, default="test", help="default: test")
     add_overrides(parser)

@@ -2,15 +2,19 @@
 
 import argparse
 
+from utils.storage import expanded, given
+
 HELP = "write what a trained model predicts for files"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument("run", metavar="RUN", help="the run's folder, for example runs/default")
+    text = "the run's folder, for example runs/default"
+    parser.add_argument("run", metavar="RUN", type=given, help=text)
     text = "files or folders of them"
-    parser.add_argument("inputs", metavar="INPUT", nargs="+", help=text)
-    parser.add_argument("--output", metavar="DIR", required=True, help="folder to write to")
+    parser.add_argument("inputs", metavar="INPUT", nargs="+", type=given, help=text)
+    text = "folder to write to"
+    parser.add_argument("--output", metavar="DIR", required=True, type=expanded, help=text)
 
 
 def run(arguments: argparse.Namespace) -> None:

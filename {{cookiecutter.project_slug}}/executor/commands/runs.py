@@ -2,13 +2,15 @@
 
 import argparse
 
+from utils.storage import given
+
 HELP = "list runs: status, step, best value, age"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     text = "where to look; default: the project's runs"
-    parser.add_argument("folder", metavar="FOLDER", nargs="?", help=text)
+    parser.add_argument("folder", metavar="FOLDER", nargs="?", type=given, help=text)
     parser.add_argument("--json", action="store_true", help="print JSON for other programs")
 
 

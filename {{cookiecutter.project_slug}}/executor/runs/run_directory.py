@@ -84,11 +84,21 @@ class RunDirectory:
                 os.fsync(file.fileno())
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of `metrics.jsonl`; a last line that was cut off does not count."""
+        """Return the rows of `metrics.jsonl`; what is no row is skipped with a warning.
+
+        A last line that was cut off is what a kill leaves, and not worth a word.
+        """
         if not self.history.exists():
             return []
-        lines = self.history.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        text = self.history.read_text(encoding="utf-8", errors="replace")
+        found = [_row(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        rows = [row for row in found if row is not None]
+        if len(rows) < len(found):
+            name = storage.join(self.address, self.history.name)
+            first = found.index(None) + 1
+            count = len(found) - len(rows)
+            log.warning("%s: skipped what is no row: %d lines, the first is %d", name, count, first)
+        return rows
 
     def forget_after(self, step: int) -> None:
         """Drop the rows that an interrupted process wrote after its last checkpoint."""
@@ -164,7 +174,8 @@ def open_existing_run(address: str) -> Iterator[RunDirectory]:
         if not run.config.is_file():
             raise UserError(
                 f"{run.address} holds no run: there is no config.yaml in it. "
-                "Give the folder that training wrote to (run.dir)."
+                "Give the folder that training wrote to (run.dir); a relative one begins where you "
+                f"are, or in {storage.PROJECT}."
             )
         yield run
 
@@ -172,6 +183,16 @@ def open_existing_run(address: str) -> Iterator[RunDirectory]:
 def json_line(row: Mapping[str, Any]) -> str:
     """Return a row as a line of JSON."""
     return json.dumps(_finite(row)) + "\n"
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    """Return a line of `metrics.jsonl`, None if it is not one."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    is_row = isinstance(row, dict) and isinstance(row.get("step"), int)
+    return row if is_row else None
 
 
 def _finite(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def write_results(
         best_step=step,
         monitor=monitor,
         titles=task.titles,
-        details=frozenset(filter(task.may_lack, evaluation.values)),
+        details=frozenset(filter(task.is_detail, evaluation.values)),
     )
     write_report(run.path, report)
     log.info("report    %s", storage.join(run.address, run.report.name))

@@ -153,10 +153,7 @@ class Trainer:
 
     def try_out(self) -> None:
         """Evaluate two batches, so that a mistake in a model or metric shows before training."""
-        values, monitor = self.validator.try_out(self.state.eval_model), self.cfg.train.monitor
-        # A class that the two batches lack may be missing from the values without being a mistake.
-        if not self.task.may_lack(monitor):
-            monitored(values, monitor)
+        monitored(self.validator.try_out(self.state.eval_model), self.cfg.train.monitor)
 
     def train(self) -> None:
         """Take steps until the plan is fulfilled, early stopping ends it or a signal arrives."""
@@ -194,6 +191,9 @@ class Trainer:
     def finish(self) -> dict[str, float]:
         """Evaluate the best weights on the whole validation split, and write what remains."""
         cfg, world, model, run = self.cfg, self.device.world, self.state.eval_model, self.run
+        if self.state.loop_state.best_value is None:
+            text = "train.monitor=%s never was a number: the last weights count as the best"
+            log.warning(text, cfg.train.monitor)
         measure_speed(run, self.throughput, self.plan.batch_size, self.device)
         weights, step = broadcast_state(world, run and best_weights(run))
         load_strictly(model, weights, f"step {step}")

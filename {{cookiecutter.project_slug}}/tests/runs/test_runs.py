@@ -19,6 +19,7 @@ from executor.runs.run_directory import RunDirectory
 from executor.runs.throughput import Throughput
 from main import main
 from utils.errors import UserError
+from utils.logs import log
 from utils.storage import PROJECT
 
 CONFIG = "train:\n  monitor: quality\n  monitor_mode: max\n"
@@ -191,3 +192,22 @@ def test_a_hundred_runs_are_listed_quickly_and_without_a_framework(tmp_path: Pat
     done = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True)
     assert len(done.stdout.splitlines()) == 103
     assert time.monotonic() - begun < 10  # a second at most where nothing else runs
+
+
+def test_lines_that_are_no_rows_are_skipped_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "propagate", True)
+    run = RunDirectory(tmp_path, str(tmp_path), lambda: None)
+    good = [{"step": step, "split": "train", "loss": 1.0} for step in (1, 2, 3)]
+    lines = [json.dumps(row) for row in good]
+    run.history.write_text("\n".join([lines[0], "", "{}", "5", lines[1], '{"st', lines[2]]) + "\n")
+    assert run.rows() == good
+    assert "metrics.jsonl: skipped what is no row: 4 lines, the first is 2" in caplog.text
+    caplog.clear()
+    run.forget_after(2)
+    assert run.rows() == good[:2]
+    run.history.write_text("\n".join(lines) + '\n{"step": 4, "lo')  # as a kill leaves it
+    caplog.clear()
+    assert run.rows() == good
+    assert caplog.text == ""

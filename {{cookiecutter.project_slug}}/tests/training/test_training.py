@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 from executor.devices.tensors import read_tensors
 from main import main
 from utils.errors import DivergedError, UserError
+from utils.logs import log
 from utils.storage import PROJECT
 
 pytestmark = pytest.mark.usefixtures("without_report")
@@ -231,6 +233,24 @@ def test_a_monitor_that_no_metric_yields_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not among the values of an evaluation"):
         train(tmp_path / "run", "train.monitor=qualitee")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_monitor_that_is_never_a_number_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(log, "propagate", True)
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.setitem(sys.modules, "test_training", sys.modules[__name__])
+    words = ["train.metrics=[test_training:nothing]", "train.monitor=nothing"]
+    values = train(tmp_path / "run", *words, "train.monitor_mode=max")
+    assert np.isnan(values["nothing"])
+    assert "train.monitor=nothing never was a number: the last weights count" in caplog.text
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["nothing"] is None
+
+
+def nothing(counts: Any, names: Sequence[str]) -> Iterator[tuple[str, float]]:
+    """Yield what is no number, such as the score of a class that no sample shows."""
+    yield "nothing", float("nan")
 
 
 def test_a_transform_with_a_bad_setting_leaves_nothing_behind(tmp_path: Path) -> None:

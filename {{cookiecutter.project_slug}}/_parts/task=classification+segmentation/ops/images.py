@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from utils.errors import UserError
+from utils.logs import log
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's names, by the number of channels
 ORIENTATION = 0x0112  # the EXIF tag: 1 = as stored, 5 to 8 = turned by a quarter
+_DEPTH = "images must have 8 bits a channel."
+_CONVERT = "Convert the file, for example with ImageMagick: magick IN -depth 8 OUT"
 _QUARTER_TURNS = (5, 6, 7, 8)
 _DAMAGED = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises
 
@@ -109,10 +112,13 @@ def open_picture(content: bytes, name: str) -> Image.Image:
     """Read the head of an image file; the pixels are decoded later.
 
     Raises:
-        UserError: If this is not an image that Pillow knows; the message names the file.
+        UserError: If this is not an image that Pillow knows, or Pillow would leave a part of it
+            out without a word; the message names the file.
     """
     try:
-        return Image.open(io.BytesIO(content))
+        picture = Image.open(io.BytesIO(content))
+        _refuse_what_would_be_cut(picture, name)
+        return picture
     except _DAMAGED as error:
         # Pillow's own text shows the buffer's address where the format is unknown.
         unknown = isinstance(error, UnidentifiedImageError)
@@ -123,11 +129,36 @@ def open_picture(content: bytes, name: str) -> Image.Image:
         ) from error
 
 
+def _refuse_what_would_be_cut(picture: Image.Image, name: str) -> None:
+    tiles = picture.tile if isinstance(picture, ImageFile.ImageFile) else []
+    layout = tiles[0].args if tiles else ""  # how the pixels lie in the file
+    layout = str(layout[0] if isinstance(layout, tuple) and layout else layout)
+    if len(picture.getbands()) > 1 and ";16" in layout:  # 16 bits, cut to the upper 8
+        raise UserError(f"{name}: {_DEPTH} Received: 16 bits (mode {layout}). {_CONVERT}")
+    if picture.format == "TIFF" and layout.startswith("RGBX"):
+        raise UserError(
+            f"{name}: the file has {len(layout)} bands, of which the file says nothing for "
+            "all but the first three. Expected: 1 (grey), 3 (RGB) or 4 (RGBA, with the TIFF tag "
+            "ExtraSamples). Save the file with the bands that the model shall see."
+        )
+
+
+def pages(picture: Image.Image) -> int:
+    """Return how many pages or frames a picture's file has, of which the first is used."""
+    # Phones put previews behind a JPEG (MPO); nobody takes them for pages.
+    return 1 if picture.format == "MPO" else int(getattr(picture, "n_frames", 1))
+
+
 def load_picture(picture: Image.Image, name: str) -> Image.Image:
     """Decode the pixels of an opened picture, and return it; a UserError if that fails."""
     with _decoding(name):
         picture.load()
     return picture
+
+
+def is_turned(picture: Image.Image) -> bool:
+    """Return whether the EXIF orientation turns or mirrors a picture."""
+    return picture.getexif().get(ORIENTATION, 1) in range(2, 9)
 
 
 def seen_size(picture: Image.Image, name: str) -> tuple[int, int]:
@@ -155,8 +186,8 @@ def picture_to_array(
 ) -> np.ndarray:
     """Decode a picture as people see it, its EXIF orientation applied: uint8 [h, w, channels].
 
-    1 channel is grey, 3 are RGB and 4 are RGBA. Grey, palette and CMYK pictures are converted;
-    without a fourth channel transparency is dropped. JPEG files are decoded at the smallest of
+    1 channel is grey, 3 are RGB and 4 are RGBA. Grey, palette and CMYK pictures are converted. For
+    1 or 3 channels what is transparent lies over white. JPEG files are decoded at the smallest of
     their built-in scales that is not smaller than `size`, (height, width), which is faster; None
     keeps the picture's own size. The picture, from `open_picture`, is used up.
 
@@ -164,14 +195,17 @@ def picture_to_array(
         UserError: If the pixels cannot be decoded, or have more than 8 bits.
     """
     if picture.mode.startswith("I") or picture.mode == "F":
-        raise UserError(
-            f"{name}: images must have 8 bits a channel. Received: mode {picture.mode}. "
-            "Convert the file, for example with ImageMagick: magick IN -depth 8 OUT"
-        )
+        raise UserError(f"{name}: {_DEPTH} Received: mode {picture.mode}. {_CONVERT}")
+    if pages(picture) > 1:
+        log.warning("%s: the file has %d pages; the first is used", name, pages(picture))
     if size is not None:
         turned = seen_size(picture, name) != picture.size[::-1]
         picture.draft("RGB", size if turned else size[::-1])
-    upright = ImageOps.exif_transpose(load_picture(picture, name)).convert(MODES[channels])
+    upright = ImageOps.exif_transpose(load_picture(picture, name))
+    if channels < 4 and upright.has_transparency_data:
+        white = Image.new("RGBA", upright.size, "white")
+        upright = Image.alpha_composite(white, upright.convert("RGBA"))
+    upright = upright.convert(MODES[channels])
     if size is not None and upright.size != size[::-1]:
         upright = upright.resize(size[::-1], Image.Resampling.BILINEAR)
     return np.asarray(upright).reshape(upright.height, upright.width, channels)

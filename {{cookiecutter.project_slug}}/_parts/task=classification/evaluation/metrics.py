@@ -5,7 +5,7 @@ the C class names, and yields (name, value) as often as it likes. Write it here 
 (`metrics: [accuracy, my_metric]`), or anywhere else (`metrics: [evaluation.my_file:my_metric]`).
 
 A class that occurs neither in the truth nor in the predictions has no score. Means leave it out,
-and `class_f1` does not name it.
+and its own value is NaN.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,10 +38,9 @@ def f1(counts: Counts, class_names: Sequence[str]) -> Iterator[tuple[str, float]
 
 
 def class_f1(counts: Counts, class_names: Sequence[str]) -> Iterator[tuple[str, float]]:
-    """Yield `f1_<class>`, 0 to 1, for every class that occurs."""
+    """Yield `f1_<class>`, 0 to 1, for every class; NaN for one that does not occur."""
     for name, value in zip(class_names, class_scores(counts.confusion).f1, strict=True):
-        if not np.isnan(value):
-            yield f"f1_{name}", float(value)
+        yield f"f1_{name}", float(value)
 
 
 def ece(counts: Counts, class_names: Sequence[str]) -> Iterator[tuple[str, float]]:

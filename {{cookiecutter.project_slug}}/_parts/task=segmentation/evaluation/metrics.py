@@ -6,8 +6,8 @@ likes. Write it here and name it (`metrics: [mean_iou, my_metric]`), or anywhere
 (`metrics: [evaluation.my_file:my_metric]`).
 
 A class that occurs neither in the truth nor in the predictions has no score. Means leave it out
-(a class that is only predicted, or only missed, counts as 0), and `class_iou` does not name it.
-A mean over no class at all is NaN.
+(a class that is only predicted, or only missed, counts as 0); its own value is NaN, and so is a
+mean over no class at all.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,10 +29,9 @@ def mean_iou(confusion: np.ndarray, class_names: Sequence[str]) -> Iterator[tupl
 
 
 def class_iou(confusion: np.ndarray, class_names: Sequence[str]) -> Iterator[tuple[str, float]]:
-    """Yield `iou_<class>`, 0 to 1, for every class that occurs."""
+    """Yield `iou_<class>`, 0 to 1, for every class; NaN for one that does not occur."""
     for name, value in zip(class_names, class_scores(confusion).iou, strict=True):
-        if not np.isnan(value):
-            yield f"iou_{name}", float(value)
+        yield f"iou_{name}", float(value)
 
 
 def dice(confusion: np.ndarray, class_names: Sequence[str]) -> Iterator[tuple[str, float]]:

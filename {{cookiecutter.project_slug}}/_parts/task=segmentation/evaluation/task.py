@@ -115,8 +115,8 @@ class Task:
 
         return [SamplePicker(names, seed, score, show)]
 
-    def may_lack(self, name: str) -> bool:
-        """Return whether an evaluation may lack a value, since it is that of a single class."""
+    def is_detail(self, name: str) -> bool:
+        """Return whether a value is that of a single class, and so no headline of the report."""
         return name.startswith("iou_")
 
     def check(self, batches: Iterable[Arrays]) -> Iterator[tuple[str, str, str]]:

@@ -2,14 +2,19 @@
 
 import hashlib
 import os
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from ops.images import MODES
 from utils.errors import UserError
-from utils.storage import is_remote
+from utils.logs import log
+from utils.storage import is_remote, join, list_folder, shown
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
+IMAGE_ENDINGS = (
+    *(".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"),
+)
 One = TypeVar("One")
 
 
@@ -56,23 +61,95 @@ def checked_shares(validation: float, test: float) -> tuple[float, float]:
     )
 
 
+def file_names(folder: str, endings: Sequence[str], recursive: bool = False) -> list[str]:
+    """Return the names of a folder's files that count, sorted; one line says what does not.
+
+    Files count by their ending, whatever its case; hidden ones never do. `recursive` looks into the
+    folders in it, too; their names, with slashes, are then part of the files'.
+    """
+    used: list[str] = []
+    unused: Counter[str] = Counter()
+    files, folders = list_folder(folder)
+    folders = [name for name in folders if not name.startswith(".")]
+    for name in files:
+        ending = os.path.splitext(name)[1].lower()
+        if name.startswith("."):
+            continue
+        if ending in endings:
+            used.append(name)
+        else:
+            unused[ending or "nothing"] += 1
+    said = [f"{count} ending in {ending}" for ending, count in sorted(unused.items())]
+    if folders and not recursive:
+        said.append(f"what is in {len(folders)} folders here (recursive: true reads them)")
+    if said:
+        log.warning("%s: not used: %s", shown(folder), ", ".join(said))
+    for inner in folders if recursive else ():
+        used += [f"{inner}/{name}" for name in file_names(join(folder, inner), endings, True)]
+    return sorted(used)
+
+
 def divided(
-    samples: Sequence[One], name_of: Callable[[One], str], validation: float, test: float
+    samples: Sequence[One],
+    name_of: Callable[[One], str],
+    validation: float,
+    test: float,
+    group: str | None = None,
 ) -> dict[str, list[One]]:
     """Divide samples over the splits: a sample's name alone decides, so it stays where it is.
 
     The shares are therefore approximate. The samples of a split are in the order of their names.
+    `group` is a regular expression whose first parentheses find, in a name, what must be in one
+    split, such as a patient; None: every sample for itself. It is a UserError if it finds nothing.
     """
-    ranked = sorted(samples, key=lambda sample: fraction_of(name_of(sample)))
-    places = [fraction_of(name_of(sample)) for sample in ranked]
+    key = {name_of(sample): _group_of(name_of(sample), group) for sample in samples}
+    ranked = sorted(set(key.values()), key=fraction_of)
+    places = [fraction_of(one) for one in ranked]
     ends = [sum(place < end for place in places) for end in (test, test + validation)]
     # Of very few files none may fall into a split that is wanted; then the nearest ones do.
-    ends[0] = max(ends[0], int(test > 0 and len(samples) > 2))
-    ends[1] = max(ends[1], ends[0] + int(validation > 0 and len(samples) > 1))
-    ends = [min(end, len(samples) - 1) for end in ends]
-    parts = {"test": ranked[: ends[0]], "validation": ranked[ends[0] : ends[1]]}
-    parts["train"] = ranked[ends[1] :]
-    return {name: sorted(part, key=name_of) for name, part in parts.items()}
+    ends[0] = max(ends[0], int(test > 0 and len(ranked) > 2))
+    ends[0] = min(ends[0], max(len(ranked) - 1 - int(validation > 0), 0))
+    ends[1] = max(ends[1], ends[0] + int(validation > 0 and len(ranked) > 1))
+    ends = [min(end, len(ranked) - 1) for end in ends]
+    parts: dict[str, list[One]] = {"train": [], "validation": [], "test": []}
+    split_of = {one: "test" for one in ranked[: ends[0]]}
+    split_of |= {one: "validation" for one in ranked[ends[0] : ends[1]]}
+    for sample in sorted(samples, key=name_of):
+        parts[split_of.get(key[name_of(sample)], "train")].append(sample)
+    return parts
+
+
+def _group_of(name: str, group: str | None) -> str:
+    if group is None:
+        return name
+    found = re.search(group, name)
+    if found is None:
+        raise UserError(
+            f"data.source.group={group!r} finds nothing in {name!r}. Its first parentheses must "
+            "find, in every name, what belongs together."
+        )
+    return found[1] or ""
+
+
+def checked_group(group: str | None) -> str | None:
+    """Return a regular expression with parentheses, or None; a UserError refuses the rest."""
+    try:
+        fits = group is None or re.compile(group).groups >= 1
+    except re.error as error:
+        raise UserError(f"data.source.group={group!r} is no regular expression: {error}") from error
+    if not fits:
+        raise UserError(
+            f"data.source.group={group!r} needs parentheses around what belongs together, for "
+            "example ^(patient\\d+)"
+        )
+    return group
+
+
+def no_samples(where: str, split: str, count: int, remedy: str) -> UserError:
+    """Return what is said of a split without samples, of `count` in all."""
+    if count == 1:
+        remedy = "a single sample cannot be divided: add others, or give each split its own"
+    return UserError(f"{where}: no images for the split {split!r}; {remedy}.")
 
 
 def fraction_of(name: str) -> float:

@@ -1,14 +1,16 @@
 """A folder with one folder of images for each class as a data source."""
 
-import os
 from collections.abc import Sequence
 from functools import cached_property
 
 from dataloader.sample import SPLITS, check_split_name
 from dataloader.sources.image_files import (
     IMAGE_ENDINGS,
+    checked_group,
     checked_shares,
     divided,
+    file_names,
+    no_samples,
     stamp_of_files,
 )
 from dataloader.sources.labelled_files import LabelledFile, LabelledFiles, LabelledImages
@@ -36,6 +38,8 @@ class ClassFolders(LabelledImages):
         channels: int = 3,
         validation: float = 0.2,
         test: float = 0.0,
+        group: str | None = None,
+        recursive: bool = False,
     ) -> None:
         """List the classes; files are listed when a split is asked for.
 
@@ -49,6 +53,9 @@ class ClassFolders(LabelledImages):
             channels: 1 for grey images, 3 for RGB, 4 for RGBA; files of other kinds are converted.
             validation: The share of files to validate on, 0 to 1; without "{split}" only.
             test: The share of files to test on, 0 to 1; without "{split}" only.
+            group: A regular expression whose first parentheses find, in a file's name (cat/1.jpg),
+                what must be in one split, such as a patient; without "{split}" only.
+            recursive: Whether folders inside of the class folders are read, too.
 
         Raises:
             UserError: If a setting is impossible, or there are no folders.
@@ -56,6 +63,8 @@ class ClassFolders(LabelledImages):
         self.root = resolve(root)
         self._by_folder = "{split}" in root
         self._shares = checked_shares(validation, test)
+        self._group = checked_group(group)
+        self._recursive = recursive
         first = self._folder("train")
         found = _folders(first)
         missing = [name for name in class_names or () if name not in found]
@@ -74,7 +83,7 @@ class ClassFolders(LabelledImages):
     def fingerprint(self) -> str:
         """A text that changes with any file or setting."""
         paths = (file.path for files in self._files.values() for file in files)
-        return "class-folders-" + stamp_of_files(paths, self.class_names, self._shares)
+        return "class-folders-" + stamp_of_files(paths, self.class_names, self._shares, self._group)
 
     def split(self, name: str) -> LabelledFiles:
         """Return "train", "validation" or "test"; a UserError says if it is empty."""
@@ -84,8 +93,8 @@ class ClassFolders(LabelledImages):
             remedy = f"raise its share (data.source.{name}), or add images"
             if self._by_folder:
                 remedy = "put folders of images there"
-            where = shown(self._folder(name))
-            raise UserError(f"{where}: no images for the split {name!r}; {remedy}.")
+            count = sum(map(len, self._files.values()))
+            raise no_samples(shown(self._folder(name)), name, count, remedy)
         return LabelledFiles(files, self.image_size, self.channels)
 
     @cached_property
@@ -95,23 +104,21 @@ class ClassFolders(LabelledImages):
                 split: [file for name in self.class_names for file in self._of_class(name, split)]
                 for split in SPLITS
             }
+        found = [self._of_class(name, "train") for name in self.class_names]
+        if self._group is not None:  # which may hold samples of several classes
+            found = [[file for of_class in found for file in of_class]]
         files: dict[str, list[LabelledFile]] = {split: [] for split in SPLITS}
-        for name in self.class_names:
-            of_class = self._of_class(name, "train")
-            if of_class:
-                for split, some in divided(of_class, lambda f: f.name, *self._shares).items():
-                    files[split] += some
+        for some in filter(None, found):
+            parts = divided(some, lambda f: f.name, *self._shares, self._group)
+            for split, part in parts.items():
+                files[split] += part
         return files
 
     def _of_class(self, class_name: str, split: str) -> list[LabelledFile]:
         folder = join(self._folder(split), class_name)
         if not exists(folder):  # of a class that only the training has
             return []
-        names = [
-            name
-            for name in list_folder(folder)[0]
-            if os.path.splitext(name)[1].lower() in IMAGE_ENDINGS and not name.startswith(".")
-        ]
+        names = file_names(folder, IMAGE_ENDINGS, self._recursive)
         if not names and split == "train":
             endings = " ".join(IMAGE_ENDINGS)
             text = "%s: the class has no image to learn from; files that count end in %s"
@@ -131,7 +138,12 @@ def _folders(root: str) -> list[str]:
             "one folder of images for each class; a relative one is relative to the project's "
             "folder."
         )
-    found = [name for name in list_folder(root)[1] if not name.startswith(".")]
+    files, folders = list_folder(root)
+    found = [name for name in folders if not name.startswith(".")]
+    beside = [name for name in files if name.lower().endswith(IMAGE_ENDINGS) and name[0] != "."]
+    if found and beside:
+        text = "%s: %d images beside the class folders are not used: %s"
+        log.warning(text, shown(root), len(beside), first_few(beside))
     if not found:
         raise UserError(
             f"{shown(root)}: there are no folders here. Expected: one folder of images for each "

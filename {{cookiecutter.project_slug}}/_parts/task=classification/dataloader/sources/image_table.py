@@ -8,7 +8,13 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from dataloader.sample import SPLITS, check_split_name
-from dataloader.sources.image_files import checked_shares, divided, stamp_of_files
+from dataloader.sources.image_files import (
+    checked_group,
+    checked_shares,
+    divided,
+    no_samples,
+    stamp_of_files,
+)
 from dataloader.sources.labelled_files import LabelledFile, LabelledFiles, LabelledImages
 from utils.errors import UserError, first_few
 from utils.storage import is_remote, join, read_text, resolve, shown
@@ -34,6 +40,7 @@ class ImageTable(LabelledImages):
         weight_column: str | None = None,
         validation: float = 0.2,
         test: float = 0.0,
+        group: str | None = None,
     ) -> None:
         """Read the table; images are opened when they are read.
 
@@ -52,6 +59,8 @@ class ImageTable(LabelledImages):
                 None: samples have no weight.
             validation: The share of images to validate on, 0 to 1; without `split_column` only.
             test: The share of images to test on, 0 to 1; without `split_column` only.
+            group: A regular expression whose first parentheses find, in a path of the table, what
+                must be in one split, such as a patient; without `split_column` only.
 
         Raises:
             UserError: If a setting is impossible, or a line of the table cannot be used.
@@ -59,6 +68,7 @@ class ImageTable(LabelledImages):
         self._table = resolve(table)
         self._root = posixpath.dirname(self._table) if root is None else resolve(root)
         self._shares = checked_shares(validation, test)
+        self._group = checked_group(group)
         self._split_column = split_column
         self._rows = _rows(self._table, [file_column, label_column, split_column, weight_column])
         known = class_names or sorted({row[label_column] for _, row in self._rows})
@@ -80,8 +90,7 @@ class ImageTable(LabelledImages):
             remedy = f"raise its share (data.source.{name})"
             if self._split_column is not None:
                 remedy = f"write it into the column {self._split_column!r} of some lines"
-            where = shown(self._table)
-            raise UserError(f"{where}: no images for the split {name!r}; {remedy}.")
+            raise no_samples(shown(self._table), name, len(self._rows), remedy)
         return LabelledFiles(files, self.image_size, self.channels)
 
     @cached_property
@@ -96,14 +105,15 @@ class ImageTable(LabelledImages):
                 first = seen[file.path]
                 raise self._problem(line, f"{file.name} is in line {first}, too; remove one")
             if self._split_column is None:
-                of_class.setdefault(file.label, []).append(file)
+                # A group may hold samples of several classes.
+                of_class.setdefault(0 if self._group else file.label, []).append(file)
             elif row[self._split_column] in SPLITS:
                 files[row[self._split_column]].append(file)
             else:
                 found = f"the split is {row[self._split_column]!r}"
                 raise self._problem(line, f"{found}; expected one of {', '.join(SPLITS)}")
         for label in sorted(of_class):
-            some = divided(of_class[label], lambda file: file.name, *self._shares)
+            some = divided(of_class[label], lambda file: file.name, *self._shares, self._group)
             for split in SPLITS:
                 files[split] += some[split]
         return files

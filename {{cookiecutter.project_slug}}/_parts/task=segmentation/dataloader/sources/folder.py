@@ -5,13 +5,25 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from dataloader.sample import SPLITS, check_split_name
-from dataloader.sources.image_files import IMAGE_ENDINGS, checked_shares, divided
+from dataloader.sources.image_files import (
+    IMAGE_ENDINGS,
+    checked_group,
+    checked_shares,
+    divided,
+    file_names,
+    no_samples,
+)
 from dataloader.sources.label_map import Colour, LabelMap
 from dataloader.sources.labelled_images import LabelledImages
-from dataloader.sources.paired_files import Pair, PairedFiles, stamp_of_pairs
+from dataloader.sources.paired_files import (
+    Pair,
+    PairedFiles,
+    checked_orientation,
+    stamp_of_pairs,
+)
 from utils.errors import UserError, first_few
 from utils.logs import log
-from utils.storage import exists, join, list_folder, resolve, shown
+from utils.storage import exists, join, resolve, shown
 
 # JPEG is not among them: its compression blurs labels.
 MASK_ENDINGS = (".png", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm")
@@ -42,6 +54,9 @@ class Folder(LabelledImages):
         ignore_value: int | Colour | None = None,
         validation: float = 0.2,
         test: float = 0.0,
+        group: str | None = None,
+        recursive: bool = False,
+        mask_orientation: str = "auto",
     ) -> None:
         """Check the settings; files are listed when a split is asked for.
 
@@ -59,6 +74,12 @@ class Folder(LabelledImages):
             ignore_value: The level or colour of pixels that count nowhere; None: none.
             validation: The share of files to validate on, 0 to 1; without "{split}" only.
             test: The share of files to test on, 0 to 1; without "{split}" only.
+            group: A regular expression whose first parentheses find, in a file's name, what must be
+                in one split, such as a patient; without "{split}" only.
+            recursive: Whether folders inside of the folders are read, too.
+            mask_orientation: What masks are drawn for where a tag in the image's file turns or
+                mirrors it: the image as people see it (seen), or its stored pixels (stored); auto
+                goes by the size, and says so where that does not tell.
 
         Raises:
             UserError: If a setting is impossible.
@@ -69,6 +90,9 @@ class Folder(LabelledImages):
         self._folders = (images, masks)
         self._mask_suffix = mask_suffix
         self._shares = checked_shares(validation, test)
+        self._group = checked_group(group)
+        self._recursive = recursive
+        self._mask_orientation = checked_orientation(mask_orientation)
         self._by_folder = "{split}" in images
         if self._by_folder != ("{split}" in masks):
             raise UserError(
@@ -80,7 +104,7 @@ class Folder(LabelledImages):
     def fingerprint(self) -> str:
         """A text that changes with any file or setting."""
         pairs = [pair for split in self._pairs.values() for pair in split]
-        return "folder-" + stamp_of_pairs(pairs, self._labels, self._shares, self._folders)
+        return "folder-" + stamp_of_pairs(pairs, self._labels, self._shares, *self._settings)
 
     def split(self, name: str) -> PairedFiles:
         """Return "train", "validation" or "test".
@@ -95,14 +119,19 @@ class Folder(LabelledImages):
             remedy = f"raise its share (data.source.{name}), or add images"
             if self._by_folder:
                 remedy = f"put images there, or in a folder for the split {name!r}"
-            raise UserError(f"{where}: no images for the split {name!r}; {remedy}.")
-        return PairedFiles(pairs, self._labels, self.image_size, self.channels)
+            raise no_samples(where, name, sum(map(len, self._pairs.values())), remedy)
+        form = (self.image_size, self.channels, self._mask_orientation)
+        return PairedFiles(pairs, self._labels, *form)
+
+    @property
+    def _settings(self) -> tuple[object, ...]:
+        return (self._folders, self._group, self._mask_orientation)
 
     @cached_property
     def _pairs(self) -> dict[str, list[Pair]]:
         if self._by_folder:
             return {name: self._listed(name) for name in SPLITS}
-        return divided(self._listed(""), lambda pair: pair.name, *self._shares)
+        return divided(self._listed(""), lambda pair: pair.name, *self._shares, self._group)
 
     def _listed(self, split: str) -> list[Pair]:
         image_folder, mask_folder = (
@@ -111,8 +140,8 @@ class Folder(LabelledImages):
         if split and split != "train" and not exists(image_folder):
             return []
         self._check_folders(image_folder, mask_folder)
-        images = _by_stem(image_folder, IMAGE_ENDINGS)
-        masks = _by_stem(mask_folder, MASK_ENDINGS)
+        images = _by_stem(image_folder, IMAGE_ENDINGS, self._recursive)
+        masks = _by_stem(mask_folder, MASK_ENDINGS, self._recursive)
         if not images:
             raise UserError(
                 f"{shown(image_folder)}: there are no images here. "
@@ -147,12 +176,10 @@ class Folder(LabelledImages):
             )
 
 
-def _by_stem(folder: str, endings: tuple[str, ...]) -> dict[str, str]:
+def _by_stem(folder: str, endings: tuple[str, ...], recursive: bool) -> dict[str, str]:
     files: dict[str, str] = {}
-    for file in list_folder(folder)[0]:
-        stem, ending = os.path.splitext(file)
-        if ending.lower() not in endings or file.startswith("."):
-            continue
+    for file in file_names(folder, endings, recursive):
+        stem = os.path.splitext(file)[0]
         if stem in files:
             raise UserError(
                 f"{shown(folder)}: {files[stem]} and {file} have the same name. Remove one of them."

@@ -9,9 +9,17 @@ from PIL import Image
 
 from dataloader.sources.image_files import stamp_of_files
 from dataloader.sources.label_map import LabelMap
-from ops.images import load_picture, open_picture, picture_to_array, seen_size
+from ops.images import (
+    is_turned,
+    load_picture,
+    open_picture,
+    pages,
+    picture_to_array,
+    seen_size,
+)
 from ops.masks import turn_like
 from utils.errors import UserError
+from utils.logs import log
 from utils.storage import read_bytes, shown
 
 
@@ -31,16 +39,23 @@ class PairedFiles:
     """A split of image and mask files; see `dataloader.sample.Split`.
 
     An image is used as people see it, its EXIF orientation applied. Its mask has the same size; a
-    mask that only fits the image's stored pixels is turned with them.
+    mask that is drawn for the image's stored pixels is turned with them.
     """
 
     def __init__(
-        self, pairs: Sequence[Pair], labels: LabelMap, size: tuple[int, int], channels: int
+        self,
+        pairs: Sequence[Pair],
+        labels: LabelMap,
+        size: tuple[int, int],
+        channels: int,
+        mask_orientation: str = "auto",
     ) -> None:
         """Keep the list, which is in a lasting order; no file is opened yet.
 
         `size` is (height, width) in pixels of what is read, and `channels` how many images have.
+        `mask_orientation` is that of `dataloader.sources.folder.Folder`.
         """
+        self._orientation = mask_orientation
         self.pairs = tuple(pairs)
         self._labels = labels
         self._size = size
@@ -62,7 +77,13 @@ class PairedFiles:
         picture = open_picture(_content(pair.image, f"mask {shown(pair.mask)}"), shown(pair.image))
         mask = open_picture(_content(pair.mask, f"image {shown(pair.image)}"), shown(pair.mask))
         load_picture(mask, shown(pair.mask))
-        classes = self._labels.read(_fitted(mask, picture, pair), shown(pair.mask), self._size)
+        if pages(mask) > 1:
+            raise UserError(
+                f"{shown(pair.mask)}: the mask has {pages(mask)} pages. Expected: one. Save the "
+                "page that belongs to the image as a file of its own."
+            )
+        fitted = _fitted(mask, picture, pair, self._orientation)
+        classes = self._labels.read(fitted, shown(pair.mask), self._size)
         image = picture_to_array(picture, shown(pair.image), self._channels, self._size)
         return {"image": image, "mask": classes}
 
@@ -77,12 +98,24 @@ def _content(path: str, belongs_to: str) -> bytes:
         ) from error
 
 
-def _fitted(mask: Image.Image, picture: Image.Image, pair: Pair) -> Image.Image:
+def checked_orientation(orientation: str) -> str:
+    """Return what masks are drawn for; a UserError refuses all but the known words."""
+    if orientation not in ("auto", "seen", "stored"):
+        raise UserError(f"mask_orientation must be auto, seen or stored. Received: {orientation!r}")
+    return orientation
+
+
+def _fitted(mask: Image.Image, picture: Image.Image, pair: Pair, orientation: str) -> Image.Image:
     height, width = seen_size(picture, shown(pair.image))
-    if mask.size == (width, height):
-        return mask
-    if mask.size == picture.size:
+    fits_seen, fits_stored = mask.size == (width, height), mask.size == picture.size
+    if fits_seen and fits_stored and orientation == "auto" and is_turned(picture):
+        text = "%s: a tag turns or mirrors the image, and its mask fits both ways; it is taken as "
+        text += "drawn for the image as people see it. Set mask_orientation: seen or stored"
+        log.warning(text, shown(pair.image))
+    if fits_stored and (orientation == "stored" or not fits_seen):
         return turn_like(mask, picture)
+    if fits_seen and orientation != "stored":
+        return mask
     raise UserError(
         f"{shown(pair.mask)}: the mask is {mask.width} x {mask.height} pixels, but its image "
         f"{shown(pair.image)} is {width} x {height} (width x height). Both must be the same: "

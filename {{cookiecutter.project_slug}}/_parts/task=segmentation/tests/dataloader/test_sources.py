@@ -18,7 +18,7 @@ SIZE = (20, 30)
 def write_pair(root, name, labels, image_ending=".jpg", images="images", masks="masks"):
     """Write an image and a mask of the same size; labels is an array or a Pillow image."""
     for folder in (images, masks):
-        (root / folder).mkdir(parents=True, exist_ok=True)
+        (root / folder / name).parent.mkdir(parents=True, exist_ok=True)
     mask = labels if isinstance(labels, Image.Image) else Image.fromarray(labels)
     Image.new("RGB", mask.size, (200, 100, 50)).save(root / images / (name + image_ending))
     mask.save(root / masks / f"{name}.png")
@@ -214,6 +214,40 @@ def test_folder_takes_images_as_people_see_them(tmp_path):
         assert np.array_equal(fields["image"][..., 0] > 127, upright == 1)
 
 
+@pytest.mark.parametrize("tag", [6, 3])
+def test_folder_asks_where_a_mask_fits_a_turned_image_both_ways(tmp_path, tag, caplog):
+    stored = np.zeros((20, 20, 3), dtype=np.uint8)
+    stored[:, :10] = 255  # on the left as stored
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    for name in "ab":
+        write_pair(tmp_path, name, (stored[..., 0] > 0).astype(np.uint8))
+        Image.fromarray(stored).save(tmp_path / "images" / f"{name}.jpg", exif=exif, quality=95)
+
+    def overlap(**settings):
+        fields = Folder(str(tmp_path), CLASSES, 20, **settings).split("train").read(0)
+        return ((fields["image"][..., 0] > 127) == (fields["mask"] == 1)).mean()
+
+    assert overlap(mask_orientation="stored") == 1.0
+    assert caplog.text == ""
+    assert overlap() <= 0.5
+    assert "its mask fits both ways" in caplog.text
+    assert "Set mask_orientation: seen or stored" in caplog.text
+    caplog.clear()
+    assert overlap(mask_orientation="seen") <= 0.5
+    assert caplog.text == ""
+    with pytest.raises(UserError, match="must be auto, seen or stored"):
+        Folder(str(tmp_path), CLASSES, mask_orientation="left")
+
+
+def test_folder_reads_folders_in_folders(tmp_path):
+    for name in ("one/a", "one/b", "two/a"):
+        write_pair(tmp_path, name, some_labels(), images="images", masks="masks")
+    source = Folder(str(tmp_path), CLASSES, SIZE, recursive=True, group="^(one|two)/")
+    found = {split: [source.split(split).name(0)] for split in ("train", "validation")}
+    assert {name.split("/")[0] for names in found.values() for name in names} == {"one", "two"}
+
+
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1"])
 def test_folder_converts_images(tmp_path, mode):
     ending = ".tif" if mode == "CMYK" else ".png"
@@ -266,6 +300,12 @@ def _twin(root):
     Image.new("RGB", (30, 20)).save(root / "images" / "a.png")
 
 
+def _mask_of_two_pages(root):
+    first, second = (Image.new("L", (30, 20), value) for value in (0, 1))
+    first.save(root / "masks" / "a.gif", save_all=True, append_images=[second])
+    (root / "masks" / "a.png").unlink()
+
+
 def _empty(root):
     for file in (root / "images").iterdir():
         file.unlink()
@@ -285,6 +325,7 @@ def _empty(root):
         (_broken_mask, r"a\.png: .*(mask|image)"),
         (_colour_mask, r"a\.png: the mask is in colour .*mask_values"),
         (_deep_image, r"a\.png: images must have 8 bits"),
+        (_mask_of_two_pages, r"a\.gif: the mask has 2 pages. Expected: one"),
         (_twin, r"images: a\.jpg and a\.png have the same name"),
         (_empty, r"images: there are no images"),
     ],
