@@ -25,7 +25,7 @@ TO_BE_WRITTEN = set(
     tracker.py watch.py
     """.split()
 )
-COMMANDS = {"train", "evaluate", "predict", "runs", "check", "config", "launch"}
+COMMANDS = {"train", "evaluate", "predict", "report", "runs", "check", "config", "launch"}
 OWN_COMMAND = "classes"
 MOST_LINES = 150
 MOST_PAGES = 12

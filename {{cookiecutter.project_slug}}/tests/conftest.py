@@ -2,10 +2,11 @@
 
 import gc
 import signal
-from pathlib import Path
 from typing import Any
 
 import pytest
+
+from executor.runs.run_directory import RunDirectory
 
 # As main.py does for a command: to look for garbage takes an eighth of the time where a framework
 # makes many small objects.
@@ -22,7 +23,8 @@ def without_report(monkeypatch: pytest.MonkeyPatch) -> None:
     Fixtures of a whole file come before this one, so what they train has its report.
     """
 
-    def write_title(folder: Path, report: Any) -> None:
-        (folder / "report.html").write_text(report.title, encoding="utf-8")
+    def write_title(run: RunDirectory, *_: Any) -> str:
+        run.report.write_text(run.path.name, encoding="utf-8")
+        return run.address
 
-    monkeypatch.setattr("executor.training.finish.write_report", write_title)
+    monkeypatch.setattr("executor.training.finish.report_of", write_title)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from executor.commands import print_values
-from main import main, parse
+from executor.commands import parse, print_values
+from main import main
 from utils.errors import UserError
 from utils.storage import PROJECT
 

@@ -21,20 +21,34 @@ def eval_weights(saved: dict[str, Any]) -> dict[str, Tensor]:
 def best_weights(run: RunDirectory) -> tuple[dict[str, Tensor], int | None]:
     """Return a run's best weights and their step (None where only the exported file is left).
 
-    It is a UserError if the run has no weights yet, or they are damaged.
+    Where its checkpoints are damaged, the exported file takes their place, with a warning. It is a
+    UserError if the run has no weights yet, or all are damaged.
     """
-    newest = checkpoint.load_newest(run.checkpoints)
-    if newest is not None:
-        best = newest["loop_state"]["best_step"]
-        if best is None or best == newest["loop_state"]["step"]:
-            return eval_weights(newest), newest["loop_state"]["step"]
-        try:
-            return eval_weights(checkpoint.load(run.checkpoints, best)), best
-        except (OSError, ValueError) as error:
-            raise UserError(f"the best checkpoint, of step {best}, is damaged: {error}") from error
-    if run.weights.is_file():
+    try:
+        found = _best_checkpoint(run)
+    except UserError as error:
+        if not run.weights.is_file():
+            raise
+        log.warning("%s The weights in %s are used.", error, run.weights.name)
+        found = None
+    if found is None and run.weights.is_file():
         return _read(run.weights), None
-    raise UserError(f"{run.address} holds no checkpoint yet; let it train until the first.")
+    if found is None:
+        raise UserError(f"{run.address} holds no checkpoint yet; let it train until the first.")
+    return found
+
+
+def _best_checkpoint(run: RunDirectory) -> tuple[dict[str, Tensor], int] | None:
+    newest = checkpoint.load_newest(run.checkpoints)
+    if newest is None:
+        return None
+    best = newest["loop_state"]["best_step"]
+    if best is None or best == newest["loop_state"]["step"]:
+        return eval_weights(newest), newest["loop_state"]["step"]
+    try:
+        return eval_weights(checkpoint.load(run.checkpoints, best)), best
+    except (OSError, ValueError) as error:
+        raise UserError(f"the best checkpoint, of step {best}, is damaged: {error}") from error
 
 
 def load_strictly(model: Model, weights: dict[str, Tensor], origin: str) -> None:

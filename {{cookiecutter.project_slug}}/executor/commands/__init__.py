@@ -5,11 +5,43 @@
 """
 
 import argparse
+import importlib
 import json
 import math
+import pkgutil
 import shutil
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
+from utils.errors import UserError
 from utils.storage import given
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises a UserError where argparse would end the program, as it may be a notebook."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse what was given."""
+        raise UserError(f"{message}\n{self.format_usage().strip()}")
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Return the command and what it is given; options and other words come in any order."""
+    text = "Train and use the model of this project."
+    top = Parser(prog="main.py", description=text)
+    common = Parser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show tracebacks and more messages")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    for found in pkgutil.iter_modules(__path__):
+        command: Any = importlib.import_module(f"{__name__}.{found.name}")
+        text = command.HELP
+        added = commands.add_parser(found.name, help=text, description=text, parents=[common])
+        command.add_arguments(added)
+        added.set_defaults(run_command=command.run)
+    own = commands.choices.get(words[0]) if words else None
+    if own is None or "--" in words:
+        return top.parse_args(words)
+    return own.parse_intermixed_args(words[1:])
 
 
 def add_configuration(parser: argparse.ArgumentParser) -> None:

@@ -1,13 +1,14 @@
 """What a run leaves behind: the best weights, their numbers, its speed and the report."""
 
-import json
 from dataclasses import asdict
+from logging import DEBUG
 
-from evaluation.report import Report, write_report
+from configs.schema import CFG
 from evaluation.task import Task
 from executor.devices.device import Device
 from executor.devices.memory import peak_memory
 from executor.devices.tensors import Tensor, write_tensors
+from executor.inference.report import report_of
 from executor.inference.validator import Evaluation
 from executor.runs.run_directory import RunDirectory
 from executor.runs.throughput import Speed, Throughput
@@ -21,31 +22,24 @@ def write_results(
     step: int | None,
     evaluation: Evaluation,
     task: Task,
-    configuration: str,
-    monitor: str,
+    cfg: CFG,
 ) -> None:
-    """Write `model.safetensors`, `metrics.json` and the report of the best weights."""
+    """Write `model.safetensors`, `metrics.json` and the report of the best weights.
+
+    A report that cannot be made is a warning: nothing that draws may end a training.
+    """
     temporary = run.weights.with_suffix(".tmp")
     write_tensors(temporary, weights)
     storage.replace(str(temporary), str(run.weights))
     run.write_json(run.metrics, {"step": step, "split": "validation", **evaluation.values})
-    facts = json.loads(run.environment.read_text(encoding="utf-8"))
-    if run.speed.exists():
-        facts["speed"] = json.loads(run.speed.read_text(encoding="utf-8"))
-    report = Report(
-        title=run.path.name,
-        history=run.rows(),
-        metrics=evaluation.values,
-        sections=evaluation.sections(),
-        configuration=configuration,
-        environment=facts,
-        best_step=step,
-        monitor=monitor,
-        titles=task.titles,
-        details=frozenset(filter(task.is_detail, evaluation.values)),
-    )
-    write_report(run.path, report)
-    log.info("report    %s", storage.join(run.address, run.report.name))
+    try:
+        log.info("report    %s", report_of(run, evaluation, task, cfg, step))
+    except Exception as error:
+        text = "there is no report (%s: %s); weights and numbers are whole. Once that is mended, "
+        text += "`python main.py report %s` makes it"
+        log.warning(
+            text, type(error).__name__, error, run.address, exc_info=log.isEnabledFor(DEBUG)
+        )
 
 
 def measure_speed(

@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, ExitStack, closing
 from functools import partial
 from typing import Any
 
-from configs.loading import to_yaml
 from configs.schema import CFG
 from dataloader.batches import Share, prefetched
 from dataloader.build import load_split, open_source, training_batches
@@ -199,8 +198,7 @@ class Trainer:
         load_strictly(model, weights, f"step {step}")
         evaluation = self.validator.evaluate_whole(model)
         if run is not None:
-            about = (self.task, to_yaml(cfg), cfg.train.monitor)
-            write_results(run, weights, step, evaluation, *about)
+            write_results(run, weights, step, evaluation, self.task, cfg)
         exit_barrier(world)  # when all have written
         return evaluation.values
 

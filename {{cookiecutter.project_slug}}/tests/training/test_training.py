@@ -17,8 +17,8 @@ import pytest
 
 from executor.devices.tensors import read_tensors
 from main import main
+from utils import storage
 from utils.errors import DivergedError, UserError
-from utils.logs import log
 from utils.storage import PROJECT
 
 pytestmark = pytest.mark.usefixtures("without_report")
@@ -235,16 +235,54 @@ def test_a_monitor_that_no_metric_yields_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_monitor_that_is_never_a_number_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_report_that_fails_does_not_end_a_training_and_can_be_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(log, "propagate", True)
+    def fail(*_: Any) -> None:
+        raise ValueError("$x_{")
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr("executor.training.finish.report_of", fail)
+        train(run)
+    said = capsys.readouterr().err
+    assert "there is no report (ValueError: $x_{); weights and numbers are whole" in said
+    assert f"report {storage.shown(str(run))}`" in said
+    assert json.loads((run / "metrics.json").read_text())["loss"] > 0
+    assert not (run / "report.html").exists()
+    main(["report", str(run)])
+    assert (run / "report.html").stat().st_size > 10_000
+
+
+def test_damaged_checkpoints_leave_the_exported_weights(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    known = main(["evaluate", str(run), "--split", "validation"])
+    for file in (run / "checkpoints").glob("*.json"):
+        file.write_text("{}")
+    assert main(["evaluate", str(run), "--split", "validation"]) == known
+    said = capsys.readouterr().err
+    assert "checkpoints is whole" in said
+    assert "The weights in model.safetensors are used." in said
+    (run / "model.safetensors").unlink()
+    with pytest.raises(UserError, match="checkpoints is whole"):
+        main(["evaluate", str(run)])
+
+
+def test_a_monitor_that_is_never_a_number_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     monkeypatch.setitem(sys.modules, "test_training", sys.modules[__name__])
     words = ["train.metrics=[test_training:nothing]", "train.monitor=nothing"]
     values = train(tmp_path / "run", *words, "train.monitor_mode=max")
     assert np.isnan(values["nothing"])
-    assert "train.monitor=nothing never was a number: the last weights count" in caplog.text
+    assert (
+        "train.monitor=nothing never was a number: the last weights count"
+        in capsys.readouterr().err
+    )
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["nothing"] is None
 
 
