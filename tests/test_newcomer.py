@@ -386,7 +386,7 @@ def test_two_groups_of_parameters(newcomer: Newcomer, ask: Ask, how: str):
         heading = "Your optimizer"
         target = stated(section(newcomer.pages, heading), "optimizer")
         newcomer.write_shown(target, first(newcomer.pages, heading, "python"))
-        text = f"train:\n  optimizer: {{target: {target}, encoder_rate: 1.0e-9}}\n"
+        text = f"train:\n  optimizer: {{target: {target}, early_rate: 1.0e-9}}\n"
     words = [*SAMPLE, *SMALL_MODEL, *STEADY, "train.checkpoint_every=2"]
     trained, _ = newcomer.train(f"groups-{how}", text, *words)
     encoder, others = ask(newcomer.folder, MOVED, trained)
@@ -499,11 +499,12 @@ split = open_source(load_config(None, WORDS).data).split("validation")
 samples = [split.read(index) for index in range(len(split))]
 images, truth = (np.stack([sample[name] for sample in samples]) for name in ("image", "mask"))
 THREE_LINES
-right = float((masks == truth).mean())
+right = float((predicted == truth).mean())
 large = load("runs/before").predict(images.repeat(2, axis=1))
 shares = load("runs/before").probabilities(images)
-print(json.dumps([str(masks.dtype), masks.shape, right, large.shape, str(shares.dtype),
-    shares.shape, float(abs(shares.sum(1) - 1).max()), float((shares.argmax(1) == masks).mean())]))
+print(json.dumps([str(predicted.dtype), predicted.shape, right, large.shape, str(shares.dtype),
+    shares.shape, float(abs(shares.sum(1) - 1).max()),
+    float((shares.argmax(1) == predicted).mean())]))
 """
 
 

@@ -5,6 +5,7 @@ import filecmp
 import itertools
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -130,6 +131,16 @@ def test_a_project_has_what_its_files_import(template: Path, framework: str, tas
             assert {
                 m for m in imported(path) if not {m, m.rpartition(".")[0]} & modules
             } == set(), name
+
+
+@pytest.mark.parametrize(("framework", "task"), PROJECTS)
+def test_rooms_are_small(create: Create, framework: str, task: str):
+    # The project's own tests allow more, so that there is room for what users add.
+    project = create(framework=framework, task=task, parts="all")
+    modules = [path for path in project.rglob("*.py") if path.name != "__init__.py"]
+    rooms = Counter(path.parent.relative_to(project).as_posix() for path in modules)
+    assert len(rooms) >= 20
+    assert {room: count for room, count in rooms.items() if count > 12} == {}
 
 
 def test_the_tree_holds_what_is_promised(project: Path):

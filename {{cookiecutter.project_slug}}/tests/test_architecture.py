@@ -32,7 +32,8 @@ BESIDE = {
     frozenset({"model", "evaluation"}),
 }
 FRAMEWORKS = {"torch", "tensorflow", "keras"}
-MAX_FILES, MAX_FILE_LINES, MAX_FUNCTION_LINES = 12, 250, 60
+# The project came with at most 12 files a room: the rest is for yours.
+MAX_FILES, MAX_FILE_LINES, MAX_FUNCTION_LINES = 20, 250, 60
 PARTS = sorted({room.split(".")[0] for room in ORDER})
 FILES = sorted(f for part in PARTS for f in (PROJECT / part).rglob("*.py"))
 

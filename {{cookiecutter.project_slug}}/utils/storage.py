@@ -132,6 +132,23 @@ def write_text(path: str, content: str) -> None:
     write_bytes(path, content.encode("utf-8"))
 
 
+def try_writing(folder: str) -> None:
+    """Write a small file where a folder is or will be, and remove it; a UserError if it fails."""
+    if is_remote(folder):
+        trial = join(folder, "trial.tmp")
+        write_bytes(trial, b"trial")
+        remove(trial)
+        return
+    there = Path(folder)
+    while not os.path.lexists(there):
+        there = there.parent
+    from tempfile import TemporaryFile  # not needed for much else
+
+    problem = "nothing can be written there"
+    with _user_errors(folder, problem), TemporaryFile(dir=there) as file:
+        file.write(b"trial")
+
+
 def write_synced(path: str, content: bytes) -> None:
     """Write a local file and wait until the disk has it; an OSError if it cannot be written."""
     with open(path, "wb") as file:

@@ -1,5 +1,6 @@
 """Predicts for files of one's own."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from executor.devices.oom import explain_out_of_memory
 from executor.inference.load import load
 from utils import storage
 from utils.errors import UserError
+from utils.logs import log
 from utils.memory import OutOfMemory
 
 
@@ -33,6 +35,7 @@ def predict(
     with explain_out_of_memory(lambda: f"after {done} of {len(files)} files", _advice):
         predictor = load(path, overrides)
         task, folder = predictor.task, Path(output)
+        _refuse_inputs_as_output(inputs, folder)
         files += _listed(inputs, task.endings)
 
         def predicted() -> Iterator[PredictedFile]:
@@ -62,17 +65,37 @@ def _listed(inputs: Sequence[str], endings: Sequence[str]) -> list[Path]:
     for name in inputs:
         given = Path(name)
         if given.is_dir():
-            inside = sorted(f for f in given.iterdir() if f.suffix.lower() in endings)
-            if not inside:
-                kinds = " ".join(endings)
-                raise UserError(f"{storage.shown(name)}: no file in this folder ends in {kinds}.")
-            files += inside
+            files += _in_folder(given, endings)
         elif given.is_file():
             files.append(given)
         else:
             raise UserError(f"{storage.shown(name)}: there is no such file or folder.")
-    stems = [file.stem for file in files]
-    twice = next((file for file in files if stems.count(file.stem) > 1), None)
-    if twice is not None:
-        raise UserError(f"two files are called {twice.stem!r}; predict them one after the other.")
+    stems = Counter(file.stem for file in files)
+    twice = [stem for stem, count in stems.items() if count > 1]
+    if twice:
+        raise UserError(f"two files are called {twice[0]!r}; predict them one after the other.")
     return files
+
+
+def _in_folder(folder: Path, endings: Sequence[str]) -> list[Path]:
+    """Return the files of a folder that have one of the endings; hidden ones never count."""
+    files = sorted(f for f in folder.iterdir() if f.is_file() and not f.name.startswith("."))
+    used = [file for file in files if file.suffix.lower() in endings]
+    name = storage.shown(str(folder))
+    if not used:
+        raise UserError(f"{name}: no file in this folder ends in {' '.join(endings)}.")
+    if len(used) < len(files):
+        unused = Counter(f.suffix.lower() or "nothing" for f in files if f not in set(used))
+        said = ", ".join(f"{count} ending in {ending}" for ending, count in sorted(unused.items()))
+        log.warning("%s: not predicted: %s", name, said)
+    return used
+
+
+def _refuse_inputs_as_output(inputs: Sequence[str], output: Path) -> None:
+    """Raise a UserError if what is written would be read the next time."""
+    for name in inputs:
+        if Path(name).is_dir() and output.resolve() == Path(name).resolve():
+            raise UserError(
+                f"--output {storage.shown(str(output))} is a folder of inputs: the next prediction "
+                "would take what this one writes for an image. Give another folder."
+            )

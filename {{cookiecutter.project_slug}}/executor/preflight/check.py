@@ -106,15 +106,15 @@ def _evaluate(trainer: Trainer) -> dict[str, float]:
     state, train = trainer.state, trainer.cfg.train
     trainer.try_out()
     values = trainer.validator.evaluate_whole(state.eval_model).values
-    if train.monitor in values:  # a class that the batch lacks may not be
-        state.loop_state.record_evaluation(values, train)
-        state.after_evaluation(values[train.monitor])
+    state.loop_state.record_evaluation(values, train)
+    state.after_evaluation(values[train.monitor])
     return values
 
 
 def _run_directory(trainer: Trainer, stack: ExitStack) -> RunDirectory:
     run = stack.enter_context(open_run(storage.resolve(trainer.cfg.run.dir)))
     run.check(trainer.cfg)
+    storage.try_writing(storage.resolve(trainer.cfg.run.dir))
     return run
 
 

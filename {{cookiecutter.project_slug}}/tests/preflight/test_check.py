@@ -204,3 +204,10 @@ def test_python_that_is_too_old_is_bad(installed: Any) -> None:
     assert bad == 1
     assert lines[0].startswith("bad  python: ")
     assert ">=3.99" in lines[0]
+
+
+def test_a_folder_that_takes_no_files_is_found(refused: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (line,) = refused(f"run.dir={tmp_path / 'file' / 'run'}")
+    assert "run.dir: " in line
+    assert "nothing can be written there" in line

@@ -11,6 +11,10 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from utils.errors import UserError
 from utils.logs import log
 
+IMAGE_ENDINGS = (
+    *(".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"),
+)
+"""Of files that are taken for images where a folder is read."""
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's names, by the number of channels
 ORIENTATION = 0x0112  # the EXIF tag: 1 = as stored, 5 to 8 = turned by a quarter
 _DEPTH = "images must have 8 bits a channel."

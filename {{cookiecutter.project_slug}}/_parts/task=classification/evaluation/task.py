@@ -15,7 +15,7 @@ from configs.schema import Train
 from evaluation.counts import ClassCounts
 from evaluation.evaluator import Arrays, Collector, Evaluator, PredictedFile, Section
 from evaluation.samples import Sample, SamplePicker
-from ops.images import checked_images, decode_image, per_channel, resize
+from ops.images import IMAGE_ENDINGS, checked_images, decode_image, per_channel, resize
 from utils import storage
 from utils.errors import first_few
 from utils.names import build, resolve
@@ -33,7 +33,7 @@ class Task:
     """What a source says about its samples; task, model, loss and evaluators may ask for it."""
     titles: ClassVar[dict[str, str]] = {"f1": "F1", "ece": "Calibration error"}
     """The names of metrics for people, where the plain ones do not do."""
-    endings = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+    endings = IMAGE_ENDINGS
     """Of files in a folder that is given to `predict`."""
 
     def __init__(

@@ -16,7 +16,7 @@ from evaluation.colours import class_colours
 from evaluation.confusion import ConfusionMatrix, image_iou
 from evaluation.evaluator import Arrays, Collector, Evaluator, PredictedFile, Section
 from evaluation.samples import Sample, SamplePicker
-from ops.images import checked_images, decode_image, per_channel, resize, visible
+from ops.images import IMAGE_ENDINGS, checked_images, decode_image, per_channel, resize, visible
 from ops.masks import overlay
 from utils import storage
 from utils.names import build, resolve
@@ -32,7 +32,7 @@ class Task:
     """What a source says about its samples; task, model, loss and evaluators may ask for it."""
     titles: ClassVar[dict[str, str]] = {"mean_iou": "Mean IoU"}
     """The names of metrics for people, where the plain ones do not do."""
-    endings = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+    endings = IMAGE_ENDINGS
     """Of files in a folder that is given to `predict`."""
 
     def __init__(

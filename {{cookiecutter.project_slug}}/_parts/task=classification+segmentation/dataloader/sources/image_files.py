@@ -12,9 +12,6 @@ from utils.errors import UserError
 from utils.logs import log
 from utils.storage import is_remote, join, list_folder, shown
 
-IMAGE_ENDINGS = (
-    *(".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"),
-)
 One = TypeVar("One")
 
 

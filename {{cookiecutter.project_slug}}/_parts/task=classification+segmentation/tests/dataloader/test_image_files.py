@@ -5,12 +5,12 @@ import logging
 import pytest
 
 from dataloader.sources.image_files import (
-    IMAGE_ENDINGS,
     checked_group,
     divided,
     file_names,
     no_samples,
 )
+from ops.images import IMAGE_ENDINGS
 from utils.errors import UserError
 from utils.logs import log
 

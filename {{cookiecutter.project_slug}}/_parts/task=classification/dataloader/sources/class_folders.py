@@ -5,7 +5,6 @@ from functools import cached_property
 
 from dataloader.sample import SPLITS, check_split_name
 from dataloader.sources.image_files import (
-    IMAGE_ENDINGS,
     checked_group,
     checked_shares,
     divided,
@@ -14,6 +13,7 @@ from dataloader.sources.image_files import (
     stamp_of_files,
 )
 from dataloader.sources.labelled_files import LabelledFile, LabelledFiles, LabelledImages
+from ops.images import IMAGE_ENDINGS
 from utils.errors import UserError, first_few
 from utils.logs import log
 from utils.storage import exists, join, list_folder, resolve, shown

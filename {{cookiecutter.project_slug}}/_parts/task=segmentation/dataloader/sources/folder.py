@@ -6,7 +6,6 @@ from functools import cached_property
 
 from dataloader.sample import SPLITS, check_split_name
 from dataloader.sources.image_files import (
-    IMAGE_ENDINGS,
     checked_group,
     checked_shares,
     divided,
@@ -21,6 +20,7 @@ from dataloader.sources.paired_files import (
     checked_orientation,
     stamp_of_pairs,
 )
+from ops.images import IMAGE_ENDINGS
 from utils.errors import UserError, first_few
 from utils.logs import log
 from utils.storage import exists, join, resolve, shown

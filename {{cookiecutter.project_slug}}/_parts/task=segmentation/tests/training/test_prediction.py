@@ -50,3 +50,18 @@ def test_predictions_are_arrays(trained: Path) -> None:
         predictor.predict(square / 255)
     with pytest.raises(UserError, match="expected uint8"):
         predictor.predict(square[0])
+
+
+def test_a_folder_of_inputs_is_no_output(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.png", "b.ppm", "._a.png"):
+        Image.new("RGB", (9, 9)).save(tmp_path / name)
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "x.png").mkdir()
+    with pytest.raises(UserError, match="is a folder of inputs"):
+        main(["predict", str(trained), str(tmp_path), "--output", str(tmp_path)])
+    main(["predict", str(trained), str(tmp_path), "--output", str(tmp_path / "out")])
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {f"{name}_{kind}.png" for name in "ab" for kind in ("mask", "overlay")}
+    assert "not predicted: 1 ending in .txt" in capsys.readouterr().err
