@@ -145,6 +145,9 @@ class _Reader:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
             if key is None:
                 self._problem(key_node, path, "a key must be a plain word")
+            elif key == "<<":
+                text = "merge keys (<<) are not read; write out what they would bring"
+                self._problem(key_node, path, text)
             elif key in values:
                 first = self._document.origins[(*path, key)].line
                 text = f"this key stands here twice (first in line {first}); keep one"

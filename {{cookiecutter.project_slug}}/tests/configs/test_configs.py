@@ -244,3 +244,10 @@ def test_other_programs_get_the_values_and_their_origins() -> None:
 
 def test_default_file_is_the_base(tmp_path: Path) -> None:
     assert load_config(DEFAULT_CONFIG) == load_config()
+
+
+def test_merge_keys_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "merged.yaml"
+    path.write_text("base: &base\n  epochs: 3\ntrain:\n  <<: *base\n", encoding="utf-8")
+    message = refused(path)
+    assert "merged.yaml:4: train: merge keys (<<) are not read; write out" in message

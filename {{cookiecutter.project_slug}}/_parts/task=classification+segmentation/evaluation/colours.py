@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-_CLASSES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+ERROR = "#D55E00"  # of what is wrong; no class is like it
+_CLASSES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#F0E442")
 _BACKGROUND = "#DADDE1"  # a class of this name should not shout
 _GOLDEN_RATIO = 0.618034  # spreads any number of hues evenly
-
-ERROR = "#D55E00"
+_ERROR_HUES = (0.01, 0.14)  # 0 to 1: those around that of ERROR
 
 
 def rgb(colour: str) -> tuple[int, int, int]:
@@ -42,7 +42,9 @@ def class_colours(class_names: Sequence[str]) -> np.ndarray:
             table[index] = rgb(_CLASSES[used])
         else:  # no two alike, though no longer easy for everybody
             lightness = (0.35, 0.55, 0.72)[used % 3]
-            colour = colorsys.hls_to_rgb(used * _GOLDEN_RATIO % 1.0, lightness, 0.6)
+            first, last = _ERROR_HUES
+            hue = (last + (used * _GOLDEN_RATIO % 1.0) * (1 - last + first)) % 1.0
+            colour = colorsys.hls_to_rgb(hue, lightness, 0.6)
             table[index] = [round(255 * part) for part in colour]
         used += 1
     return table

@@ -12,7 +12,7 @@ from dataloader.sources.image_files import (
     file_names,
     no_samples,
 )
-from dataloader.sources.label_map import Colour, LabelMap
+from dataloader.sources.label_map import LabelMap, Values
 from dataloader.sources.labelled_images import LabelledImages
 from dataloader.sources.paired_files import (
     Pair,
@@ -50,13 +50,14 @@ class Folder(LabelledImages):
         images: str = "images",
         masks: str = "masks",
         mask_suffix: str = "",
-        mask_values: Sequence[int] | Sequence[Colour] | None = None,
-        ignore_value: int | Colour | None = None,
+        mask_values: Sequence[Values] | None = None,
+        ignore_value: Values | None = None,
         validation: float = 0.2,
         test: float = 0.0,
         group: str | None = None,
         recursive: bool = False,
         mask_orientation: str = "auto",
+        image_suffix: str = "",
     ) -> None:
         """Check the settings; files are listed when a split is asked for.
 
@@ -68,10 +69,10 @@ class Folder(LabelledImages):
             channels: 1 for grey images, 3 for RGB, 4 for RGBA; files of other kinds are converted.
             images: The folder of images in `root`; may hold "{split}".
             masks: The folder of masks in `root`; holds "{split}" if `images` does.
-            mask_suffix: What a mask's name has more than its image's: "_mask" for cat_mask.png.
+            mask_suffix: What a mask's name has more than the common one: "_mask" for cat_mask.png.
             mask_values: For each class its grey level or palette index in the masks, or its colour
-                as [r, g, b] or "#rrggbb"; None: the class index.
-            ignore_value: The level or colour of pixels that count nowhere; None: none.
+                as [r, g, b] or "#rrggbb", or a list of several; None: the class index.
+            ignore_value: The level or colour of pixels that count nowhere, or several; None: none.
             validation: The share of files to validate on, 0 to 1; without "{split}" only.
             test: The share of files to test on, 0 to 1; without "{split}" only.
             group: A regular expression whose first parentheses find, in a file's name, what must be
@@ -80,6 +81,7 @@ class Folder(LabelledImages):
             mask_orientation: What masks are drawn for where a tag in the image's file turns or
                 mirrors it: the image as people see it (seen), or its stored pixels (stored); auto
                 goes by the size, and says so where that does not tell.
+            image_suffix: What an image's name has more than the common one: "_rgb" for cat_rgb.jpg.
 
         Raises:
             UserError: If a setting is impossible.
@@ -88,7 +90,7 @@ class Folder(LabelledImages):
         self.root = resolve(root)
         self._labels = LabelMap(self.class_names, mask_values, ignore_value)
         self._folders = (images, masks)
-        self._mask_suffix = mask_suffix
+        self._suffixes = (image_suffix, mask_suffix)
         self._shares = checked_shares(validation, test)
         self._group = checked_group(group)
         self._recursive = recursive
@@ -140,14 +142,16 @@ class Folder(LabelledImages):
         if split and split != "train" and not exists(image_folder):
             return []
         self._check_folders(image_folder, mask_folder)
-        images = _by_stem(image_folder, IMAGE_ENDINGS, self._recursive)
+        image_suffix, mask_suffix = self._suffixes
+        images = _by_stem(image_folder, IMAGE_ENDINGS, self._recursive, image_suffix)
         masks = _by_stem(mask_folder, MASK_ENDINGS, self._recursive)
         if not images:
+            endings = " ".join(image_suffix + ending for ending in IMAGE_ENDINGS)
             raise UserError(
                 f"{shown(image_folder)}: there are no images here. "
-                f"Files that count end in: {' '.join(IMAGE_ENDINGS)}"
+                f"Files that count end in: {endings}"
             )
-        wanted = {stem: stem + self._mask_suffix for stem in images}
+        wanted = {stem: stem + mask_suffix for stem in images}
         missing = [stem for stem, mask in wanted.items() if mask not in masks]
         unused = [masks[stem] for stem in sorted(masks.keys() - set(wanted.values()))]
         if unused:
@@ -176,10 +180,18 @@ class Folder(LabelledImages):
             )
 
 
-def _by_stem(folder: str, endings: tuple[str, ...], recursive: bool) -> dict[str, str]:
+def _by_stem(
+    folder: str, endings: tuple[str, ...], recursive: bool, suffix: str = ""
+) -> dict[str, str]:
+    """Return the files of a folder by their name without suffix and ending."""
     files: dict[str, str] = {}
-    for file in file_names(folder, endings, recursive):
-        stem = os.path.splitext(file)[0]
+    names = file_names(folder, endings, recursive)
+    others = [name for name in names if not os.path.splitext(name)[0].endswith(suffix)]
+    if others:
+        text = "%s: %d files have no %s before their ending, and are no images: %s"
+        log.warning(text, shown(folder), len(others), suffix, first_few(others))
+    for file in sorted(set(names) - set(others)):
+        stem = os.path.splitext(file)[0].removesuffix(suffix)
         if stem in files:
             raise UserError(
                 f"{shown(folder)}: {files[stem]} and {file} have the same name. Remove one of them."

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from PIL import Image
@@ -10,7 +10,8 @@ from PIL import Image
 from dataloader.sources.labelled_images import IGNORE_INDEX
 from utils.errors import UserError, first_few
 
-Colour = str | Sequence[int]
+Values = int | str | Sequence[int | str | Sequence[int]]
+"""A grey level, or a colour as [r, g, b] or "#rrggbb"; or several of them."""
 _SET_VALUES = (
     "Set mask_values to the value of each class, in the order of class_names, and ignore_value to "
     "that of pixels that do not count."
@@ -23,8 +24,8 @@ class LabelMap:
     def __init__(
         self,
         class_names: Sequence[str],
-        mask_values: Sequence[int] | Sequence[Colour] | None = None,
-        ignore_value: int | Colour | None = None,
+        mask_values: Sequence[Values] | None = None,
+        ignore_value: Values | None = None,
         remedy: str = _SET_VALUES,
     ) -> None:
         """Check the values, which are those of `dataloader.sources.folder.Folder`.
@@ -43,13 +44,18 @@ class LabelMap:
                 f"({', '.join(class_names)}). Received: {len(values)} values"
             )
         targets = [*range(len(values)), IGNORE_INDEX]
+        self.in_colour = _are_colours(values)
         if ignore_value is not None:
             values.append(ignore_value)
-        self.in_colour = not isinstance(values[0], int)
-        codes = [_colour_code(v) if self.in_colour else _grey_level(v) for v in values]
-        if len(set(codes)) < len(codes):
+        code_of = _colour_code if self.in_colour else _grey_level
+        found = [
+            (code_of(one), target)
+            for value, target in zip(values, targets, strict=False)
+            for one in _each(value, self.in_colour)
+        ]
+        self._codes = dict(found)
+        if len(self._codes) < len(found):
             raise UserError(f"Two labels share one value in mask_values and ignore_value: {values}")
-        self._codes = dict(zip(codes, targets, strict=False))
 
     def __repr__(self) -> str:
         """Return a text that differs wherever masks would be read differently."""
@@ -94,8 +100,8 @@ class LabelMap:
     def _unknown_labels(self, counts: dict[int, int], name: str) -> UserError:
         common = sorted(counts, key=lambda value: -counts[value])
         shown = [f"{self._shown(code)} at {counts[code]} pixels" for code in common]
-        meanings = dict(zip(self._codes, [*self.class_names, "ignored"], strict=False))
-        known = ", ".join(f"{self._shown(code)} = {meanings[code]}" for code in self._codes)
+        names = {IGNORE_INDEX: "ignored", **dict(enumerate(self.class_names))}
+        known = ", ".join(f"{self._shown(code)} = {names[t]}" for code, t in self._codes.items())
         what = "colours" if self.in_colour else "labels"
         return UserError(
             f"{name}: the mask holds unknown {what}: {first_few(shown)}. Known: {known}. "
@@ -124,6 +130,26 @@ def _counted(picture: Image.Image) -> dict[int, int]:
         return {int.from_bytes(bytes(colour), "big"): count for count, colour in colours}
     values, counts = np.unique(_coded(picture), return_counts=True)
     return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def _are_colours(values: Sequence[object]) -> bool:
+    """Return whether values are colours: texts, or lists of three numbers, and nothing else.
+
+    A single number, or a list of more or fewer, can only be grey levels.
+    """
+    return not any(
+        isinstance(value, int) or (_is_numbers(value) and len(value) != 3) for value in values
+    )
+
+
+def _each(value: Any, in_colour: bool) -> Sequence[object]:
+    """Return the grey levels or colours that mean one class."""
+    is_one = isinstance(value, int | str) or (in_colour and _is_numbers(value))
+    return [value] if is_one or not isinstance(value, list | tuple) else value
+
+
+def _is_numbers(value: Any) -> TypeGuard[Sequence[int]]:
+    return isinstance(value, list | tuple) and all(isinstance(one, int) for one in value)
 
 
 def _grey_level(value: object) -> int:

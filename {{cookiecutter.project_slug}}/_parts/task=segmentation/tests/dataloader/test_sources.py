@@ -196,6 +196,43 @@ def test_folder_ignores_what_shall_not_count(tmp_path):
     assert np.array_equal(mask[5:], labels[5:])
 
 
+@pytest.mark.parametrize(
+    ("pixels", "settings"),
+    [
+        ([0, 1, 2, 7, 4, 5], {"mask_values": [0, [1, 2, 7]], "ignore_value": [4, 5]}),
+        ([0, 1, 2, 7, 4, 5], {"mask_values": [[0], [1, 2, 7]], "ignore_value": [4, 5]}),
+        (
+            [0x000000, 0xFF0000, 0x00FF00, 0x0000FF, 0x111111, 0x222222],
+            {
+                "mask_values": ["#000000", ["#ff0000", [0, 255, 0], "#0000ff"]],
+                "ignore_value": ["#111111", [0x22, 0x22, 0x22]],
+            },
+        ),
+    ],
+)
+def test_folder_reads_several_values_as_one_class(tmp_path, pixels, settings):
+    codes = np.array([pixels], np.uint32).repeat(4, axis=0)
+    in_colour = max(pixels) > 255
+    shifts = (16, 8, 0) if in_colour else (0,)
+    mask = np.stack([(codes >> shift) & 255 for shift in shifts], axis=-1).astype(np.uint8)
+    for name in "ab":
+        write_pair(tmp_path, name, mask if in_colour else mask[..., 0])
+    read = Folder(str(tmp_path), CLASSES[:2], (4, 6), **settings).split("train").read(0)["mask"]
+    assert read[0].tolist() == [0, 1, 1, 1, 255, 255]
+
+
+def test_folder_pairs_names_that_differ_in_a_part(tmp_path):
+    for name in "ab":
+        write_pair(tmp_path, name, some_labels(), images="all", masks="all")
+        (tmp_path / "all" / f"{name}.jpg").rename(tmp_path / "all" / f"{name}_rgb.jpg")
+        (tmp_path / "all" / f"{name}.png").rename(tmp_path / "all" / f"{name}_label.png")
+    both: Any = {"images": "all", "masks": "all", "image_suffix": "_rgb", "mask_suffix": "_label"}
+    source = Folder(str(tmp_path), CLASSES, SIZE, **both)
+    split = source.split("train")
+    assert split.name(0) in ("a", "b")
+    assert np.array_equal(split.read(0)["mask"], some_labels())
+
+
 def test_folder_takes_images_as_people_see_them(tmp_path):
     stored = np.zeros((20, 30, 3), dtype=np.uint8)
     stored[:, :10] = 255  # a white stripe on the left, on top once turned

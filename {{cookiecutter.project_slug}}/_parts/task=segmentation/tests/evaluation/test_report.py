@@ -161,6 +161,8 @@ def test_strip_shows_wrong_pixels_and_hides_ignored_ones() -> None:
 def test_class_colours_differ() -> None:
     colours = class_colours([f"class {index}" for index in range(100)])
     assert len(np.unique(colours[:100], axis=0)) == 100
+    from_error = np.linalg.norm(colours[:100].astype(int) - rgb(ERROR), axis=1)
+    assert from_error.min() > 60
     assert not colours[100:].any()
 
 
