@@ -24,8 +24,10 @@ _MAY_CHANGE = (
     *("run.callbacks", "run.dir", "run.log_every", "run.tensorboard"),
     *("train.accumulate", "train.checkpoint_every", "train.checkpoint_minutes"),
     *("train.divergence_limit", "train.early_stopping", "train.epochs", "train.keep_checkpoints"),
-    *("train.max_steps", "train.on_divergence"),
+    *("train.max_steps", "train.on_divergence", "train.schedule.total_steps"),
 )
+# What changes the length of a training, and with it the rates of a schedule.
+_LENGTH = ("train.epochs", "train.max_steps", "train.schedule.total_steps")
 
 
 class RunDirectory:
@@ -125,14 +127,24 @@ class RunDirectory:
         )
 
     def _check_unchanged(self, config: dict[str, Any], force: bool) -> None:
-        changed = [
-            f"  {key}: {before!r} -> {now!r}"
+        differing = {
+            key: f"{key}: {before!r} -> {now!r}"
             for key, before, now in _differences(self.load_config().model_dump(), config)
+        }
+        length = [text for key, text in differing.items() if key in _LENGTH]
+        if length:
+            text = (
+                "length    %s; a schedule that spans the training goes by the new one from here on"
+            )
+            log.info(text, ", ".join(length))
+        changed = [
+            text
+            for key, text in differing.items()
             if not any(key == free or key.startswith(free + ".") for free in _MAY_CHANGE)
         ]
         if not changed:
             return
-        lines = "\n".join(changed)
+        lines = "\n".join(f"  {text}" for text in changed)
         differences = f"{self.address} holds a run with another configuration:\n{lines}"
         if not force:
             raise UserError(

@@ -291,6 +291,31 @@ def nothing(counts: Any, names: Sequence[str]) -> Iterator[tuple[str, float]]:
     yield "nothing", float("nan")
 
 
+def rates(run: Path) -> list[float]:
+    return [row["learning_rate"] for row in rows(run) if row["split"] == "train"]
+
+
+def test_a_longer_training_goes_by_the_longer_schedule_from_there_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cosine = "train.schedule={target: cosine, floor: 0.1, warmup_steps: 0}"
+    longer = ("train.epochs=2", "train.max_steps=8")
+    whole, run, held = (tmp_path / name for name in ("whole", "run", "held"))
+    train(whole, cosine, *longer)
+    train(run, cosine)
+    shutil.copytree(run, held)
+    capsys.readouterr()
+    train(run, cosine, *longer)
+    assert "train.epochs: 1 -> 2" in (said := capsys.readouterr().err)
+    assert "a schedule that spans the training goes by the new one" in said
+    assert rates(run)[4:] == rates(whole)[4:]
+    assert rates(run)[3] < rates(whole)[3]
+    # The old schedule, whose end is held.
+    train(held, *longer, cosine, "train.schedule.total_steps=4")
+    assert rates(held)[:4] == rates(run)[:4]
+    assert rates(held)[4:] == pytest.approx([0.1 * rates(run)[0]] * 4)
+
+
 def test_a_transform_with_a_bad_setting_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="probability"):
         train(tmp_path / "run", "data.transforms=[{target: flip, probability: 2.0}]")

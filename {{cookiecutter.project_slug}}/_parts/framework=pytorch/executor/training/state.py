@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel
 
 from executor.devices.tensors import gather_full, shard_like, shard_state_dict
@@ -63,6 +63,8 @@ class TrainState:
             self.model.load_state_dict(shard_state_dict(self.model, state["model"]))
             _restore_optimizer(self.optimizer, state["optimizer"])
             self.schedule.load_state_dict(state["schedule"])
+            if isinstance(self.schedule, LambdaLR):
+                _apply(self.schedule)
             self.scaler.load_state_dict(state["scaler"])
             if self.ema is not None:
                 average = shard_state_dict(self.ema.module, state["ema"]["model"])
@@ -76,6 +78,16 @@ class TrainState:
         """Let the moving average begin with the model's weights as they are now."""
         if self.ema is not None:
             self.ema.module.load_state_dict(self.model.state_dict())
+
+
+def _apply(schedule: LambdaLR) -> None:
+    """Set the rates that a schedule gives now; its length may be another than when it was saved."""
+    step = schedule.last_epoch
+    rates = [
+        base * of(step) for base, of in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)
+    ]
+    for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
 
 
 def _average_state(ema: AveragedModel) -> dict[str, Any]:
