@@ -45,6 +45,22 @@ class Split(Protocol):
         ...
 
 
+class Described(Protocol):
+    """What says what task, model, loss and evaluators may ask for by name."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Such as `num_classes`, by name."""
+        ...
+
+
+@dataclass(frozen=True)
+class KnownFacts:
+    """What a run remembers of its source, so that predicting needs no data."""
+
+    facts: Mapping[str, Any]
+
+
 class Source(Protocol):
     """A data set: what its samples are, and its splits."""
 

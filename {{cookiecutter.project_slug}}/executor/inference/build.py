@@ -1,7 +1,7 @@
 """Builds the task, the model and the loss, as the configuration says."""
 
 from configs.schema import CFG
-from dataloader.sample import Source
+from dataloader.sample import Described
 from evaluation.task import Task
 from executor.devices.device import Device
 from executor.devices.tensors import MODEL_KIND, Model
@@ -12,13 +12,13 @@ from utils.errors import UserError
 from utils.names import build
 
 
-def build_task(cfg: CFG, source: Source) -> Task:
+def build_task(cfg: CFG, source: Described) -> Task:
     """Return what the model is to learn; a UserError says if it does not fit the source."""
     task: Task = build(cfg.task.target, cfg.task.arguments, offered=source.facts)
     return task
 
 
-def build_model(cfg: CFG, source: Source, task: Task, device: Device) -> Model:
+def build_model(cfg: CFG, source: Described, task: Task, device: Device) -> Model:
     """Return a new model on the device; its initial weights follow from `run.seed`."""
     device.seed(int(seeding.generator(cfg.run.seed, seeding.WEIGHTS).integers(1 << 48)))
     with device.building():
@@ -27,7 +27,7 @@ def build_model(cfg: CFG, source: Source, task: Task, device: Device) -> Model:
         return device.place(model, task.io)
 
 
-def build_loss(cfg: CFG, source: Source, device: Device) -> Loss:
+def build_loss(cfg: CFG, source: Described, device: Device) -> Loss:
     """Return the loss: a callable of what the task's `ModelIO.loss` passes to it."""
     component = cfg.train.loss
     arguments = {

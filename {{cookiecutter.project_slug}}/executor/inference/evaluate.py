@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from functools import partial
 
-from dataloader.build import load_split
+from dataloader.build import load_split, open_source
+from dataloader.sample import KnownFacts
 from executor.devices.oom import explain_out_of_memory, training_advice
 from executor.inference.build import build_loss
 from executor.inference.load import load_run
 from executor.inference.validator import Validator
 from executor.runs.run_directory import open_existing_run
+from executor.runs.source_facts import check_facts
 
 
 def evaluate(path: str, split: str = "test", overrides: Sequence[str] = ()) -> dict[str, float]:
@@ -30,8 +32,11 @@ def evaluate(path: str, split: str = "test", overrides: Sequence[str] = ()) -> d
         cfg, task, device = found.cfg, found.task, found.device
         advice = partial(training_advice, cfg.train, cfg.data, device, task)
         with explain_out_of_memory(lambda: "in the evaluation", advice):
-            loss = build_loss(cfg, found.source, device)
-            decoded = load_split(cfg.data, found.source, split)
+            source = open_source(cfg.data)
+            if isinstance(found.source, KnownFacts):
+                check_facts(run, source.facts)
+            loss = build_loss(cfg, source, device)
+            decoded = load_split(cfg.data, source, split)
             validator = Validator(cfg.train, cfg.run.seed, loss, decoded, task, device)
             values = validator.evaluate_whole(found.model).values
         content = {"step": found.step, "split": split, **values}

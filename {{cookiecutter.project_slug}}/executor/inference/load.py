@@ -8,7 +8,7 @@ import numpy as np
 
 from configs.schema import CFG
 from dataloader.build import open_source
-from dataloader.sample import Fields, Source
+from dataloader.sample import Described, Fields
 from evaluation.task import Task
 from executor.checkpoints.weights import best_weights, load_strictly
 from executor.devices.device import Device
@@ -16,16 +16,18 @@ from executor.devices.tensors import Model
 from executor.inference.build import build_model, build_task
 from executor.inference.forward import predict_outputs, predict_probabilities
 from executor.runs.run_directory import RunDirectory, open_existing_run, without_initial_weights
+from executor.runs.source_facts import known_facts
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A run's best weights, ready to predict, with the run's configuration and data source."""
+    """A run's best weights, ready to predict, with the run's configuration."""
 
     cfg: CFG
     model: Model
     device: Device
-    source: Source
+    source: Described
+    """What it says about the data: as the run remembers it, which needs no data."""
     task: Task
     step: int | None
     """The step of the weights; None where only the exported file is left."""
@@ -89,7 +91,10 @@ def load_run(run: RunDirectory, overrides: Sequence[str] = ()) -> Predictor:
     """Return the best weights of a run whose folder is open; see `load`."""
     cfg = run.load_config(overrides)
     weights, step = best_weights(run)
-    device, source = Device(cfg), open_source(cfg.data)
+    device, known = Device(cfg), known_facts(run)
+    if any(word.startswith("data.source") for word in overrides):
+        known = None  # another source, or one that says something else
+    source: Described = known or open_source(cfg.data)
     task = build_task(cfg, source)
     model = build_model(without_initial_weights(cfg), source, task, device)
     load_strictly(model, weights, run.address)

@@ -5,7 +5,8 @@ from functools import partial
 
 from configs.loading import to_yaml
 from configs.schema import CFG
-from dataloader.build import load_split
+from dataloader.build import load_split, open_source
+from dataloader.sample import KnownFacts
 from evaluation.report import Report, write_report
 from evaluation.task import Task
 from executor.devices.oom import explain_out_of_memory, training_advice
@@ -13,6 +14,7 @@ from executor.inference.build import build_loss
 from executor.inference.load import load_run
 from executor.inference.validator import Evaluation, Validator
 from executor.runs.run_directory import RunDirectory, open_existing_run
+from executor.runs.source_facts import check_facts
 from utils import storage
 
 
@@ -56,8 +58,11 @@ def report(path: str) -> str:
         cfg, task, device = found.cfg, found.task, found.device
         advice = partial(training_advice, cfg.train, cfg.data, device, task)
         with explain_out_of_memory(lambda: "in the evaluation", advice):
-            loss = build_loss(cfg, found.source, device)
-            decoded = load_split(cfg.data, found.source, "validation")
+            source = open_source(cfg.data)
+            if isinstance(found.source, KnownFacts):
+                check_facts(run, source.facts)
+            loss = build_loss(cfg, source, device)
+            decoded = load_split(cfg.data, source, "validation")
             validator = Validator(cfg.train, cfg.run.seed, loss, decoded, task, device)
             evaluation = validator.evaluate_whole(found.model)
         written = report_of(run, evaluation, task, cfg, found.step)

@@ -47,6 +47,7 @@ class RunDirectory:
         self.metrics = self.path / "metrics.json"
         self.status = self.path / "status.json"
         self.environment = self.path / "environment.json"
+        self.facts = self.path / "facts.json"
         self.speed = self.path / "speed.json"
         self.profile = self.path / "profile"
         self.events = self.path / "tensorboard"

@@ -20,6 +20,7 @@ from executor.distributed.world import World
 from executor.inference.build import build_loss, build_task
 from executor.inference.validator import Validator
 from executor.runs.run_directory import RunDirectory, run_to_write, without_initial_weights
+from executor.runs.source_facts import check_facts, keep_facts
 from executor.runs.throughput import Throughput
 from executor.training.announce import announce
 from executor.training.build import build_state
@@ -100,6 +101,7 @@ class Trainer:
         """Read the training and the validation split, and plan the steps."""
         data, world = self.cfg.data, self.device.world
         self.source = open_source(data)
+        check_facts(self.run, self.source.facts)
         self.task = build_task(self.cfg, self.source)
         load = partial(load_split, data, self.source, processes=world.local_size)
         self.use_data(*first_rank_first(world, lambda: [load("train"), load("validation")]))
@@ -160,6 +162,7 @@ class Trainer:
         if self._is_finished():
             log.info("complete  nothing is left to train; raise train.epochs to go on")
         self.outputs.start()
+        keep_facts(self.run, self.source.facts)
         if self.cfg.train.on_divergence == "rewind" and self.state.loop_state.step == 0:
             self.outputs.save()
         with StopSignals(_REPEAT_SECONDS if self.device.world.size > 1 else 0.0) as signals:
@@ -191,8 +194,7 @@ class Trainer:
         """Evaluate the best weights on the whole validation split, and write what remains."""
         cfg, world, model, run = self.cfg, self.device.world, self.state.eval_model, self.run
         if self.state.loop_state.best_value is None:
-            text = "train.monitor=%s never was a number: the last weights count as the best"
-            log.warning(text, cfg.train.monitor)
+            log.warning("%s never was a number; the last weights count", cfg.train.monitor)
         measure_speed(run, self.throughput, self.plan.batch_size, self.device)
         weights, step = broadcast_state(world, run and best_weights(run))
         load_strictly(model, weights, f"step {step}")
