@@ -4,12 +4,15 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from conftest import Create, Run
+from conftest import Create, Run, tool
 from generate import REPOSITORY
 from kill_runs import Runs
+from readme import pages, recipe
 
 pytestmark = pytest.mark.slow
 
@@ -119,3 +122,32 @@ def test_an_auxiliary_head_a_sampler_and_mixed_samples_survive_kills(
 def losses(run: Path) -> list[float]:
     rows = map(json.loads, (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
     return [row["loss"] for row in rows if row["split"] == "train"]
+
+
+# Where the examples of the pages go: the heading that they stand below.
+EXAMPLES = {
+    "dataloader/sources/stripes.py": "Your own source",
+    "ops/channels.py": "Your own transform",
+    "model/tiny.py": "Your model",
+    "ops/focal.py": "Your loss",
+    "evaluation/agreement.py": "Your metric",
+    "evaluation/brier.py": "Your evaluator",
+}
+LENGTH = ["train.max_steps=150", "train.epochs=100", "train.optimizer.learning_rate=0.02"]
+
+
+def test_the_examples_of_the_pages_learn_together(create: Create, framework: str, run: Run):
+    project = create(framework=framework, task="classification")
+    settings: dict[str, dict[str, Any]] = {}
+    for path, heading in EXAMPLES.items():
+        shown = recipe(pages(project), heading)
+        assert not (project / path).exists()
+        (project / path).write_text(shown["python"], encoding="utf-8")
+        for section, values in yaml.safe_load(shown["yaml"]).items():
+            settings[section] = {**settings.get(section, {}), **values}
+    tool(project, "ruff", "check", "--no-cache", ".")  # by the rules that users inherit
+    (project / "configs" / "mine.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    words = ["--config", "configs/mine.yaml", "train.schedule=constant", *LENGTH]
+    reached = json.loads(command(run, project, "train", *words))
+    assert reached["kappa"] > 0.9
+    assert reached["brier"] < 0.4  # 0.5 is knowing nothing
