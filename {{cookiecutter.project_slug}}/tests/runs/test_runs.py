@@ -211,3 +211,32 @@ def test_lines_that_are_no_rows_are_skipped_with_a_warning(
     caplog.clear()
     assert run.rows() == good
     assert caplog.text == ""
+
+
+def configured(folder: Path, rate: float, mode: str = "max") -> None:
+    text = f"run: {{dir: {folder}}}\ntrain: {{monitor_mode: {mode}, optimizer: {{rate: {rate}}}}}\n"
+    (folder / "config.yaml").write_text(text + "model: {widths: [4, 8]}\n")
+
+
+def test_settings_that_differ_have_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, (rate, best) in enumerate([(0.1, 0.5), (0.01, 0.75), (0.001, None)]):
+        configured(make_run(tmp_path / f"run{number}", age=60 * number, best=best), rate)
+    main(["runs", str(tmp_path)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["status", "step", "best", "rate", "updated", "name"]
+    assert [line.split()[-1] for line in lines[1:4]] == ["run0", "run1", "run2"]
+    assert " 0.01 " in lines[2]
+    assert "widths" not in lines[0]
+    main(["runs", "--sort", "best", str(tmp_path), "--json"])
+    runs = json.loads(capsys.readouterr().out)
+    assert [run["name"] for run in runs] == ["run1", "run0", "run2"]
+    assert runs[0]["settings"]["train.optimizer.rate"] == 0.01
+    assert runs[0]["settings"]["model.widths"] == [4, 8]
+    assert "run.dir" not in runs[0]["settings"]
+    for number in (0, 1):
+        configured(tmp_path / f"run{number}", 0.1, mode="min")
+    main(["runs", "--sort", "best", str(tmp_path)])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines[1:4]] == ["run0", "run1", "run2"]
