@@ -65,6 +65,8 @@ class Run(Section):
     """The one seed: initial weights, order, augmentation and dropout follow from it."""
     deterministic: bool = False
     """Refuse GPU kernels whose result differs from run to run (slower; CPUs never use such)."""
+    strict_code: bool = False
+    """Refuse to continue a run with other code than it last began with, in place of a warning."""
     log_every: PositiveInt = 10
     """Steps between two rows of `metrics.jsonl` and two points in TensorBoard."""
     tensorboard: bool = True

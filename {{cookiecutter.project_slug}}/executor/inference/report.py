@@ -23,6 +23,7 @@ def report_of(
 ) -> str:
     """Write the report of a run's best weights, those of a step, and return where it is."""
     facts = json.loads(run.environment.read_text(encoding="utf-8"))
+    facts.pop("code", None)  # a digest for each file, which nobody reads
     if run.speed.exists():
         facts["speed"] = json.loads(run.speed.read_text(encoding="utf-8"))
     report = Report(

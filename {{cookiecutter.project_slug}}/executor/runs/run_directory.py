@@ -11,7 +11,7 @@ from typing import Any
 
 from configs.loading import load_complete
 from configs.schema import CFG
-from executor.runs.environment import RUN_FORMAT
+from executor.runs.environment import RUN_FORMAT, check_code
 from executor.runs.lock import local_lock, remote_lock
 from executor.runs.mirror import Mirror
 from utils import storage
@@ -21,7 +21,7 @@ from utils.logs import log
 # A run may go on with other values here; any other change would mix two experiments.
 _MAY_CHANGE = (
     *("data.cache", "data.cache_dir", "data.workers", "executor"),
-    *("run.callbacks", "run.dir", "run.log_every", "run.tensorboard"),
+    *("run.callbacks", "run.dir", "run.log_every", "run.strict_code", "run.tensorboard"),
     *("train.accumulate", "train.checkpoint_every", "train.checkpoint_minutes"),
     *("train.divergence_limit", "train.early_stopping", "train.epochs", "train.keep_checkpoints"),
     *("train.max_steps", "train.on_divergence", "train.schedule.total_steps"),
@@ -114,10 +114,8 @@ class RunDirectory:
         storage.write_text(str(path), json.dumps(_finite(values), indent=2) + "\n")
 
     def _check_format(self) -> None:
-        if not self.environment.is_file():
-            return
-        facts = json.loads(self.environment.read_text(encoding="utf-8"))
-        if facts.get("format", 1) == RUN_FORMAT:
+        facts = self.known_environment()
+        if not facts or facts.get("format", 1) == RUN_FORMAT:
             return
         commit = facts.get("commit") or "the commit before the update"
         raise UserError(
@@ -126,6 +124,13 @@ class RunDirectory:
             "another folder (git worktree add) and start the same command there. A new run here "
             f"can begin with its weights: train.init_from={self.weights}."
         )
+
+    def known_environment(self) -> dict[str, Any]:
+        """Return what the run last ran on, as `environment.json` says."""
+        if not self.environment.is_file():
+            return {}
+        facts: dict[str, Any] = json.loads(self.environment.read_text(encoding="utf-8"))
+        return facts
 
     def _check_unchanged(self, config: dict[str, Any], force: bool) -> None:
         differing = {
@@ -177,6 +182,7 @@ def run_to_write(cfg: CFG, force: bool = False) -> Iterator[RunDirectory]:
     address = storage.resolve(cfg.run.dir)
     with remote_lock(address), open_run(address) as run, local_lock(run.path):
         run.check(cfg, force)
+        check_code(run.known_environment().get("code"), run.address, cfg.run.strict_code)
         yield run
 
 

@@ -292,6 +292,26 @@ def nothing(counts: Any, names: Sequence[str]) -> Iterator[tuple[str, float]]:
     yield "nothing", float("nan")
 
 
+def test_other_code_is_told_and_may_be_refused(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    words = ["train", "--config", TINY, f"run.dir={run}"]
+    main(words)
+    assert "the code has changed" not in capsys.readouterr().err
+    facts = json.loads((run / "environment.json").read_text())
+    assert "ops/losses.py" in facts["code"]
+    facts["code"] |= {"ops/losses.py": "other", "gone.py": "once"}
+    (run / "environment.json").write_text(json.dumps(facts))
+    with pytest.raises(UserError, match=r"the code has changed .*gone\.py.* Go back to it"):
+        main([*words, "run.strict_code=true"])
+    main(words)
+    said = capsys.readouterr().err
+    assert "the code has changed since" in said
+    assert "ops/losses.py" in said
+
+
 def test_a_run_remembers_what_its_source_said(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
