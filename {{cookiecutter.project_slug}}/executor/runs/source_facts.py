@@ -38,7 +38,7 @@ def check_facts(run: RunDirectory | None, facts: Mapping[str, Any]) -> None:
     if changed:
         raise UserError(
             f"the data say otherwise than when {run.address} was trained: {'; '.join(changed)}. "
-            "Restore them, or state what is meant in data.source, such as class_names."
+            "Restore them, or state what is meant in data.source."
         )
 
 
