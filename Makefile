@@ -18,6 +18,8 @@ TRAINER     = .venv-$(FRAMEWORK)/bin/python
 # Without compiling every file: a thousandth of a framework is imported, and compiled then. It is
 # kept, also where the environment forbids that: to compile a framework at each start takes seconds.
 export PYTHONDONTWRITEBYTECODE :=
+# Not in the template's folder: cookiecutter would take a cache there for a file of the project.
+export RUFF_CACHE_DIR := $(CURDIR)/.ruff_cache
 PIP        := -m pip --disable-pip-version-check --quiet install --no-compile
 DEMO       := build/demo
 
