@@ -36,6 +36,9 @@ def announce(
     log.info("batch     %s; %d steps", batch, plan.total_steps)
     if cfg.executor.sync_batch_norm:
         log.info("norm      %s", _synchronised(len(batch_norms(state.model)), world.replicas))
+    if micro == 1 and not cfg.executor.sync_batch_norm and batch_norms(state.model):
+        text = "batch normalisation sees one sample at a time: raise train.batch_size, or lower "
+        log.warning("%strain.accumulate or the number of processes", text)
     log.info("start     %s, seed %d", origin, cfg.run.seed)
     log.info("writes    %s", storage.shown(storage.resolve(cfg.run.dir)))
 

@@ -327,6 +327,17 @@ def test_a_run_remembers_what_its_source_said(
             main(words)
 
 
+def test_batch_normalisation_of_one_sample_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("train.batch_size=4", "train.accumulate=4", "train.max_steps=1")
+    train(tmp_path / "run", *words)
+    said = "batch normalisation sees one sample at a time: raise train.batch_size"
+    assert said in capsys.readouterr().err
+    train(tmp_path / "two", "train.accumulate=2", "train.max_steps=1")
+    assert said not in capsys.readouterr().err
+
+
 def rates(run: Path) -> list[float]:
     return [row["learning_rate"] for row in rows(run) if row["split"] == "train"]
 

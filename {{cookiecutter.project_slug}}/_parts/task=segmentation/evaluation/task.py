@@ -44,6 +44,7 @@ class Task:
         mean: float | Sequence[float] = 0.5,
         std: float | Sequence[float] = 0.25,
         auxiliary_weight: float = 0.4,
+        mask_values: Sequence[int] | None = None,
     ) -> None:
         """Take what the source says, and what the model is given and returns.
 
@@ -56,6 +57,8 @@ class Task:
                 them, or one for each.
             std: What the channels are divided by after that, likewise; greater than 0.
             auxiliary_weight: Weight of the loss of each auxiliary output, if the model has any.
+            mask_values: What each class is in the masks that `predict` writes, 0 to 255; None: its
+                index.
 
         Raises:
             UserError: If `mean` or `std` do not fit the images.
@@ -67,6 +70,8 @@ class Task:
         self._mean = per_channel("task.mean", mean, in_channels)
         self._std = per_channel("task.std", std, in_channels, above=0.0)
         self._auxiliary_weight = auxiliary_weight
+        values = range(len(self.class_names)) if mask_values is None else mask_values
+        self._mask_values = np.array(values, np.uint8)
 
     def __str__(self) -> str:
         """Return what is said about the samples at the start of a run."""
@@ -168,17 +173,19 @@ class Task:
     def write(self, folder: Path, files: Iterable[PredictedFile]) -> Iterator[Path]:
         """Write what was predicted for images, at their own size, and yield the files written.
 
-        `<name>_mask.png` holds class indices (with a palette, so that it can be looked at),
-        `<name>_overlay.png` shows them over the image.
+        `<name>_mask.png` holds the values of the source's masks, or else class indices (with a
+        palette, so that it can be looked at), `<name>_overlay.png` shows them over the image.
 
         Raises:
             OSError: If a file cannot be written.
         """
         colours = class_colours(self.class_names)[: len(self.class_names)]
+        palette = np.zeros((256, 3), np.uint8)
+        palette[self._mask_values] = colours
         for file in files:
             mask = resize(file.prediction["mask"][0], file.content.shape[:2])
-            picture = Image.fromarray(mask)
-            picture.putpalette(colours.ravel().tolist())
+            picture = Image.fromarray(self._mask_values[mask])
+            picture.putpalette(palette.ravel().tolist())
             shown = Image.fromarray(overlay(visible(file.content), mask, colours))
             for ending, one in (("mask", picture), ("overlay", shown)):
                 path = folder / f"{file.path.stem}_{ending}.png"

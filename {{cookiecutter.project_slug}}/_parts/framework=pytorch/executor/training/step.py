@@ -19,7 +19,9 @@ from executor.training.state import TrainState
 from ops.loss_functions import Loss
 from ops.task import ModelIO
 from utils import seeding
+from utils.errors import UserError
 
+_ONE_VALUE = "more than 1 value per channel"  # what PyTorch says of it
 _RANK_SEEDS = 1 << 48  # so far apart that no process draws the numbers of another
 
 _MicroBatch = tuple[tuple[Tensor, ...], dict[str, Tensor]]  # the model's inputs, and all fields
@@ -129,8 +131,17 @@ class TrainStep:
     def _loss_of(
         self, forward: Any, inputs: tuple[Tensor, ...], fields: Mapping[str, Tensor]
     ) -> Tensor:
-        with self._device.autocast():
-            outputs = forward(*inputs)
+        try:
+            with self._device.autocast():
+                outputs = forward(*inputs)
+        except ValueError as error:
+            if _ONE_VALUE not in str(error):
+                raise
+            raise UserError(
+                f"a batch normalisation sees a single value a channel ({error}). Raise "
+                "train.batch_size, lower train.accumulate or the number of processes, or give the "
+                "model larger inputs."
+            ) from error
         return self._io.loss(self._loss, outputs, fields)
 
     def _clip(self) -> Tensor:

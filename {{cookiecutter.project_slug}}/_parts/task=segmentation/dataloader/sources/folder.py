@@ -1,8 +1,9 @@
 """A folder of your images and masks as a data source."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 from dataloader.sample import SPLITS, check_split_name
 from dataloader.sources.image_files import (
@@ -101,6 +102,11 @@ class Folder(LabelledImages):
                 'images and masks must both hold "{split}", or neither. '
                 f"Received: images: {images!r}, masks: {masks!r}"
             )
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """See `LabelledImages`; predicted masks hold the values of the masks here."""
+        return {**super().facts, "mask_values": self._labels.levels}
 
     @cached_property
     def fingerprint(self) -> str:

@@ -57,6 +57,13 @@ class LabelMap:
         if len(self._codes) < len(found):
             raise UserError(f"Two labels share one value in mask_values and ignore_value: {values}")
 
+    @property
+    def levels(self) -> tuple[int, ...] | None:
+        """The grey level of each class in a mask of 8 bits; None: colours, several, or deeper."""
+        codes = [code for code, target in self._codes.items() if target != IGNORE_INDEX]
+        has_one_each = len(codes) == len(self.class_names) and max(codes) < 256
+        return tuple(codes) if has_one_each and not self.in_colour else None
+
     def __repr__(self) -> str:
         """Return a text that differs wherever masks would be read differently."""
         return f"LabelMap({'colour' if self.in_colour else 'grey'}, {self._codes})"

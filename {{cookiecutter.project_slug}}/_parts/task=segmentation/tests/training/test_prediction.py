@@ -65,3 +65,25 @@ def test_a_folder_of_inputs_is_no_output(
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {f"{name}_{kind}.png" for name in "ab" for kind in ("mask", "overlay")}
     assert "not predicted: 1 ending in .txt" in capsys.readouterr().err
+
+
+def test_predicted_masks_hold_the_values_of_the_masks_that_were_learned(tmp_path: Path) -> None:
+    for part in ("images", "masks"):
+        (tmp_path / "data" / part).mkdir(parents=True)
+    for number in range(6):
+        mask = np.zeros((16, 16), np.uint8)
+        mask[:, 8:] = 255
+        Image.fromarray(mask).save(tmp_path / "data" / "masks" / f"{number}.png")
+        Image.fromarray(mask // 2 + 20).save(tmp_path / "data" / "images" / f"{number}.png")
+    source = (
+        f"root: {tmp_path / 'data'}, class_names: [a, b], mask_values: [0, 255], image_size: 16"
+    )
+    source = f"data.source={{target: dataloader.sources.folder:Folder, {source}, channels: 1}}"
+    words = [f"run.dir={tmp_path / 'run'}", "data.transforms=[]", "train.max_steps=30", source]
+    words += ["train.epochs=30", "train.schedule=constant", "train.optimizer.learning_rate=0.05"]
+    main(["train", "--config", TINY, *words, "run.tensorboard=false"])
+    image = str(tmp_path / "data" / "images" / "0.png")
+    main(["predict", str(tmp_path / "run"), image, "--output", str(tmp_path / "out")])
+    with Image.open(tmp_path / "out" / "0_mask.png") as predicted:
+        assert predicted.mode == "P"
+        assert (np.asarray(predicted) == mask).mean() > 0.9
