@@ -101,7 +101,7 @@ class Trainer:
         """Read the training and the validation split, and plan the steps."""
         data, world = self.cfg.data, self.device.world
         self.source = open_source(data)
-        check_facts(self.run, self.source.facts)
+        check_facts(None if self.force else self.run, self.source.facts)
         self.task = build_task(self.cfg, self.source)
         load = partial(load_split, data, self.source, processes=world.local_size)
         self.use_data(*first_rank_first(world, lambda: [load("train"), load("validation")]))

@@ -325,6 +325,8 @@ def test_a_run_remembers_what_its_source_said(
     for words in (["evaluate", str(run)], ["train", "--config", TINY, f"run.dir={run}"]):
         with pytest.raises(UserError, match=r"the data say otherwise .* class_names: \['a', 'b'\]"):
             main(words)
+    main(["train", "--config", TINY, f"run.dir={run}", "--force"])
+    assert json.loads((run / "facts.json").read_text()) == facts
 
 
 def test_batch_normalisation_of_one_sample_is_told(
