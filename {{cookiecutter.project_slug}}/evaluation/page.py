@@ -3,21 +3,11 @@
 import base64
 import math
 import struct
-from collections.abc import Iterator, Mapping
 from html import escape
 
 from evaluation.charts import DPI
 
 _PIXELS_PER_INCH = 100  # the page's, in CSS pixels
-
-
-def flat(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Yield (key, value) of nested mappings, the keys joined by dots."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def text(value: object) -> str:

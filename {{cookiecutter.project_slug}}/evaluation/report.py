@@ -13,6 +13,7 @@ from typing import Any
 
 from evaluation import charts, page
 from evaluation.evaluator import Section
+from utils.nested import flat
 
 _STYLE = Path(__file__).with_name("report.css")
 _HEADLINES = 5
@@ -123,7 +124,7 @@ def _curves(directory: Path, report: Report) -> str:
 def _settings(report: Report) -> str:
     rows = "\n".join(
         f'<tr><th scope="row">{escape(key)}</th><td>{escape(page.text(value))}</td></tr>'
-        for key, value in page.flat(report.environment)
+        for key, value in flat(report.environment)
     )
     return f"""<details>
 <summary>Configuration</summary>

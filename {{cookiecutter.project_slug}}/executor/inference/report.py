@@ -1,20 +1,15 @@
 """Writes a run's report, at the end of a training or again later."""
 
 import json
-from functools import partial
 
 from configs.loading import to_yaml
 from configs.schema import CFG
-from dataloader.build import load_split, open_source
-from dataloader.sample import KnownFacts
 from evaluation.report import Report, write_report
 from evaluation.task import Task
-from executor.devices.oom import explain_out_of_memory, training_advice
-from executor.inference.build import build_loss
+from executor.inference.evaluate import evaluated
 from executor.inference.load import load_run
-from executor.inference.validator import Evaluation, Validator
+from executor.inference.validator import Evaluation
 from executor.runs.run_directory import RunDirectory, open_existing_run
-from executor.runs.source_facts import check_facts
 from utils import storage
 
 
@@ -56,16 +51,7 @@ def report(path: str) -> str:
     """
     with open_existing_run(path) as run:
         found = load_run(run)
-        cfg, task, device = found.cfg, found.task, found.device
-        advice = partial(training_advice, cfg.train, cfg.data, device, task)
-        with explain_out_of_memory(lambda: "in the evaluation", advice):
-            source = open_source(cfg.data)
-            if isinstance(found.source, KnownFacts):
-                check_facts(run, source.facts)
-            loss = build_loss(cfg, source, device)
-            decoded = load_split(cfg.data, source, "validation")
-            validator = Validator(cfg.train, cfg.run.seed, loss, decoded, task, device)
-            evaluation = validator.evaluate_whole(found.model)
-        written = report_of(run, evaluation, task, cfg, found.step)
+        evaluation = evaluated(run, found, "validation")
+        written = report_of(run, evaluation, found.task, found.cfg, found.step)
         run.publish()
         return written

@@ -10,6 +10,7 @@ from typing import Any
 from configs.yaml_text import read_yaml
 from executor.runs import status
 from utils.errors import UserError
+from utils.nested import flat
 from utils.storage import shown
 
 _DEPTH = 2  # runs/name and runs/group/name
@@ -110,15 +111,7 @@ def _settings(folder: Path) -> dict[str, Any]:
         text = (folder / "config.yaml").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return {}
-    return {key: v for key, v in _flat(read_yaml(text, "").values) if key != "run.dir"}
-
-
-def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value
+    return {key: v for key, v in flat(read_yaml(text, "").values) if key != "run.dir"}
 
 
 def _differing(runs: Sequence[Run]) -> list[str]:

@@ -54,6 +54,8 @@ class LabelMap:
             for one in _each(value, self.in_colour)
         ]
         self._codes = dict(found)
+        if [] in values:
+            raise UserError(f"Each of mask_values needs a value. Received: {values}")
         if len(self._codes) < len(found):
             raise UserError(f"Two labels share one value in mask_values and ignore_value: {values}")
 

@@ -388,6 +388,7 @@ def test_folder_errors_name_the_file(tmp_path, damage, message):
         ({"class_names": ["cat", "cat"]}, "different"),
         ({"mask_values": [0, 1]}, "one value for each of the 3 classes"),
         ({"mask_values": [0, 1, 1]}, "share one value"),
+        ({"mask_values": [[0, 1], 2, []]}, "needs a value"),
         ({"mask_values": [0, 1, "#ff0000"]}, "all be grey levels"),
         ({"mask_values": ["#ff0000", "red", "#0000ff"]}, "'red'"),
         ({"ignore_value": 1}, "share one value"),
