@@ -28,6 +28,7 @@ from kill_runs import CONFIGURATION, QUIET, checkpoints, report, results, wait_u
 
 PROCESSES = 2
 RESTARTS = 3
+DISTURBED_AFTER = range(10, 101, 10)  # of the 150 steps; a checkpoint every 10
 
 
 class Launches:
@@ -54,10 +55,7 @@ class Launches:
         self._random = random.Random(seed)  # noqa: S311 -- moments, no secrets
         run = folder / "undisturbed"
         launchers = self._started(run)
-        wait_until(lambda: bool(checkpoints(run)), launchers[0])
-        begun = time.monotonic()
         self._finish(launchers)
-        self._seconds = time.monotonic() - begun  # from the first checkpoint to the end
         self._expected = results(run)
 
     def killed(self, number: int) -> str:
@@ -85,8 +83,10 @@ class Launches:
     def _disturbed(self, run: Path, disturb: Callable[[list[subprocess.Popen[str]]], None]) -> str:
         """Disturb a run at a random moment, and return what differs in the end."""
         launchers = self._started(run)
-        wait_until(lambda: bool(checkpoints(run)), launchers[0])
-        time.sleep(self._random.uniform(0, 0.7 * self._seconds))
+        # A checkpoint, not a time: on a fast day nothing would be left to disturb.
+        after = self._random.choice(DISTURBED_AFTER)
+        wait_until(lambda: len(checkpoints(run)) > 0 and last_step(run) >= after, launchers[0])
+        time.sleep(self._random.uniform(0, 0.1))
         disturb(launchers)
         step = checkpoints(run)[-1].stem
         self._finish(launchers)
@@ -128,6 +128,11 @@ class Launches:
         codes = [launcher.returncode for launcher in launchers]
         if any(codes):
             raise RuntimeError(f"ended with {codes}:\n" + "\n".join(said))
+
+
+def last_step(run: Path) -> int:
+    """Return the step of the newest checkpoint."""
+    return int(checkpoints(run)[-1].stem.removeprefix("step-"))
 
 
 def ranks_of(parent: int) -> list[int]:
