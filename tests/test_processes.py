@@ -301,8 +301,9 @@ def test_learning_rates_mean_the_same_for_any_number_of_processes(
     train: Train, strategies: list[str], tmp_path: Path
 ):
     """With plain gradient descent: Adam would forgive gradients that are too large by a factor."""
-    descent = "train.optimizer={target: sgd, learning_rate: 0.5, momentum: 0.9}"
-    words = [descent, "train.schedule=cosine", "train.max_steps=12", "train.accumulate=2"]
+    descent = "train.optimizer={target: sgd, learning_rate: 0.2, momentum: 0.9}"
+    loss = "train.loss={target: cross_entropy_dice, class_weights: [1, 2, 0.5]}"
+    words = [descent, loss, "train.schedule=cosine", "train.max_steps=12", "train.accumulate=2"]
     assert train(tmp_path / "alone", 0, *words).returncode == 0
     alone = numbers(tmp_path / "alone")
     assert alone[-1][0] < 0.9 * alone[0][0]

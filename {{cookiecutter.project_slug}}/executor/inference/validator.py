@@ -1,5 +1,6 @@
 """Evaluates models: the one in training on the validation split, any other on any split."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
@@ -22,7 +23,7 @@ _TRIAL_BATCHES = 2
 class Evaluation(NamedTuple):
     """What the evaluation of a whole split yields."""
 
-    values: dict[str, float]  # the mean `loss` over the samples, and what the evaluators yield
+    values: dict[str, float]  # the `loss` of all samples, and what the evaluators yield
     sections: Callable[[], list[Section]]  # what the report shows of it
 
 
@@ -65,22 +66,21 @@ class Validator:
         self, model: Model, batches: Iterable[Batch], collectors: Sequence[Collector] = ()
     ) -> Evaluation:
         evaluators = self._task.evaluators(self._train)
-        total, count = 0.0, 0
+        sums = np.zeros(2)  # losses and their weights
         with measuring(model, self._task.io, self._loss, self._device) as measure:
             for batch in batches:
                 loss, prediction = measure(batch)
                 if not batch.counts:
                     continue
-                total += loss * len(batch)
-                count += len(batch)
+                sums += loss * len(batch)
                 fields = {**batch.fields, "index": batch.indices}
                 for evaluator in evaluators:
                     evaluator.update(fields, prediction)
                 for collector in collectors:
                     collector.update(fields, prediction)
         world = self._device.world
-        total, count = world.sum(np.array([total, count])).tolist()
-        values = {"loss": total / count}
+        total, weight = world.sum(sums).tolist()
+        values = {"loss": total / weight if weight else math.nan}
         for evaluator in evaluators:
             evaluator.totals = world.sum(evaluator.totals)
             values.update(evaluator.results())

@@ -7,10 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ops.weighted_loss import LossValue, WeightedLoss
+
 __all__ = ["Loss", "Tensor", "cross_entropy_loss"]
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""Maps logits and targets to a scalar."""
+Loss = Callable[[Tensor, Tensor], LossValue]
+"""Maps logits and targets to a scalar, or to a sum and its weight."""
 
 
 def cross_entropy_loss(
@@ -18,14 +20,11 @@ def cross_entropy_loss(
     target: Tensor,
     class_weights: Sequence[float] | None,
     label_smoothing: float,
-) -> Tensor:
-    """Average cross-entropy over the samples; see `ops.losses.cross_entropy`.
+) -> WeightedLoss:
+    """Add up cross-entropy over the samples; see `ops.losses.cross_entropy`.
 
     Logits are [B, C] of any float type; targets are classes, [B] of any integer type, or the share
     of each class, float32 [B, C].
-
-    Returns:
-        float32 []; 0 with a gradient of 0 if all true classes weigh 0.
     """
     classes = logits.shape[1]
     truth = target
@@ -38,8 +37,7 @@ def cross_entropy_loss(
         weights = _on_device(tuple(class_weights), logits.device)
         shares, truth = shares * weights, truth * weights
     total = -(shares * functional.log_softmax(logits.float(), dim=1)).sum()
-    weight = truth.sum()
-    return total / weight.where(weight > 0.0, 1.0)
+    return WeightedLoss(total, truth.sum(), len(target))
 
 
 @cache

@@ -9,6 +9,7 @@ from torch import Tensor
 from ops.loss_functions import Loss
 from ops.normalise import Normalise
 from ops.outputs import LOGITS, check_outputs, named_outputs
+from ops.weighted_loss import LossValue
 
 
 class ModelIO:
@@ -45,7 +46,7 @@ class ModelIO:
         expected = ("batch", self._num_classes)
         check_outputs(outputs, expected, f"images of {height}x{width}", shape)
 
-    def loss(self, loss: Loss, outputs: Any, fields: Mapping[str, Tensor]) -> Tensor:
+    def loss(self, loss: Loss, outputs: Any, fields: Mapping[str, Tensor]) -> LossValue:
         """Return the loss of a batch.
 
         A loss takes logits in float32, and classes in int64 or, where samples are mixed, the share
@@ -54,10 +55,11 @@ class ModelIO:
         logits, *others = named_outputs(outputs).values()
         target = fields["label"]
         target = target if target.is_floating_point() else target.long()
-        total = loss(logits.float(), target)
+        total: Any = loss(logits.float(), target)
         for other in others:
             total = total + self._auxiliary_weight * loss(other.float(), target)
-        return total
+        value: LossValue = total
+        return value
 
     def predict(self, outputs: Any) -> dict[str, Tensor]:
         """Return the likeliest class, `label`, int32 [B], and `probabilities`, [B, classes]."""

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from ops.weighted_loss import LossValue, WeightedLoss
 from utils.framework import tf
 
 __all__ = ["Loss", "Tensor", "cross_entropy_loss"]
 
 Tensor: TypeAlias = tf.Tensor
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""Maps logits and targets to a scalar."""
+Loss = Callable[[Tensor, Tensor], LossValue]
+"""Maps logits and targets to a scalar, or to a sum and its weight."""
 
 
 def cross_entropy_loss(
@@ -17,14 +18,11 @@ def cross_entropy_loss(
     target: Tensor,
     class_weights: Sequence[float] | None,
     label_smoothing: float,
-) -> Tensor:
-    """Average cross-entropy over the samples; see `ops.losses.cross_entropy`.
+) -> WeightedLoss:
+    """Add up cross-entropy over the samples; see `ops.losses.cross_entropy`.
 
     Logits are [B, C] of any float type; targets are classes, [B] of any integer type, or the share
     of each class, float32 [B, C].
-
-    Returns:
-        float32 []; 0 with a gradient of 0 if all true classes weigh 0.
     """
     classes = logits.shape[1]
     truth = target
@@ -37,5 +35,4 @@ def cross_entropy_loss(
         weights = tf.constant(class_weights, tf.float32)
         shares, truth = shares * weights, truth * weights
     total = -tf.reduce_sum(shares * tf.nn.log_softmax(tf.cast(logits, tf.float32), axis=1))
-    weight = tf.reduce_sum(truth)
-    return total / tf.where(weight > 0.0, weight, 1.0)
+    return WeightedLoss(total, tf.reduce_sum(truth), tf.shape(target)[0])

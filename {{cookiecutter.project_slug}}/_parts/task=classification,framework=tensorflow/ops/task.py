@@ -6,6 +6,7 @@ from typing import Any
 from ops.loss_functions import Loss
 from ops.normalise import Normalise
 from ops.outputs import LOGITS, check_outputs, named_outputs
+from ops.weighted_loss import LossValue
 from utils.framework import keras, tf
 
 
@@ -48,7 +49,7 @@ class ModelIO:
         expected = ("batch", self._num_classes)
         check_outputs(outputs, expected, f"images of {height}x{width}", shape)
 
-    def loss(self, loss: Loss, outputs: Any, fields: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    def loss(self, loss: Loss, outputs: Any, fields: Mapping[str, tf.Tensor]) -> LossValue:
         """Return the loss of a batch.
 
         A loss takes logits in float32, and classes in int32 or, where samples are mixed, the share
@@ -57,7 +58,7 @@ class ModelIO:
         logits, *others = named_outputs(outputs).values()
         target = tf.convert_to_tensor(fields["label"])
         target = target if target.dtype.is_floating else tf.cast(target, tf.int32)
-        total = loss(tf.cast(logits, tf.float32), target)
+        total: Any = loss(tf.cast(logits, tf.float32), target)
         for other in others:
             total += self._auxiliary_weight * loss(tf.cast(other, tf.float32), target)
         return total

@@ -1,8 +1,8 @@
 """The losses with a plain name: from settings to a function of logits and true classes.
 
 Each returns `loss(logits, target)`, to be called with logits [B, C], and with the true class of
-each sample [B], any integer type, or the share of each class [B, C], float32. That returns one
-number in float32. The arithmetic is in `ops.loss_functions`.
+each sample [B], any integer type, or the share of each class [B, C], float32. That returns a sum
+and its weight in float32 (see `ops.weighted_loss`). The arithmetic is in `ops.loss_functions`.
 """
 
 from collections.abc import Sequence

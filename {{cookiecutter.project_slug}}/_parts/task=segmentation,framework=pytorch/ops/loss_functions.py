@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Loss", "Tensor", "cross_entropy_loss", "dice_loss"]
+from ops.weighted_loss import LossValue, WeightedLoss
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""Maps logits and targets to a scalar."""
+__all__ = ["Loss", "Tensor", "WeightedLoss", "cross_entropy_loss", "dice_loss"]
 
-_LEAST_WEIGHT = 1e-30  # to divide by where no pixel counts; what is divided is 0 then
+Loss = Callable[[Tensor, Tensor], LossValue]
+"""Maps logits and targets to a scalar, or to a sum and its weight."""
+
 _EACH, _SUM = 0, 2  # ATen's numbers for reduction="none" and "sum" (c10/core/Reduction.h)
 
 
@@ -22,13 +23,10 @@ def cross_entropy_loss(
     class_weights: Sequence[float] | None,
     ignore_index: int,
     label_smoothing: float,
-) -> Tensor:
-    """Average cross-entropy over the pixels that count; see `ops.losses.cross_entropy`.
+) -> WeightedLoss:
+    """Add up cross-entropy over the pixels that count; see `ops.losses.cross_entropy`.
 
     Logits are [B, C, H, W] of any float type, targets [B, H, W] of any integer type.
-
-    Returns:
-        float32 []; 0 with a gradient of 0 if no pixel counts.
     """
     weights = None if class_weights is None else _on_device(tuple(class_weights), logits.device)
     target = target.long()
@@ -44,9 +42,7 @@ def cross_entropy_loss(
         weighted = shares if weights is None else shares * weights.view(-1, 1, 1)
         spread = -weighted.mean(dim=1).where(target != ignore_index, 0.0).sum()
         total = (1.0 - label_smoothing) * total + label_smoothing * spread
-        weight = weight.where(weight > 0, 1.0)  # smoothing is left where all true classes weigh 0
-    mean: Tensor = total / weight.clamp(min=_LEAST_WEIGHT)
-    return mean
+    return WeightedLoss(total, weight, target.numel())
 
 
 def _repeatable_sums(
@@ -70,21 +66,30 @@ def _on_device(class_weights: tuple[float, ...], device: torch.device) -> Tensor
         return torch.tensor(class_weights, dtype=torch.float32, device=device)
 
 
-def dice_loss(logits: Tensor, target: Tensor, ignore_index: int, smooth: float) -> Tensor:
-    """Return 1 - soft Dice (Milletari et al., 2016, arXiv:1606.04797), averaged over the classes.
+def dice_loss(
+    logits: Tensor,
+    target: Tensor,
+    ignore_index: int,
+    smooth: float,
+    class_weights: Sequence[float] | None = None,
+) -> WeightedLoss:
+    """Add up 1 - soft Dice (Milletari et al., 2016, arXiv:1606.04797) of the samples.
 
     With probabilities p and true masks t the coefficient of a class is
-    (2 sum(p t) + smooth) / (sum(p^2) + sum(t^2) + smooth); the sums run over all pixels of the
-    batch that count. Logits and target are those of `cross_entropy_loss`.
-
-    Returns:
-        float32 [] in [0, 1); 0 with a gradient of 0 if no pixel counts.
+    (2 sum(p t) + smooth) / (sum(p^2) + sum(t^2) + smooth); the sums run over the pixels of a sample
+    that count. That of a sample is the mean over all classes, and it weighs as much as its pixels
+    do together in `cross_entropy_loss`, whose logits and target these are.
     """
     counts = (target != ignore_index).unsqueeze(1)
     classes = target.long().unsqueeze(1).where(counts, 0)
     probabilities = logits.float().softmax(dim=1) * counts
     truth = torch.zeros_like(probabilities).scatter_(1, classes, counts.to(probabilities.dtype))
-    pixels = (0, 2, 3)
+    pixels = (2, 3)
     both = (probabilities * truth).sum(pixels)
-    either = probabilities.square().sum(pixels) + truth.sum(pixels)
-    return 1.0 - ((2.0 * both + smooth) / (either + smooth)).mean()
+    sizes = truth.sum(pixels)
+    either = probabilities.square().sum(pixels) + sizes
+    losses = 1.0 - ((2.0 * both + smooth) / (either + smooth)).mean(dim=1)
+    if class_weights is not None:
+        sizes = sizes * _on_device(tuple(class_weights), logits.device)
+    weights = sizes.sum(dim=1)
+    return WeightedLoss((weights * losses).sum(), weights.sum(), target.numel())

@@ -10,6 +10,7 @@ from torch.nn import functional
 from ops.loss_functions import Loss
 from ops.normalise import Normalise
 from ops.outputs import LOGITS, check_outputs, named_outputs
+from ops.weighted_loss import LossValue
 
 _CLASS_AXIS = 1
 
@@ -48,18 +49,19 @@ class ModelIO:
         expected = ("batch", self._num_classes, height, width)
         check_outputs(outputs, expected, f"images of {height}x{width}", shape, free=(2, 3))
 
-    def loss(self, loss: Loss, outputs: Any, fields: Mapping[str, Tensor]) -> Tensor:
+    def loss(self, loss: Loss, outputs: Any, fields: Mapping[str, Tensor]) -> LossValue:
         """Return the loss of a batch; a loss takes logits in float32 and classes in int64.
 
         Auxiliary logits are enlarged to the masks' size.
         """
         logits, *others = named_outputs(outputs).values()
         target = fields["mask"].long()
-        total = loss(logits.float(), target)
+        total: Any = loss(logits.float(), target)
         for other in others:
             enlarged = functional.interpolate(other.float(), target.shape[1:], mode="bilinear")
             total = total + self._auxiliary_weight * loss(enlarged, target)
-        return total
+        value: LossValue = total
+        return value
 
     def predict(self, outputs: Any) -> dict[str, Tensor]:
         """Return the most likely class of each pixel, uint8 [B, H, W], as `mask`."""

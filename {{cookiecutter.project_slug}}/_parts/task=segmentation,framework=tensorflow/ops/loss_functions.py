@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from ops.weighted_loss import LossValue, WeightedLoss
 from utils.framework import tf
 
-__all__ = ["Loss", "Tensor", "cross_entropy_loss", "dice_loss"]
+__all__ = ["Loss", "Tensor", "WeightedLoss", "cross_entropy_loss", "dice_loss"]
 
 Tensor: TypeAlias = tf.Tensor
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""Maps logits and targets to a scalar."""
+Loss = Callable[[Tensor, Tensor], LossValue]
+"""Maps logits and targets to a scalar, or to a sum and its weight."""
 
 
 def cross_entropy_loss(
@@ -18,13 +19,10 @@ def cross_entropy_loss(
     class_weights: Sequence[float] | None,
     ignore_index: int,
     label_smoothing: float,
-) -> Tensor:
-    """Average cross-entropy over the pixels that count; see `ops.losses.cross_entropy`.
+) -> WeightedLoss:
+    """Add up cross-entropy over the pixels that count; see `ops.losses.cross_entropy`.
 
     Logits are [B, H, W, C] of any float type, targets [B, H, W] of any integer type.
-
-    Returns:
-        float32 []; 0 with a gradient of 0 if no pixel counts.
     """
     classes = logits.shape[-1]
     planes, truth = _by_class(logits, target, ignore_index)
@@ -36,28 +34,35 @@ def cross_entropy_loss(
         each = tf.reshape(tf.constant(class_weights, tf.float32), (classes, 1, 1, 1))
         shares, weights = shares * each, weights * each
     total = tf.reduce_sum(shares * (tf.reduce_logsumexp(planes, axis=0) - planes))
-    weight = tf.reduce_sum(weights)
-    # Where no pixel counts, the quotient and its gradient would be NaN.
-    return total / tf.where(weight > 0.0, weight, 1.0)
+    return WeightedLoss(total, tf.reduce_sum(weights), tf.size(target))
 
 
-def dice_loss(logits: Tensor, target: Tensor, ignore_index: int, smooth: float) -> Tensor:
-    """Return 1 - soft Dice (Milletari et al., 2016, arXiv:1606.04797), averaged over the classes.
+def dice_loss(
+    logits: Tensor,
+    target: Tensor,
+    ignore_index: int,
+    smooth: float,
+    class_weights: Sequence[float] | None = None,
+) -> WeightedLoss:
+    """Add up 1 - soft Dice (Milletari et al., 2016, arXiv:1606.04797) of the samples.
 
     With probabilities p and true masks t the coefficient of a class is
-    (2 sum(p t) + smooth) / (sum(p^2) + sum(t^2) + smooth); the sums run over all pixels of the
-    batch that count. Logits and target are those of `cross_entropy_loss`.
-
-    Returns:
-        float32 [] in [0, 1); 0 with a gradient of 0 if no pixel counts.
+    (2 sum(p t) + smooth) / (sum(p^2) + sum(t^2) + smooth); the sums run over the pixels of a sample
+    that count. That of a sample is the mean over all classes, and it weighs as much as its pixels
+    do together in `cross_entropy_loss`, whose logits and target these are.
     """
     planes, truth = _by_class(logits, target, ignore_index)
     counts = tf.reduce_sum(truth, axis=0)
     probabilities = tf.exp(planes - tf.reduce_logsumexp(planes, axis=0)) * counts
-    pixels = (1, 2, 3)
+    pixels = (2, 3)
     both = tf.reduce_sum(probabilities * truth, pixels)
-    either = tf.reduce_sum(tf.square(probabilities) + truth, pixels)
-    return 1.0 - tf.reduce_mean((2.0 * both + smooth) / (either + smooth))
+    sizes = tf.reduce_sum(truth, pixels)  # [C, B]
+    either = tf.reduce_sum(tf.square(probabilities), pixels) + sizes
+    losses = 1.0 - tf.reduce_mean((2.0 * both + smooth) / (either + smooth), axis=0)
+    if class_weights is not None:
+        sizes *= tf.constant(class_weights, tf.float32)[:, None]
+    weights = tf.reduce_sum(sizes, axis=0)
+    return WeightedLoss(tf.reduce_sum(weights * losses), tf.reduce_sum(weights), tf.size(target))
 
 
 def _by_class(logits: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:

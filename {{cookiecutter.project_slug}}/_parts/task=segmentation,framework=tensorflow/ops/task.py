@@ -6,6 +6,7 @@ from typing import Any
 from ops.loss_functions import Loss
 from ops.normalise import Normalise
 from ops.outputs import LOGITS, check_outputs, named_outputs
+from ops.weighted_loss import LossValue
 from utils.framework import keras, tf
 
 _CLASS_AXIS = 3
@@ -50,14 +51,14 @@ class ModelIO:
         expected = ("batch", height, width, self._num_classes)
         check_outputs(outputs, expected, f"images of {height}x{width}", shape, free=(1, 2))
 
-    def loss(self, loss: Loss, outputs: Any, fields: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    def loss(self, loss: Loss, outputs: Any, fields: Mapping[str, tf.Tensor]) -> LossValue:
         """Return the loss of a batch; a loss takes logits in float32 and classes in int32.
 
         Auxiliary logits are enlarged to the masks' size.
         """
         logits, *others = named_outputs(outputs).values()
         target = tf.cast(fields["mask"], tf.int32)
-        total = loss(tf.cast(logits, tf.float32), target)
+        total: Any = loss(tf.cast(logits, tf.float32), target)
         for other in others:
             enlarged = tf.image.resize(tf.cast(other, tf.float32), target.shape[1:])
             total += self._auxiliary_weight * loss(enlarged, target)

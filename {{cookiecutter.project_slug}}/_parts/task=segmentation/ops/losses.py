@@ -1,14 +1,15 @@
 """The losses with a plain name: from settings to a function of logits and true classes.
 
 Each returns `loss(logits, target)`, to be called with logits of the shape that a model returns and
-the true class of each pixel [B, H, W], any integer type; that returns one number in float32. The
-arithmetic is in `ops.loss_functions`.
+the true class of each pixel [B, H, W], any integer type; that returns a sum and its weight in
+float32 (see `ops.weighted_loss`). The arithmetic is in `ops.loss_functions`.
 """
 
 from collections.abc import Sequence
 from functools import partial
 
 from ops.loss_functions import Loss, Tensor, cross_entropy_loss, dice_loss
+from ops.weighted_loss import WeightedLoss
 from utils.checks import check
 
 IGNORE_INDEX = 255
@@ -49,12 +50,14 @@ def cross_entropy(
 
 
 def dice(ignore_index: int = IGNORE_INDEX, smooth: float = 1.0) -> Loss:
-    """Build the soft Dice loss, averaged over the classes of a whole batch.
+    """Build the soft Dice loss: averaged over the classes, then over the samples.
+
+    Each sample weighs as much as it has pixels that count.
 
     Args:
         ignore_index: True class of the pixels that do not count.
-        smooth: Added above and below the fraction, greater than 0; a class that is neither present
-            nor predicted then has a loss of 0.
+        smooth: Added above and below the fraction, greater than 0; a class that a sample neither
+            shows nor is said to show then has a loss of 0.
 
     Raises:
         ValueError: If `smooth` is not greater than 0.
@@ -74,16 +77,18 @@ def cross_entropy_dice(
     """Build cross-entropy + `dice_weight` x Dice: good gradients from one, balance from the other.
 
     `dice_weight` is 0 or greater. The other arguments are those of `cross_entropy` and `dice`; Dice
-    weighs all classes alike.
+    weighs all classes alike, but a sample by the weights of its pixels.
 
     Raises:
         ValueError: If an argument is out of range.
     """
     check("dice_weight", dice_weight, dice_weight >= 0, "be at least 0")
-    entropy = cross_entropy(class_weights, ignore_index, label_smoothing, num_classes)
-    overlap = dice(ignore_index, smooth)
+    cross_entropy(class_weights, ignore_index, label_smoothing, num_classes)  # checks its arguments
+    dice(ignore_index, smooth)
 
-    def loss(logits: Tensor, target: Tensor) -> Tensor:
-        return entropy(logits, target) + dice_weight * overlap(logits, target)
+    def loss(logits: Tensor, target: Tensor) -> WeightedLoss:
+        entropy = cross_entropy_loss(logits, target, class_weights, ignore_index, label_smoothing)
+        overlap = dice_loss(logits, target, ignore_index, smooth, class_weights)
+        return entropy + dice_weight * overlap
 
     return loss

@@ -14,8 +14,9 @@ from executor.devices.device import Device
 from executor.devices.tensors import Model
 from ops.loss_functions import Loss
 from ops.task import ModelIO
+from ops.weighted_loss import per_element
 
-Measure = Callable[[Batch], tuple[float, dict[str, np.ndarray]]]
+Measure = Callable[[Batch], tuple[np.ndarray, dict[str, np.ndarray]]]
 
 
 def check_outputs(model: Model, io: ModelIO, fields: Fields, device: Device) -> None:
@@ -59,15 +60,17 @@ def adapt_loss(loss: Any, device: Device) -> Loss:
 
 @contextmanager
 def measuring(model: Model, io: ModelIO, loss: Loss, device: Device) -> Iterator[Measure]:
-    """Yield a function of a batch that returns its mean loss and what is predicted.
+    """Yield a function of a batch that returns its loss and what is predicted.
 
+    The loss is float64 [2]: sum and weight, both divided by how many elements were added up.
     Meanwhile the model is in evaluation mode.
     """
 
-    def measure(batch: Batch) -> tuple[float, dict[str, np.ndarray]]:
+    def measure(batch: Batch) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         fields = device.move(batch.fields)
         outputs = _outputs(model, io, fields, device)
-        return io.loss(loss, outputs, fields).item(), _arrays(io.predict(outputs))
+        sums = torch.stack(per_element(io.loss(loss, outputs, fields)))
+        return sums.double().cpu().numpy(), _arrays(io.predict(outputs))
 
     with _evaluating(model):
         yield measure

@@ -18,6 +18,7 @@ from executor.training.loop_state import SkippedBatch, StepMetrics
 from executor.training.state import TrainState
 from ops.loss_functions import Loss
 from ops.task import ModelIO
+from ops.weighted_loss import LossValue, mean, per_element
 from utils import seeding
 from utils.errors import UserError
 
@@ -58,6 +59,7 @@ class TrainStep:
         self._restored = buffers if cfg.train.on_divergence == "skip" else []
         self._batch_size = cfg.train.batch_size
         self._accumulate = cfg.train.accumulate
+        self._is_whole = self._accumulate == 1 and self._world.size == 1  # nothing to add up
         self._clip_norm = cfg.train.clip_norm
         self._seed = int(seeding.generator(cfg.run.seed, seeding.FRAMEWORK).integers(1 << 48))
 
@@ -94,10 +96,11 @@ class TrainStep:
         self._device.seed(self._seed + state.loop_state.step + self._world.rank * _RANK_SEEDS)
         for parameter in self._parameters:
             parameter.grad = None
-        losses = self._backward(micro_batches)
+        total, weight = self._backward(micro_batches)
         state.scaler.unscale_(state.optimizer)
+        self._divide(weight)
         norm = float(self._clip())
-        loss = sum(map(float, losses))
+        loss = float(total) / weight
         rate = float(state.optimizer.param_groups[0]["lr"])
         end = offset + len(indices)
         # A gradient scaler expects infinite gradients now and then, and skips their update itself.
@@ -111,26 +114,32 @@ class TrainStep:
         state.after_step(end)
         return StepMetrics(state.loop_state.step, loss, norm, rate)
 
-    def _backward(self, micro_batches: Iterable[_MicroBatch]) -> list[Tensor]:
-        """Add up the gradient of a batch; return what its loss is the sum of."""
-        losses = []
+    def _backward(self, micro_batches: Iterable[_MicroBatch]) -> tuple[Tensor, float]:
+        """Add up loss and gradient of a batch; return the loss, and what to divide both by."""
+        scaler = self._state.scaler
+        if self._is_whole:
+            loss = mean(self._loss_of(self._forward, *next(iter(micro_batches))))
+            scaler.scale(loss).backward()
+            return loss.detach(), 1.0
+        parts = []
         for number, (inputs, fields) in enumerate(micro_batches, start=1):
             is_last = number == self._accumulate
             with self._world.accumulating(self._wrapped, is_last=is_last):
-                loss = self._loss_of(self._forward, inputs, fields)
-                if self._accumulate > 1:
-                    loss = loss / self._accumulate
-                self._state.scaler.scale(loss).backward()
-            losses.append(loss.detach())
-        if self._world.size == 1:
-            return losses
-        mean = torch.stack(losses).double().sum().float()
-        self._world.average([mean, *self._averaged])
-        return [mean]
+                loss, weight = per_element(self._loss_of(self._forward, inputs, fields))
+                scaler.scale(loss / self._accumulate).backward()
+            parts.append(torch.stack((loss.detach(), weight)))
+        sums = torch.stack(parts).double().mean(dim=0).float()
+        self._world.average([sums, *self._averaged])
+        return sums[0], float(sums[1]) or 1.0
+
+    def _divide(self, weight: float) -> None:
+        """Divide the gradient by the weight of the whole batch."""
+        if weight != 1.0:
+            torch._foreach_div_([p.grad for p in self._parameters if p.grad is not None], weight)
 
     def _loss_of(
         self, forward: Any, inputs: tuple[Tensor, ...], fields: Mapping[str, Tensor]
-    ) -> Tensor:
+    ) -> LossValue:
         try:
             with self._device.autocast():
                 outputs = forward(*inputs)
@@ -173,7 +182,7 @@ class TrainStep:
             return False
         model = self._state.model
         before = [buffer.clone() for buffer in model.buffers()]
-        self._loss_of(model, *next(self._micro_batches(chunk))).backward()
+        mean(self._loss_of(model, *next(self._micro_batches(chunk)))).backward()
         _restore(model.buffers(), before)
         return any(parameter.grad is None for parameter in self._parameters)
 

@@ -12,9 +12,10 @@ from executor.devices.device import Device
 from executor.devices.tensors import Model
 from ops.loss_functions import Loss
 from ops.task import ModelIO
+from ops.weighted_loss import per_element
 from utils.framework import keras, tf
 
-Measure = Callable[[Batch], tuple[float, dict[str, np.ndarray]]]
+Measure = Callable[[Batch], tuple[np.ndarray, dict[str, np.ndarray]]]
 
 
 def check_outputs(model: Model, io: ModelIO, fields: Fields, device: Device) -> None:
@@ -57,12 +58,16 @@ def adapt_loss(loss: Any, device: Device) -> Loss:
 
 @contextmanager
 def measuring(model: Model, io: ModelIO, loss: Loss, device: Device) -> Iterator[Measure]:
-    """Yield a function of a batch that returns its mean loss and what is predicted."""
+    """Yield a function of a batch that returns its loss and what is predicted.
+
+    The loss is float64 [2]: sum and weight, both divided by how many elements were added up.
+    """
     forward = device.inference(model, io)
 
-    def measure(batch: Batch) -> tuple[float, dict[str, np.ndarray]]:
+    def measure(batch: Batch) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         outputs = forward(batch.fields)
-        return float(io.loss(loss, outputs, batch.fields)), _arrays(io.predict(outputs))
+        sums = np.array(per_element(io.loss(loss, outputs, batch.fields)), np.float64)
+        return sums, _arrays(io.predict(outputs))
 
     yield measure
 

@@ -12,15 +12,14 @@ from executor.devices.device import Device
 from executor.devices.tensors import signature_of
 from executor.distributed.sync_batch_norm import losses_of_layers
 from executor.training.loop_state import SkippedBatch, StepMetrics
-from executor.training.state import TrainState
+from executor.training.state import SEEDS, TrainState
 from ops.loss_functions import Loss
 from ops.task import ModelIO
+from ops.weighted_loss import mean, per_element
 from utils import seeding
 from utils.framework import keras, tf
 
-_SEEDS = (1 << 31) - 2  # Keras takes the states of its generators modulo this number
 _REPLICA_SEEDS = 1 << 26  # so far apart that no replica draws the numbers of another
-_DRAWS_A_STEP = 1 << 16  # from one generator; more would repeat those of the next
 
 
 class TrainStep:
@@ -54,9 +53,10 @@ class TrainStep:
         self._averaged = [v for v in self._statistics if v.dtype.startswith(("float", "bfloat"))]
         self._batch_size = cfg.train.batch_size
         self._accumulate = cfg.train.accumulate
+        self._is_whole = self._accumulate == 1 and self._world.replicas == 1  # nothing to add up
         self._part_size = self._batch_size // self._accumulate // self._world.replicas
         self._clip_norm = cfg.train.clip_norm
-        self._seed = int(seeding.generator(cfg.run.seed, seeding.FRAMEWORK).integers(_SEEDS))
+        self._seed = int(seeding.generator(cfg.run.seed, seeding.FRAMEWORK).integers(SEEDS))
         several = device.world.replicas > device.world.size
         self._takes_turns = several and cfg.executor.sync_batch_norm
         self._learning: list[bool] = []  # which parameters have a gradient; known once traced
@@ -132,16 +132,13 @@ class TrainStep:
         return results[:taken], is_good
 
     def _step(self, fields: dict[str, tf.Tensor], rate: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Take one step with this process's share of its samples.
-
-        Returns:
-            Whether it was an update, bool [], and its loss and gradient norm, float32 [2].
-        """
+        """Take one step; return whether it was an update, and its loss and gradient norm, [2]."""
         each = self._world.each
         shares = self._world.shares(fields)
         before = each(self._read, self._statistics)
         total, gradients = self._agreed(*self._gradients(shares))
         gradients = each(self._state.scaler.unscale, gradients)
+        total, gradients = each(self._divided, total, gradients)
         norms = each(tf.linalg.global_norm, gradients)
         total, norm = self._world.first((total, norms))
 
@@ -162,7 +159,7 @@ class TrainStep:
             variable.assign(value)
 
     def _gradients(self, fields: Any) -> Any:
-        """Return mean loss and gradient of each replica's share of a batch."""
+        """Return loss and gradient of each replica's share of a batch, before the division."""
         together = self._world.together
         if self._accumulate == 1:
             return together(self._part, fields)
@@ -174,7 +171,7 @@ class TrainStep:
         _, total, sums = tf.while_loop(
             lambda i, *_: i < self._accumulate,
             add,
-            (0, together(lambda: tf.zeros(())), zeros),
+            (0, together(lambda: tf.zeros(2)), zeros),
             parallel_iterations=1,
         )
         return total, sums
@@ -186,7 +183,7 @@ class TrainStep:
         return total + loss, [s + g for s, g in zip(sums, gradients, strict=True)]
 
     def _agreed(self, total: Any, gradients: Sequence[Any]) -> tuple[Any, list[Any]]:
-        """Return all replicas' mean loss and gradient, and give all their mean statistics."""
+        """Return the means over all replicas, and give all their mean statistics."""
         if self._world.replicas == 1:
             return total, list(gradients)
         statistics = [variable.value for variable in self._averaged]
@@ -194,22 +191,30 @@ class TrainStep:
         self._world.each(self._assign, self._averaged, rest[len(gradients) :])
         return total, rest[: len(gradients)]
 
+    def _divided(self, sums: tf.Tensor, gradients: Sequence[Any]) -> tuple[tf.Tensor, list[Any]]:
+        """Return loss and gradient of a whole batch, given its sum and weight."""
+        if self._is_whole:
+            return sums[0], list(gradients)
+        total, weight = tf.unstack(sums)
+        weight = tf.where(weight > 0.0, weight, 1.0)
+        return total / weight, [gradient / weight for gradient in gradients]
+
     def _gradients_of_part(self, fields: dict[str, tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Return a part's share in the mean loss, and the gradient of that."""
+        """Return the loss and its gradient, of a part: its sum and weight, float32 [2]."""
         with tf.GradientTape() as tape:
             outputs = self._state.model(*self._io.inputs(fields), training=True)
             loss = self._io.loss(self._loss, outputs, fields)
             added = losses_of_layers(self._state.model, takes_turns=self._takes_turns)
-            loss = tf.add_n([tf.ensure_shape(loss, ()), *added])
-            loss /= self._accumulate
-            scaled = self._state.scaler.scale(loss)
+            total, weight = (mean(loss), 1.0) if self._is_whole else per_element(loss)
+            total = tf.add_n([tf.ensure_shape(total, ()), *(weight * one for one in added)])
+            total /= self._accumulate
+            scaled = self._state.scaler.scale(total)
         variables = [v.value for v in self._parameters]
         gradients = tape.gradient(scaled, variables)
         self._learning = [gradient is not None for gradient in gradients]
-        zeros = (
-            tf.zeros_like(v) if g is None else g for v, g in zip(variables, gradients, strict=True)
-        )
-        return loss, [tf.convert_to_tensor(gradient) for gradient in zeros]
+        pairs = zip(variables, gradients, strict=True)
+        dense = [tf.zeros_like(v) if g is None else tf.convert_to_tensor(g) for v, g in pairs]
+        return tf.stack([total, weight / self._accumulate]), dense
 
     def _update(self, gradients: Sequence[Any], norms: Any, rate: tf.Tensor) -> None:
         """Change everything that a step changes, but what the model itself changed."""
@@ -240,6 +245,4 @@ class TrainStep:
     def _seed_generators(self, step: tf.Tensor) -> None:
         """Let the model's random draws follow from the seed and the step, whatever came before."""
         own = self._seed + self._world.replica() * _REPLICA_SEEDS
-        for number, state in enumerate(self._state.generators):
-            start = (own + step) % _SEEDS
-            state.assign(tf.stack([start, tf.constant(number * _DRAWS_A_STEP, tf.int64)]))
+        self._state.seed_generators((own + step) % SEEDS)

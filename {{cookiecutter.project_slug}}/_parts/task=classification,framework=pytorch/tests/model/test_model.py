@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from model.convnet import ConvNet
 from ops.losses import cross_entropy
 from ops.task import ModelIO
+from ops.weighted_loss import mean
 from utils.errors import UserError
 
 IO = ModelIO(num_classes=3, image_size=(4, 5), mean=[0.5], std=[0.25], auxiliary_weight=0.4)
@@ -73,7 +74,7 @@ def test_convnet_computes_what_it_does_in_every_framework() -> None:
 def test_the_gradient_reaches_every_parameter() -> None:
     torch.manual_seed(0)
     model = ConvNet(num_classes=3, widths=(4, 8, 12), dropout=0.3)
-    cross_entropy()(model(torch.randn(8, 3, 9, 9)), torch.arange(8) % 3).backward()
+    mean(cross_entropy()(model(torch.randn(8, 3, 9, 9)), torch.arange(8) % 3)).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.any(), name
@@ -129,9 +130,9 @@ def test_auxiliary_outputs_count_in_the_loss_alone(way: str) -> None:
     logits, other, ways = returned()
     labels, loss = torch.tensor([0, 2], dtype=torch.int32), cross_entropy()
     IO.check(ways[way])
-    expected = loss(logits, labels) + (0.0 if way == "tensor" else 0.4 * loss(other, labels))
-    found = IO.loss(loss, ways[way], {"label": labels})
-    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    beside = 0.0 if way == "tensor" else 0.4 * mean(loss(other, labels)).item()
+    found = mean(IO.loss(loss, ways[way], {"label": labels})).item()
+    assert found == pytest.approx(mean(loss(logits, labels)).item() + beside, rel=1e-6)
     prediction = IO.predict(ways[way])
     assert prediction["label"].tolist() == [0, 2]
     assert torch.equal(prediction["probabilities"], logits.softmax(dim=1))

@@ -9,8 +9,15 @@ import torch
 from torch.nn import functional
 
 from ops import losses
+from ops.weighted_loss import mean
 
 WEIGHTS = [1.0, 2.0, 0.5]
+
+
+def built(name: str, *arguments: Any, **settings: Any) -> Any:
+    """Return a loss that gives one number, of a batch that is not in parts."""
+    loss = getattr(losses, name)(*arguments, **settings)
+    return lambda logits, target: mean(loss(logits, target))
 
 
 def example(shares: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
@@ -33,11 +40,11 @@ def with_gradient(
 def test_cross_entropy_by_hand() -> None:
     logits = torch.tensor([[0.0, 0.0], [2.0, 0.0]])
     expected = (math.log(2) + math.log(1 + math.exp(-2))) / 2
-    assert losses.cross_entropy()(logits, torch.tensor([1, 0])).item() == pytest.approx(expected)
+    assert built("cross_entropy")(logits, torch.tensor([1, 0])).item() == pytest.approx(expected)
     # Three quarters of the second sample are of class 0.
     shares = torch.tensor([[0.0, 1.0], [0.75, 0.25]])
     expected += 0.25 * 2 / 2
-    assert losses.cross_entropy()(logits, shares).item() == pytest.approx(expected)
+    assert built("cross_entropy")(logits, shares).item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS, [0.0, 1.0, 1.0]])
@@ -49,7 +56,7 @@ def test_cross_entropy_of_classes_equals_pytorch(
     theirs = torch.nn.CrossEntropyLoss(
         weight=None if weights is None else torch.tensor(weights), label_smoothing=smoothing
     )
-    ours = losses.cross_entropy(class_weights=weights, label_smoothing=smoothing)
+    ours = built("cross_entropy", class_weights=weights, label_smoothing=smoothing)
     value, gradient = with_gradient(ours, logits, target)
     expected, of_theirs = with_gradient(theirs, logits, target.long())
     assert value == pytest.approx(expected, rel=1e-6)
@@ -59,7 +66,7 @@ def test_cross_entropy_of_classes_equals_pytorch(
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_cross_entropy_of_shares_equals_pytorch(smoothing: float) -> None:
     logits, target = example(shares=True)
-    ours = losses.cross_entropy(label_smoothing=smoothing)
+    ours = built("cross_entropy", label_smoothing=smoothing)
     value, gradient = with_gradient(ours, logits, target)
     theirs = torch.nn.CrossEntropyLoss(label_smoothing=smoothing)
     expected, of_theirs = with_gradient(theirs, logits, target)
@@ -72,7 +79,7 @@ def test_weighted_shares_are_averaged_by_the_weights_that_are_in_them() -> None:
     # PyTorch divides by the number of samples.
     whole = functional.cross_entropy(logits, target, torch.tensor(WEIGHTS), reduction="sum")
     expected = whole.item() / (target * torch.tensor(WEIGHTS)).sum().item()
-    found = losses.cross_entropy(class_weights=WEIGHTS)(logits, target)
+    found = built("cross_entropy", class_weights=WEIGHTS)(logits, target)
     assert found.item() == pytest.approx(expected, rel=1e-6)
 
 
@@ -92,7 +99,7 @@ NUMBERS: list[tuple[bool, dict[str, Any], float, float]] = [
 def test_every_framework_has_the_same_numbers(
     shares: bool, arguments: dict[str, Any], value: float, norm: float
 ) -> None:
-    ours, gradient = with_gradient(losses.cross_entropy(**arguments), *example(shares))
+    ours, gradient = with_gradient(built("cross_entropy", **arguments), *example(shares))
     assert ours == pytest.approx(value, abs=1e-6)
     assert gradient.norm().item() == pytest.approx(norm, rel=1e-5)
 
@@ -102,7 +109,7 @@ def test_every_framework_has_the_same_numbers(
 )
 def test_a_class_is_a_whole_share(arguments: dict[str, Any]) -> None:
     logits, target = example()
-    loss = losses.cross_entropy(**arguments)
+    loss = built("cross_entropy", **arguments)
     value, gradient = with_gradient(loss, logits, target)
     again, of_shares = with_gradient(loss, logits, functional.one_hot(target.long(), 3).float())
     assert again == value
@@ -113,14 +120,14 @@ def test_a_class_is_a_whole_share(arguments: dict[str, Any]) -> None:
 def test_weights_of_zero_for_all_samples_are_no_loss(shares: bool) -> None:
     logits, labels = example()[0], torch.zeros(7, dtype=torch.int64)
     target = functional.one_hot(labels, 3).float() if shares else labels
-    loss = losses.cross_entropy(class_weights=[0.0, 0.0, 1.0])
+    loss = built("cross_entropy", class_weights=[0.0, 0.0, 1.0])
     value, gradient = with_gradient(loss, logits, target)
     assert value == 0.0
     assert not gradient.any()
 
 
 def test_smoothing_counts_the_other_classes_where_the_true_one_weighs_nothing() -> None:
-    loss = losses.cross_entropy(class_weights=[0.0, 0.0, 1.0], label_smoothing=0.3)
+    loss = built("cross_entropy", class_weights=[0.0, 0.0, 1.0], label_smoothing=0.3)
     value = loss(torch.zeros(1, 3), torch.zeros(1, dtype=torch.uint8))
     assert value.item() == pytest.approx(0.3 / 3 * math.log(3))
 
@@ -129,7 +136,7 @@ def test_smoothing_counts_the_other_classes_where_the_true_one_weighs_nothing() 
 def test_bfloat16_logits_are_computed_in_float32(shares: bool) -> None:
     logits, target = example(shares)
     half = logits.detach().bfloat16()
-    loss = losses.cross_entropy(label_smoothing=0.1)
+    loss = built("cross_entropy", label_smoothing=0.1)
     with torch.autocast("cpu", torch.bfloat16):
         result = loss(half, target)
     assert result.dtype == torch.float32
@@ -139,20 +146,20 @@ def test_bfloat16_logits_are_computed_in_float32(shares: bool) -> None:
 @pytest.mark.parametrize("kind", [torch.uint8, torch.int16, torch.int64])
 def test_integer_types_do_not_matter(kind: torch.dtype) -> None:
     logits, target = example()
-    loss = losses.cross_entropy()
+    loss = built("cross_entropy")
     assert loss(logits, target.to(kind)).item() == loss(logits, target).item()
 
 
 def test_great_logits_are_no_trouble() -> None:
     logits, target = example()
-    value, gradient = with_gradient(losses.cross_entropy(), logits * 1e4, target)
+    value, gradient = with_gradient(built("cross_entropy"), logits * 1e4, target)
     assert math.isfinite(value)
     assert gradient.isfinite().all()
 
 
 def test_class_weights_that_were_first_used_in_validation_serve_training() -> None:
     logits, target = example()
-    loss = losses.cross_entropy(class_weights=[0.25, 0.5, 0.125])
+    loss = built("cross_entropy", class_weights=[0.25, 0.5, 0.125])
     with torch.inference_mode():
         validated = loss(logits, target).item()
     trained = loss(logits, target)
@@ -171,4 +178,16 @@ def test_class_weights_that_were_first_used_in_validation_serve_training() -> No
 )
 def test_impossible_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        losses.cross_entropy(num_classes=3, **arguments)
+        built("cross_entropy", num_classes=3, **arguments)
+
+
+@pytest.mark.parametrize("shares", [False, True])
+def test_parts_add_up_to_the_whole(shares: bool) -> None:
+    logits, target = example(shares)
+    loss = losses.cross_entropy(class_weights=WEIGHTS, label_smoothing=0.1)
+    whole, parts = (
+        loss(logits, target),
+        [loss(logits[:3], target[:3]), loss(logits[3:], target[3:])],
+    )
+    total, weight = (sum(getattr(part, n).item() for part in parts) for n in ("total", "weight"))
+    assert total / weight == pytest.approx(mean(whole).item(), rel=1e-6)

@@ -10,6 +10,7 @@ from model.convnet import ConvNet
 from model.keras_layers import BatchNormalization
 from ops.losses import cross_entropy
 from ops.task import ModelIO
+from ops.weighted_loss import mean
 from utils.errors import UserError
 from utils.framework import keras, tf
 
@@ -90,7 +91,7 @@ def test_the_gradient_reaches_every_parameter() -> None:
     model = ConvNet(num_classes=3, widths=(4, 8, 12), dropout=0.3)
     with tf.GradientTape() as tape:
         logits = model(tf.random.stateless_normal((8, 9, 9, 3), seed=(0, 0)), training=True)
-        loss = cross_entropy()(logits, tf.range(8) % 3)
+        loss = mean(cross_entropy()(logits, tf.range(8) % 3))
     variables = model.trainable_variables
     gradients = tape.gradient(loss, [variable.value for variable in variables])
     for variable, gradient in zip(variables, gradients, strict=True):
@@ -178,9 +179,9 @@ def test_auxiliary_outputs_count_in_the_loss_alone(way: str) -> None:
     labels, loss = np.array([0, 2], np.int32), cross_entropy()
     IO.check(ways[way])
     truth = tf.constant(labels)
-    expected = loss(logits, truth) + (0.0 if way == "tensor" else 0.4 * loss(other, truth))
-    found = IO.loss(loss, ways[way], {"label": labels})  # an array, as evaluations have it
-    assert float(found) == pytest.approx(float(expected), rel=1e-6)
+    beside = 0.0 if way == "tensor" else 0.4 * float(mean(loss(other, truth)))
+    found = mean(IO.loss(loss, ways[way], {"label": labels}))  # an array, as evaluations have it
+    assert float(found) == pytest.approx(float(mean(loss(logits, truth))) + beside, rel=1e-6)
     prediction = IO.predict(ways[way])
     assert prediction["label"].numpy().tolist() == [0, 2]
     assert np.array_equal(prediction["probabilities"], tf.nn.softmax(logits))

@@ -26,6 +26,7 @@ from executor.training.loop_state import LoopState, SkippedBatch, StepMetrics
 from executor.training.state import TrainState, _restore_optimizer
 from executor.training.step import TrainStep
 from ops.loss_functions import Loss
+from ops.weighted_loss import mean
 from utils.errors import UserError
 
 SMALL = (
@@ -125,16 +126,28 @@ def test_a_saved_state_goes_on_as_if_nothing_had_happened(
     assert resumed.loop_state == whole.loop_state == LoopState(step=5, sample_offset=40)
 
 
-def test_accumulated_parts_of_a_batch_are_the_batch() -> None:
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "cross_entropy",
+        "{target: cross_entropy, class_weights: [1.0, 5.0, 0.2], label_smoothing: 0.1}",
+        "dice",
+        "{target: cross_entropy_dice, class_weights: [1.0, 5.0, 0.2]}",
+    ],
+)
+def test_accumulated_parts_of_a_batch_are_the_batch(loss: str) -> None:
+    samples = batch(0)
+    samples.fields["mask"][:3, 4:] = 255  # pixels that are ignored, not equally many in each part
     results = []
     for accumulate in (1, 4):
         cfg = config(
             f"model={PIXELWISE}",
+            f"train.loss={loss}",
             f"train.accumulate={accumulate}",
             "executor.precision=fp32",
         )
         state, step = parts(cfg)
-        results.append((step(batch(0)), vector(state)))
+        results.append((step(samples), vector(state)))
     (one, one_weights), (four, four_weights) = results
     assert one.loss == pytest.approx(four.loss, rel=1e-6)
     assert one.grad_norm == pytest.approx(four.grad_norm, rel=1e-5)
@@ -252,7 +265,7 @@ def assert_equal(one: list[torch.Tensor], other: list[torch.Tensor]) -> None:
 
 def finite_if_mixed(loss: Loss) -> Loss:
     """A loss that is infinite where all pixels have the last class."""
-    return lambda logits, target: loss(logits, target) / (target.min() < 2).float()
+    return lambda logits, target: mean(loss(logits, target)) / (target.min() < 2).float()
 
 
 @pytest.mark.parametrize("first", [0, 1], ids=["at once", "after an update"])
@@ -303,7 +316,7 @@ def test_a_scaled_loss_that_is_not_finite_leaves_the_scaler_alone(
     before, scaler = everything(state), state.scaler.state_dict()
     loss = step.taken._loss
     with monkeypatch.context() as patch:
-        patch.setattr(step.taken, "_loss", lambda logits, target: loss(logits, target) / 0)
+        patch.setattr(step.taken, "_loss", lambda logits, target: mean(loss(logits, target)) / 0)
         assert step(batch(1)).skipped is not None
     assert_equal(everything(state), before)
     assert state.scaler.state_dict() == scaler
@@ -348,7 +361,9 @@ def test_half_precision_skips_infinite_gradients(monkeypatch: pytest.MonkeyPatch
     scale = state.scaler.get_scale()
     before = vector(state)
     loss = step.taken._loss
-    monkeypatch.setattr(step.taken, "_loss", lambda logits, target: loss(logits, target) * 1e36)
+    monkeypatch.setattr(
+        step.taken, "_loss", lambda logits, target: mean(loss(logits, target)) * 1e36
+    )
     assert step(batch(0)).skipped is None  # the scaler expects it
     assert torch.equal(vector(state), before)
     assert state.scaler.get_scale() < scale

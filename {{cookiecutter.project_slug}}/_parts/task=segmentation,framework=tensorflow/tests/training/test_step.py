@@ -22,6 +22,7 @@ from executor.training.build import build_state
 from executor.training.loop_state import LoopState, SkippedBatch, StepMetrics
 from executor.training.state import TrainState
 from executor.training.step import TrainStep
+from ops.weighted_loss import mean
 from utils.errors import UserError
 from utils.framework import keras, tf
 
@@ -181,16 +182,28 @@ def test_a_saved_state_holds_the_random_generators_too(tmp_path: Path) -> None:
     assert np.array_equal(resumed.state_dict()["generators"][0], generator)
 
 
-def test_accumulated_parts_of_a_batch_are_the_batch() -> None:
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "cross_entropy",
+        "{target: cross_entropy, class_weights: [1.0, 5.0, 0.2], label_smoothing: 0.1}",
+        "dice",
+        "{target: cross_entropy_dice, class_weights: [1.0, 5.0, 0.2]}",
+    ],
+)
+def test_accumulated_parts_of_a_batch_are_the_batch(loss: str) -> None:
+    samples = batch(0)
+    samples.fields["mask"][:3, 4:] = 255  # pixels that are ignored, not equally many in each part
     results = []
     for accumulate in (1, 4):
         cfg = config(
             f"model={PIXELWISE}",
+            f"train.loss={loss}",
             f"train.accumulate={accumulate}",
             "executor.precision=fp32",
         )
         state, step = parts(cfg)
-        results.append((step(batch(0)), vector(state)))
+        results.append((step(samples), vector(state)))
     (one, one_weights), (four, four_weights) = results
     assert one.loss == pytest.approx(four.loss, rel=1e-6)
     assert one.grad_norm == pytest.approx(four.grad_norm, rel=1e-5)
@@ -262,7 +275,7 @@ def test_a_step_that_is_not_finite_changes_nothing(monkeypatch: pytest.MonkeyPat
     bad.fields["mask"][:] = 2
 
     def only_if_mixed(logits: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-        return loss(logits, target) / tf.cast(tf.reduce_min(target) < 2, tf.float32)
+        return mean(loss(logits, target)) / tf.cast(tf.reduce_min(target) < 2, tf.float32)
 
     monkeypatch.setattr(step.taken, "_loss", only_if_mixed)
     first, second = step.taken(joined(batch(0), bad, batch(2)))
@@ -284,7 +297,9 @@ def test_a_scaled_loss_that_is_not_finite_leaves_the_scaler_alone(
     state.scaler.load_state_dict({"scale": 8.0, "good": 5})
     loss = step.taken._loss
     factor = tf.Variable(1.0)
-    monkeypatch.setattr(step.taken, "_loss", lambda logits, target: loss(logits, target) * factor)
+    monkeypatch.setattr(
+        step.taken, "_loss", lambda logits, target: mean(loss(logits, target)) * factor
+    )
     step(batch(0))
     before, scaler = everything(state), state.scaler.state_dict()
     factor.assign(float("inf"))
@@ -318,7 +333,9 @@ def test_half_precision_skips_infinite_gradients(monkeypatch: pytest.MonkeyPatch
     before, scale = vector(state), state.scaler.get_scale()
     loss = step.taken._loss
     factor = tf.Variable(1e36)
-    monkeypatch.setattr(step.taken, "_loss", lambda logits, target: loss(logits, target) * factor)
+    monkeypatch.setattr(
+        step.taken, "_loss", lambda logits, target: mean(loss(logits, target)) * factor
+    )
     assert step(batch(0)).skipped is None  # the scaler expects it
     np.testing.assert_array_equal(vector(state), before)
     assert state.scaler.get_scale() == scale / 2
@@ -376,7 +393,7 @@ def test_losses_of_keras_are_given_the_truth_first() -> None:
     logits = tf.constant([[[[0.0, 2.0, 0.0]]]])
     target = tf.constant([[[1]]])
     source = open_source(cfg.data)
-    losses = [build_loss(c, source, Device(cfg))(logits, target) for c in (cfg, config())]
+    losses = [mean(build_loss(c, source, Device(cfg))(logits, target)) for c in (cfg, config())]
     assert float(losses[0]) == pytest.approx(float(losses[1]))
 
 
