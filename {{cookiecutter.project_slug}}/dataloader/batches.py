@@ -1,7 +1,7 @@
-"""Batches from the decoded cache: each a function of its position, gathered as a whole."""
+"""Batches of decoded samples: each a function of its position, gathered as a whole."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -112,9 +112,13 @@ def _applied(
 
 
 def evaluation_batches(
-    decoded: Decoded, batch_size: int, part: tuple[int, int] = (0, 1), share: Share | None = None
-) -> Iterator[Batch]:
-    """Yield a split in order and unchanged; the last batch may be smaller.
+    decoded: Decoded,
+    batch_size: int,
+    part: tuple[int, int] = (0, 1),
+    share: Share | None = None,
+    workers: int = 0,
+) -> Generator[Batch]:
+    """Yield a split in order and unchanged, made ahead by threads; the last batch may be smaller.
 
     Each sample is in the share of one process. All processes are given equally many batches, since
     a model that lies on all of them is run by all of them: where there is no sample left for one,
@@ -126,11 +130,14 @@ def evaluation_batches(
     number, parts = part
     share = share or Share()
     indices = np.arange(number, len(decoded), parts, dtype=np.int64)
-    for start in range(0, len(indices), batch_size):
+
+    def batch_at(start: int) -> Batch:
         batch = indices[start : start + batch_size]
         mine = batch[share.rank :: share.size]
         chosen = mine if len(mine) else batch[:1]
-        yield Batch(decoded.take(chosen), chosen, start, counts=len(mine) > 0)
+        return Batch(decoded.take(chosen), chosen, start, counts=len(mine) > 0)
+
+    return prefetched(batch_at, range(0, len(indices), batch_size), workers)
 
 
 def prefetched(

@@ -8,8 +8,7 @@ import numpy as np
 
 from configs.schema import Component, Data
 from dataloader.batches import Share, TrainingBatches
-from dataloader.cache import Decoded, decode
-from dataloader.decode import DecodeOptions
+from dataloader.cache import Decoded, DecodeOptions, decode
 from dataloader.order import Order, drawn, shuffled
 from dataloader.sample import Field, Source
 from ops.augment import DRAWS_PER_TRANSFORM, Transform
@@ -25,12 +24,12 @@ def open_source(data: Data) -> Source:
 
 
 def load_split(data: Data, source: Source, name: str, processes: int = 1) -> Decoded:
-    """Decode "train", "validation" or "test", or take it from the cache.
+    """Return the samples of "train", "validation" or "test", decoded when they are first needed.
 
     Several processes of one machine have one copy, on disk, unless data.cache is "memory".
 
     Raises:
-        UserError: If the split is empty, or samples are bad and may not be left out.
+        UserError: If the split is empty, or too many samples are bad to be left out.
     """
     options = DecodeOptions(
         workers=data.workers,

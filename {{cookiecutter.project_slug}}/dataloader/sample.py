@@ -26,7 +26,12 @@ class Field:
 
 
 class Split(Protocol):
-    """A numbered list of samples."""
+    """A numbered list of samples.
+
+    It may have two things besides, so that nobody waits for files to be decoded: `known_bad`, the
+    samples that are known to be bad before any is read, which is then said before training starts;
+    and `known_fields`, fields of all samples, [N, ...] by name, that a sampler may ask for.
+    """
 
     def __len__(self) -> int:
         """Return the number of samples, at least 1."""

@@ -46,5 +46,5 @@ def evaluated(run: RunDirectory, found: Predictor, split: str) -> Evaluation:
             check_facts(run, source.facts)
         loss = build_loss(cfg, source, device)
         decoded = load_split(cfg.data, source, split)
-        validator = Validator(cfg.train, cfg.run.seed, loss, decoded, task, device)
+        validator = Validator(cfg, loss, decoded, task, device)
         return validator.evaluate_whole(found.model)

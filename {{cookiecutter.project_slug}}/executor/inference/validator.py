@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from configs.schema import Train
+from configs.schema import CFG
 from dataloader.batches import Batch, Share, evaluation_batches
 from dataloader.cache import Decoded
 from evaluation.evaluator import Collector, Section
@@ -30,18 +30,10 @@ class Evaluation(NamedTuple):
 class Validator:
     """Evaluates models on one decoded split; of several processes each takes a share."""
 
-    def __init__(
-        self,
-        train: Train,
-        seed: int,
-        loss: Loss,
-        decoded: Decoded,
-        task: Task,
-        device: Device,
-    ) -> None:
-        """Prepare; the seed picks samples for the report."""
-        self._train = train
-        self._seed = seed
+    def __init__(self, cfg: CFG, loss: Loss, decoded: Decoded, task: Task, device: Device) -> None:
+        """Prepare; the section `train`, the seed and the number of workers are used."""
+        self._cfg = cfg
+        self._train = cfg.train
         self._loss = loss
         self._decoded = decoded
         self._task = task
@@ -59,7 +51,7 @@ class Validator:
 
     def evaluate_whole(self, model: Model) -> Evaluation:
         """Return the values on the whole split, and what the report shows."""
-        collectors = self._task.collectors(self._decoded.names, self._seed)
+        collectors = self._task.collectors(self._decoded.names, self._cfg.run.seed)
         return self._evaluate(model, self._batches(1), collectors)
 
     def _evaluate(
@@ -92,4 +84,5 @@ class Validator:
     def _batches(self, parts: int) -> Iterator[Batch]:
         world, train = self._device.world, self._train
         size = train.batch_size // train.accumulate  # what fits into memory in training fits here
-        return evaluation_batches(self._decoded, size, (0, parts), Share(world.rank, world.size))
+        share = Share(world.rank, world.size)
+        return evaluation_batches(self._decoded, size, (0, parts), share, self._cfg.data.workers)

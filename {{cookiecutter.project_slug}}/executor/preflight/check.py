@@ -7,7 +7,9 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from configs.schema import CFG
+import numpy as np
+
+from configs.schema import CFG, Data
 from dataloader.build import load_split, open_source
 from dataloader.cache import Decoded
 from dataloader.sample import Field, Source
@@ -50,7 +52,7 @@ def _check_data(trainer: Trainer, checks: Checks) -> bool:
         return False
     counted = lambda decoded: f"{len(decoded)} samples, all decoded"  # noqa: E731
     training, validation = (
-        checks.make(f"{name} data", partial(load_split, cfg.data, source, name), counted)
+        checks.make(f"{name} data", partial(_decoded, cfg.data, source, name), counted)
         for name in ("train", "validation")
     )
     if training is None or validation is None:
@@ -132,10 +134,16 @@ def _fields_of(spec: Mapping[str, Field]) -> str:
     return ", ".join(f"{name} {f.dtype} {list(f.shape)}" for name, f in spec.items())
 
 
+def _decoded(data: Data, source: Source, name: str) -> Decoded:
+    """Return a split of which every sample was read."""
+    return load_split(data, source, name).without_bad_samples()
+
+
 def _check_samples(trainer: Trainer, checks: Checks, training: Decoded) -> None:
     """Let the task look at all training samples, some at a time."""
-    parts = (range(start, start + _AT_ONCE) for start in range(0, len(training), _AT_ONCE))
-    batches = (training.layout.fields(training.rows[p.start : p.stop]) for p in parts)
+    everything = range(len(training))
+    parts = (everything[start : start + _AT_ONCE] for start in everything[::_AT_ONCE])
+    batches = (training.take(np.array(part)) for part in parts)
     for verdict, what, found in trainer.task.check(batches):
         checks.add(what, verdict, found)
 

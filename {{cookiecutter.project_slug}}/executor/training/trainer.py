@@ -98,7 +98,7 @@ class Trainer:
         return explain_out_of_memory(when, advice)
 
     def setup_data(self) -> None:
-        """Read the training and the validation split, and plan the steps."""
+        """Find the training and the validation split, and plan the steps."""
         data, world = self.cfg.data, self.device.world
         self.source = open_source(data)
         check_facts(None if self.force else self.run, self.source.facts)
@@ -107,7 +107,7 @@ class Trainer:
         self.use_data(*first_rank_first(world, lambda: [load("train"), load("validation")]))
 
     def use_data(self, training: Any, validation: Any) -> None:
-        """Take decoded splits, and plan the steps."""
+        """Take the two splits, and plan the steps."""
         train = self.cfg.train
         if train.overfit_batches is not None:
             training = validation = training.first(train.overfit_batches * train.batch_size)
@@ -120,9 +120,9 @@ class Trainer:
         cfg, train, device = self.cfg, self.cfg.train, self.device
         self.loss = build_loss(cfg, self.source, device)
         seed, share = cfg.run.seed, Share(device.world.rank, device.world.size)
-        parts = (cfg.data, self.source, self.training)
-        self.batches = training_batches(*parts, train.batch_size, seed, share)
-        self.validator = Validator(train, seed, self.loss, self.validation, self.task, device)
+        data = (cfg.data, self.source, self.training)
+        self.batches = training_batches(*data, train.batch_size, seed, share)
+        self.validator = Validator(cfg, self.loss, self.validation, self.task, device)
 
     def setup_model(self, saved: dict[str, Any] | None) -> None:
         """Build model, optimizer, schedule and step, and bring them to where the run begins.

@@ -5,9 +5,8 @@ import pytest
 
 from configs.loading import load_config
 from dataloader.build import open_source, training_batches
-from dataloader.cache import Decoded
+from dataloader.cache import DecodeOptions, decode
 from dataloader.order import drawn
-from dataloader.packing import Layout
 from dataloader.sample import Field
 from dataloader.samplers import balanced, weighted
 from utils.errors import UserError
@@ -84,6 +83,17 @@ def test_what_cannot_weigh_is_refused(sampler, arguments, message):
         sampler(fields, **arguments)
 
 
+class Labelled:
+    def __len__(self):
+        return 100
+
+    def name(self, index):
+        return str(index)
+
+    def read(self, index):
+        return {"label": np.int32(LABELS[index])}
+
+
 def few(fields):
     """A sampler of one's own that returns too few weights."""
     return np.ones(3)
@@ -91,10 +101,7 @@ def few(fields):
 
 def test_a_sampler_of_ones_own_is_checked_and_its_order_used(monkeypatch):
     source = open_source(load_config().data)
-    layout = Layout({"label": Field((), "int32", labels=3)})
-    rows = np.zeros((100, layout.row_bytes), np.uint8)
-    layout.fields(rows)["label"][:] = LABELS
-    data = Decoded(rows, tuple(map(str, range(100))), layout)
+    data = decode(Labelled(), {"label": Field((), "int32", labels=3)}, DecodeOptions())
     cfg = load_config(None, ["data.sampler=balanced", "data.transforms=[]"])
     batches = training_batches(cfg.data, source, data, batch_size=10, seed=0)
     found = np.bincount(batches.at(0, 100).fields["label"])

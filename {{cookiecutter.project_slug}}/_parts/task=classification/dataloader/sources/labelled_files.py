@@ -9,7 +9,7 @@ import numpy as np
 from dataloader.sample import Field
 from dataloader.sources.image_files import checked_channels, checked_class_names, checked_size
 from ops.images import decode_image
-from utils.storage import read_bytes, shown
+from utils.storage import exists, is_remote, read_bytes, shown
 
 _MAX_CLASSES = 4096  # so that their confusion matrix fits into memory
 
@@ -78,6 +78,19 @@ class LabelledFiles:
     def __len__(self) -> int:
         """Return the number of samples."""
         return len(self.files)
+
+    @property
+    def known_bad(self) -> list[int]:
+        """The samples whose file is not there."""
+        return [n for n, f in enumerate(self.files) if not is_remote(f.path) and not exists(f.path)]
+
+    @property
+    def known_fields(self) -> dict[str, np.ndarray]:
+        """Classes, and weights if there are any."""
+        fields = {"label": np.array([file.label for file in self.files], np.int32)}
+        if self.files[0].weight is not None:
+            fields["weight"] = np.array([file.weight for file in self.files], np.float32)
+        return fields
 
     def name(self, index: int) -> str:
         """Return the file's name."""

@@ -65,6 +65,11 @@ class PairedFiles:
         """Return the number of samples."""
         return len(self.pairs)
 
+    @property
+    def known_bad(self) -> list[int]:
+        """The samples that have no mask."""
+        return [index for index, pair in enumerate(self.pairs) if pair.missing is not None]
+
     def name(self, index: int) -> str:
         """Return the files' common name."""
         return self.pairs[index].name
