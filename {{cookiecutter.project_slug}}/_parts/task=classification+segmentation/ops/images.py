@@ -112,7 +112,7 @@ def png_of(picture: np.ndarray, most: int | None = None) -> bytes:
     return buffer.getvalue()
 
 
-def open_picture(content: bytes, name: str) -> Image.Image:
+def open_picture(content: bytes, name: object) -> Image.Image:
     """Read the head of an image file; the pixels are decoded later.
 
     Raises:
@@ -133,7 +133,7 @@ def open_picture(content: bytes, name: str) -> Image.Image:
         ) from error
 
 
-def _refuse_what_would_be_cut(picture: Image.Image, name: str) -> None:
+def _refuse_what_would_be_cut(picture: Image.Image, name: object) -> None:
     tiles = picture.tile if isinstance(picture, ImageFile.ImageFile) else []
     layout = tiles[0].args if tiles else ""  # how the pixels lie in the file
     layout = str(layout[0] if isinstance(layout, tuple) and layout else layout)
@@ -153,7 +153,7 @@ def pages(picture: Image.Image) -> int:
     return 1 if picture.format == "MPO" else int(getattr(picture, "n_frames", 1))
 
 
-def load_picture(picture: Image.Image, name: str) -> Image.Image:
+def load_picture(picture: Image.Image, name: object) -> Image.Image:
     """Decode the pixels of an opened picture, and return it; a UserError if that fails."""
     with _decoding(name):
         picture.load()
@@ -165,7 +165,7 @@ def is_turned(picture: Image.Image) -> bool:
     return picture.getexif().get(ORIENTATION, 1) in range(2, 9)
 
 
-def seen_size(picture: Image.Image, name: str) -> tuple[int, int]:
+def seen_size(picture: Image.Image, name: object) -> tuple[int, int]:
     """Return (height, width) of a picture as people see it, its EXIF orientation applied."""
     width, height = picture.size
     with _decoding(name):  # a PNG holds the orientation behind the pixels
@@ -174,7 +174,7 @@ def seen_size(picture: Image.Image, name: str) -> tuple[int, int]:
 
 
 @contextmanager
-def _decoding(name: str) -> Iterator[None]:
+def _decoding(name: object) -> Iterator[None]:
     """Turn what Pillow says about a damaged file into a UserError."""
     try:
         yield
@@ -186,7 +186,7 @@ def _decoding(name: str) -> Iterator[None]:
 
 
 def picture_to_array(
-    picture: Image.Image, name: str, channels: int, size: tuple[int, int] | None = None
+    picture: Image.Image, name: object, channels: int, size: tuple[int, int] | None = None
 ) -> np.ndarray:
     """Decode a picture as people see it, its EXIF orientation applied: uint8 [h, w, channels].
 
@@ -216,7 +216,7 @@ def picture_to_array(
 
 
 def decode_image(
-    content: bytes, name: str, channels: int, size: tuple[int, int] | None = None
+    content: bytes, name: object, channels: int, size: tuple[int, int] | None = None
 ) -> np.ndarray:
     """Decode an image file as `picture_to_array` does: uint8 [height, width, channels]."""
     return picture_to_array(open_picture(content, name), name, channels, size)

@@ -9,7 +9,7 @@ import numpy as np
 from dataloader.sample import Field
 from dataloader.sources.image_files import checked_channels, checked_class_names, checked_size
 from ops.images import decode_image
-from utils.storage import exists, is_remote, read_bytes, shown
+from utils.storage import ShownPath, exists, is_remote, read_bytes
 
 _MAX_CLASSES = 4096  # so that their confusion matrix fits into memory
 
@@ -99,7 +99,8 @@ class LabelledFiles:
     def read(self, index: int) -> dict[str, np.ndarray]:
         """Decode and resize one image; see `Split`."""
         file = self.files[index]
-        image = decode_image(read_bytes(file.path), shown(file.path), self._channels, self._size)
+        content, name = read_bytes(file.path), ShownPath(file.path)
+        image = decode_image(content, name, self._channels, self._size)
         fields = {"image": image, "label": np.array(file.label, np.int32)}
         weight = {} if file.weight is None else {"weight": np.array(file.weight, np.float32)}
         return fields | weight

@@ -54,6 +54,9 @@ class LabelMap:
             for one in _each(value, self.in_colour)
         ]
         self._codes = dict(found)
+        levels = {code: target for code, target in self._codes.items() if code < 256}
+        self._known = bytes(levels)
+        self._table = bytes(levels.get(level, 0) for level in range(256))
         if [] in values:
             raise UserError(f"Each of mask_values needs a value. Received: {values}")
         if len(self._codes) < len(found):
@@ -70,26 +73,30 @@ class LabelMap:
         """Return a text that differs wherever masks would be read differently."""
         return f"LabelMap({'colour' if self.in_colour else 'grey'}, {self._codes})"
 
-    def read(self, picture: Image.Image, name: str, size: tuple[int, int]) -> np.ndarray:
+    def read(self, picture: Image.Image, name: object, size: tuple[int, int]) -> np.ndarray:
         """Turn a mask picture into uint8 [height, width] of class indices and IGNORE_INDEX.
 
         It is resized by nearest neighbour. Whatever the size, every pixel of the file is checked: a
         UserError says which labels are not in the map, or that this is no mask.
         """
         picture = picture.convert("RGB") if self.in_colour else self._single_band(picture, name)
-        counts = _counted(picture)
-        unknown = {code: count for code, count in counts.items() if code not in self._codes}
-        if unknown:
-            raise self._unknown_labels(unknown, name)
+        has_bytes = picture.mode in ("L", "P")
+        if not has_bytes or picture.tobytes().translate(None, self._known):
+            counts = _counted(picture)
+            unknown = {code: count for code, count in counts.items() if code not in self._codes}
+            if unknown:
+                raise self._unknown_labels(unknown, name)
         if picture.size != size[::-1]:
             picture = picture.resize(size[::-1], Image.Resampling.NEAREST)
+        if has_bytes:  # a third of the time that NumPy takes to look up each pixel
+            return np.frombuffer(picture.tobytes().translate(self._table), np.uint8).reshape(size)
         codes = _coded(picture)
         classes = np.zeros(codes.shape, dtype=np.uint8)
-        for code in counts:
-            classes[codes == code] = self._codes[code]
+        for code, target in self._codes.items():
+            classes[codes == code] = target
         return classes
 
-    def _single_band(self, picture: Image.Image, name: str) -> Image.Image:
+    def _single_band(self, picture: Image.Image, name: object) -> Image.Image:
         if picture.mode == "1":  # two levels: stored as 0 and 1, shown as 0 and 255
             as_stored = max(self._codes) <= 1
             return picture.convert("L").point([0] + [1 if as_stored else 255] * 255)
@@ -106,7 +113,7 @@ class LabelMap:
             "levels. Give the colour of each class: mask_values: [[255, 0, 0], '#00ff00', ...]"
         )
 
-    def _unknown_labels(self, counts: dict[int, int], name: str) -> UserError:
+    def _unknown_labels(self, counts: dict[int, int], name: object) -> UserError:
         common = sorted(counts, key=lambda value: -counts[value])
         shown = [f"{self._shown(code)} at {counts[code]} pixels" for code in common]
         names = {IGNORE_INDEX: "ignored", **dict(enumerate(self.class_names))}

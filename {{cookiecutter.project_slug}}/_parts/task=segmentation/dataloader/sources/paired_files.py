@@ -20,7 +20,7 @@ from ops.images import (
 from ops.masks import turn_like
 from utils.errors import UserError
 from utils.logs import log
-from utils.storage import read_bytes, shown
+from utils.storage import ShownPath, read_bytes, shown
 
 
 @dataclass(frozen=True)
@@ -79,27 +79,28 @@ class PairedFiles:
         pair = self.pairs[index]
         if pair.missing is not None:
             raise UserError(pair.missing)
-        picture = open_picture(_content(pair.image, f"mask {shown(pair.mask)}"), shown(pair.image))
-        mask = open_picture(_content(pair.mask, f"image {shown(pair.image)}"), shown(pair.mask))
-        load_picture(mask, shown(pair.mask))
+        image_name, mask_name = ShownPath(pair.image), ShownPath(pair.mask)
+        picture = open_picture(_content(pair.image, "mask", mask_name), image_name)
+        mask = open_picture(_content(pair.mask, "image", image_name), mask_name)
+        load_picture(mask, mask_name)
         if pages(mask) > 1:
             raise UserError(
-                f"{shown(pair.mask)}: the mask has {pages(mask)} pages. Expected: one. Save the "
+                f"{mask_name}: the mask has {pages(mask)} pages. Expected: one. Save the "
                 "page that belongs to the image as a file of its own."
             )
         fitted = _fitted(mask, picture, pair, self._orientation)
-        classes = self._labels.read(fitted, shown(pair.mask), self._size)
-        image = picture_to_array(picture, shown(pair.image), self._channels, self._size)
+        classes = self._labels.read(fitted, mask_name, self._size)
+        image = picture_to_array(picture, image_name, self._channels, self._size)
         return {"image": image, "mask": classes}
 
 
-def _content(path: str, belongs_to: str) -> bytes:
+def _content(path: str, kind: str, other: object) -> bytes:
     """Return one file of a pair; where it cannot be read, say what it belongs to."""
     try:
         return read_bytes(path)
     except UserError as error:
         raise UserError(
-            f"{error} It belongs to the {belongs_to}: put it there, or remove both."
+            f"{error} It belongs to the {kind} {other}: put it there, or remove both."
         ) from error
 
 
@@ -111,7 +112,7 @@ def checked_orientation(orientation: str) -> str:
 
 
 def _fitted(mask: Image.Image, picture: Image.Image, pair: Pair, orientation: str) -> Image.Image:
-    height, width = seen_size(picture, shown(pair.image))
+    height, width = seen_size(picture, ShownPath(pair.image))
     fits_seen, fits_stored = mask.size == (width, height), mask.size == picture.size
     if fits_seen and fits_stored and orientation == "auto" and is_turned(picture):
         text = "%s: a tag turns or mirrors the image, and its mask fits both ways; it is taken as "
