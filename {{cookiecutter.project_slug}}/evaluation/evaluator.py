@@ -28,6 +28,8 @@ class PredictedFile(NamedTuple):
     """One of the files that are given to `main.py predict`, and what the model makes of it."""
 
     path: Path
+    name: str
+    """Without the ending; of a file in a folder that was given, with the folders in between."""
     content: Any
     """As the task's `read` returned it."""
     prediction: Arrays

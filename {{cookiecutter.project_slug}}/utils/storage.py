@@ -85,18 +85,6 @@ def shown(path: str) -> str:
     return min(relative, str(path), key=len)
 
 
-class ShownPath:
-    """A path as `shown` gives it, worked out only for a message that is shown: it takes a while."""
-
-    def __init__(self, path: str) -> None:
-        """Keep the path."""
-        self._path = path
-
-    def __str__(self) -> str:
-        """Return the path as messages show it."""
-        return shown(self._path)
-
-
 def exists(path: str) -> bool:
     """Return whether there is a file or folder."""
     if not is_remote(path):

@@ -14,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "files or folders of them"
     parser.add_argument("inputs", metavar="INPUT", nargs="+", type=given, help=text)
     text = "folder to write to"
+    parser.add_argument("--recursive", action="store_true", help="take folders in folders, too")
     parser.add_argument("--output", metavar="DIR", required=True, type=expanded, help=text)
 
 
@@ -21,5 +22,6 @@ def run(arguments: argparse.Namespace) -> None:
     """Write the files and print their names."""
     from executor.inference.predict import predict
 
-    for path in predict(arguments.run, arguments.inputs, arguments.output):
+    given = (arguments.run, arguments.inputs, arguments.output)
+    for path in predict(*given, recursive=arguments.recursive):
         print(path)

@@ -27,9 +27,8 @@ def overlay(
     Returns:
         uint8 [h, w, 3], a new array.
     """
-    table = np.zeros((256, 4), dtype=np.float32)
-    table[: len(colours), :3] = colours
-    table[: len(colours), 3] = opacity
-    layer = table[mask]
-    alpha = layer[..., 3:]
-    return np.asarray(np.rint(image * (1 - alpha) + layer[..., :3] * alpha).astype(np.uint8))
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(colours)] = colours
+    layer = Image.fromarray(np.take(table, mask, axis=0))
+    laid = np.asarray(Image.blend(Image.fromarray(image), layer, opacity))
+    return np.where((mask < len(colours))[..., None], laid, image)

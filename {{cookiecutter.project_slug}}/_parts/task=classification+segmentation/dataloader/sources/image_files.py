@@ -15,6 +15,18 @@ from utils.storage import is_remote, join, list_folder, shown
 One = TypeVar("One")
 
 
+class ShownPath:
+    """A path as `shown` gives it, worked out only for a message that is shown: it takes a while."""
+
+    def __init__(self, path: str) -> None:
+        """Keep the path."""
+        self._path = path
+
+    def __str__(self) -> str:
+        """Return the path as messages show it."""
+        return shown(self._path)
+
+
 def checked_class_names(class_names: object, most: int) -> tuple[str, ...]:
     """Return class names as a tuple; a UserError refuses all but 1 to `most` different texts."""
     if isinstance(class_names, str) or not isinstance(class_names, list | tuple):

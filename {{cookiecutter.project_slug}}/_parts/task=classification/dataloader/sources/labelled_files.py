@@ -7,9 +7,14 @@ from typing import Any
 import numpy as np
 
 from dataloader.sample import Field
-from dataloader.sources.image_files import checked_channels, checked_class_names, checked_size
+from dataloader.sources.image_files import (
+    ShownPath,
+    checked_channels,
+    checked_class_names,
+    checked_size,
+)
 from ops.images import decode_image
-from utils.storage import ShownPath, exists, is_remote, read_bytes
+from utils.storage import exists, is_remote, read_bytes
 
 _MAX_CLASSES = 4096  # so that their confusion matrix fits into memory
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dataloader.sources.image_files import stamp_of_files
+from dataloader.sources.image_files import ShownPath, stamp_of_files
 from dataloader.sources.label_map import LabelMap
 from ops.images import (
     is_turned,
@@ -20,7 +20,7 @@ from ops.images import (
 from ops.masks import turn_like
 from utils.errors import UserError
 from utils.logs import log
-from utils.storage import ShownPath, read_bytes, shown
+from utils.storage import read_bytes, shown
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What a trained model says about images: files, and arrays for notebooks and services."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +88,36 @@ def test_predicted_masks_hold_the_values_of_the_masks_that_were_learned(tmp_path
     with Image.open(tmp_path / "out" / "0_mask.png") as predicted:
         assert predicted.mode == "P"
         assert (np.asarray(predicted) == mask).mean() > 0.9
+
+
+def test_a_prediction_that_was_stopped_goes_on(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(9):
+        (tmp_path / "in" / f"p{number % 2}").mkdir(parents=True, exist_ok=True)
+        path = tmp_path / "in" / f"p{number % 2}" / f"{number}.png"
+        Image.new("RGB", (9, 9), (number, 0, 0)).save(path)
+    last = tmp_path / "in" / "p1" / "7.png"
+    whole = last.read_bytes()
+    last.write_bytes(b"")
+    out = tmp_path / "out"
+    words = ["predict", str(trained), str(tmp_path / "in"), "--output", str(out), "--recursive"]
+    with pytest.raises(UserError, match=r"7\.png: not a readable image"):
+        main(words)
+    record = out / ".predicting.jsonl"
+    done = {json.loads(line) for line in record.read_text().splitlines()[1:]}
+    assert done
+    assert done < {f"p{number % 2}/{number}" for number in range(9)}
+    before = {name: (out / f"{name}_mask.png").stat().st_mtime_ns for name in done}
+    last.write_bytes(whole)
+    capsys.readouterr()
+    main(words)
+    assert f"goes on   {len(done)} of 9 files" in capsys.readouterr().err
+    names = {str(path.relative_to(out)) for path in out.rglob("*_mask.png")}
+    assert names == {f"p{number % 2}/{number}_mask.png" for number in range(9)}
+    assert all((out / f"{n}_mask.png").stat().st_mtime_ns == t for n, t in before.items())
+    assert not record.exists()
+    main(words)  # a finished one is done anew
+    assert "goes on" not in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"not taken: what is in 2 folders here \(--recursive"):
+        main(words[:-1])
