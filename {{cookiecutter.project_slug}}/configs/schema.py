@@ -90,11 +90,12 @@ class Data(Section):
     shuffle_buffer: PositiveInt | None = None
     """Shuffle in blocks of this many neighbours, for a cache on a slow disk; null: all together."""
     cache: Literal["auto", "memory", "disk"] = "auto"
-    """Where decoded samples are kept; auto: in memory where they fit into half of it."""
+    """Where decoded samples are kept; auto: in memory up to 256 MiB, otherwise on disk."""
     cache_dir: Text = "cache"
     """Folder of the cache on disk; a relative one lies in the project's folder."""
     on_bad_sample: Literal["raise", "skip"] = "raise"
-    """raise: a damaged or missing file or an unknown label is an error; skip: leave samples out."""
+    """raise: a damaged or missing file or an unknown label is an error when it is needed; skip:
+    all samples are read before training starts, and such ones are left out."""
     bad_sample_limit: PositiveInt = 10
     """How many samples of a split `skip` may leave out; one more is an error."""
     workers: Annotated[int, Field(ge=0, le=256)] = 2

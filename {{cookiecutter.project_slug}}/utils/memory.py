@@ -4,10 +4,16 @@ import os
 import re
 import sys
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
 _UNITS = {"bytes": 0, "B": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}  # powers of 1024
+_NO_LIMIT = 1 << 62
+# The files of a control group: limit, use, and what memory.stat calls the page cache.
+_NAMES = {
+    "unified": ("memory.max", "memory.current", "inactive_file"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
 _UNKNOWN = 4 << 30  # assumed where the system does not say: half of it holds most data sets
 
 
@@ -55,12 +61,31 @@ def _of_the_machine() -> int:
     return _UNKNOWN
 
 
-def _of_the_container() -> int:
-    group = Path("/sys/fs/cgroup")
+def _of_the_container(
+    groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> int:
+    """Return what the control groups of this process leave, of either version (Linux).
+
+    A limit holds for all groups below it. A container may not see the groups around it; where the
+    path that it is told is not there, its own group is the root of what it sees.
+    """
+    least = _NO_LIMIT
+    with suppress(OSError):
+        for line in own.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers in ("", "memory"):
+                root = groups / controllers
+                names = _NAMES["memory" if controllers else "unified"]
+                inner = PurePosixPath(path.lstrip("/"))
+                least = min(least, *(_left(root / p, *names) for p in (inner, *inner.parents)))
+    return least
+
+
+def _left(group: Path, limit: str, used: str, cache: str) -> int:
     try:
-        limit = int((group / "memory.max").read_text())  # "max" where there is none
-        used = int((group / "memory.current").read_text())
-        kept = re.search(r"^inactive_file (\d+)", (group / "memory.stat").read_text(), re.MULTILINE)
-        return limit - used + (int(kept[1]) if kept else 0)  # the page cache is given up
+        bytes_used = int((group / used).read_text())
+        most = int((group / limit).read_text())  # "max" where there is no limit
+        kept = re.search(rf"^{cache} (\d+)", (group / "memory.stat").read_text(), re.MULTILINE)
+        return most - bytes_used + (int(kept[1]) if kept else 0)  # the page cache is given up
     except (OSError, ValueError):
-        return 1 << 62
+        return _NO_LIMIT
