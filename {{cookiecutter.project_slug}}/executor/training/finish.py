@@ -1,5 +1,7 @@
 """What a run leaves behind: the best weights, their numbers, its speed and the report."""
 
+import json
+import math
 from dataclasses import asdict
 from logging import DEBUG
 
@@ -10,6 +12,7 @@ from executor.devices.memory import peak_memory
 from executor.devices.tensors import Tensor, write_tensors
 from executor.inference.report import report_of
 from executor.inference.validator import Evaluation
+from executor.runs import status
 from executor.runs.run_directory import RunDirectory
 from executor.runs.throughput import Speed, Throughput
 from utils import storage
@@ -40,6 +43,27 @@ def write_results(
         log.warning(
             text, type(error).__name__, error, run.address, exc_info=log.isEnabledFor(DEBUG)
         )
+
+
+def is_complete(run: RunDirectory | None) -> bool:
+    """Return whether a run ended as it should, and its results are there; say what can be done."""
+    found = None if run is None else status.read(run.status)
+    if run is None or found is None or found.status != "finished":
+        return False
+    is_there = run.metrics.is_file() and run.weights.is_file()
+    if is_there:
+        log.info(
+            "complete  nothing is left to train, and nothing is written; raise train.epochs to go "
+            "on, or evaluate or report the run anew"
+        )
+    return is_there
+
+
+def kept_values(run: RunDirectory) -> dict[str, float]:
+    """Return the values in `metrics.json`; null stands for NaN there."""
+    content = json.loads(run.metrics.read_text(encoding="utf-8"))
+    values = {name: content[name] for name in content if name not in ("step", "split")}
+    return {name: math.nan if value is None else value for name, value in values.items()}
 
 
 def measure_speed(

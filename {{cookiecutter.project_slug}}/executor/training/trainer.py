@@ -26,7 +26,7 @@ from executor.training.announce import announce
 from executor.training.build import build_state
 from executor.training.callbacks import Outputs
 from executor.training.divergence import DivergenceGuard
-from executor.training.finish import measure_speed, write_results
+from executor.training.finish import is_complete, kept_values, measure_speed, write_results
 from executor.training.loop_state import monitored
 from executor.training.plan import Plan
 from executor.training.step import TrainStep
@@ -52,11 +52,10 @@ class Trainer:
         self._chunk_steps = 1
 
     def fit(self) -> dict[str, float]:
-        """Train, evaluate and report; continue where an earlier process of the run stopped.
+        """Train, evaluate and report; go on with a run that was stopped, keep a finished one as is.
 
         Returns:
-            The values of the best weights on the validation split, as in `metrics.json`; nothing in
-            a process that is not the first of several.
+            The values in `metrics.json`; nothing in a process that is not the first of several.
 
         Raises:
             UserError: If data, model or run directory are not what the configuration says.
@@ -72,6 +71,9 @@ class Trainer:
             else:
                 log.setLevel(logging.WARNING)
             self.setup(world)
+            if world.largest(self._is_finished() and not self.force and is_complete(self.run))[0]:
+                exit_barrier(world)
+                return {} if self.run is None else kept_values(self.run)
             parts = (self.plan, self.state, self.throughput, self.device)
             self.outputs = stack.enter_context(Outputs(self.run, self.cfg, *parts))
             stack.enter_context(report_lost_peers(world, lambda: self.state.loop_state.step))
@@ -159,8 +161,6 @@ class Trainer:
     def train(self) -> None:
         """Take steps until the plan is fulfilled, early stopping ends it or a signal arrives."""
         guard = DivergenceGuard(self.cfg.train, self.state, self._last_saved)
-        if self._is_finished():
-            log.info("complete  nothing is left to train; raise train.epochs to go on")
         self.outputs.start()
         keep_facts(self.run, self.source.facts)
         if self.cfg.train.on_divergence == "rewind" and self.state.loop_state.step == 0:
