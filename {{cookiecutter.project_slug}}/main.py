@@ -9,10 +9,17 @@ from typing import Any
 # PYTHONSAFEPATH, -P and -I leave a script's folder out.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import executor
 from executor.commands import parse
 from executor.launch.rank import as_rank, end
 from utils.exits import exit_code
 from utils.logs import set_up
+
+if Path(executor.__path__[0]).resolve().parent != Path(__file__).resolve().parent:
+    raise ImportError(
+        f"{executor.__path__[0]} was imported before, from another project, and would be used in "
+        f"place of the code beside {__file__}. Use another process, or a notebook's new kernel."
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> Any:

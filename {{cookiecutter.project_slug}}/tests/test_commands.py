@@ -110,3 +110,15 @@ def test_python_may_leave_the_folder_of_the_program_out(option: str, tmp_path: P
 def test_what_is_no_number_is_null_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     print_values({"loss": 0.5, "f1": float("nan"), "far": float("inf")})
     assert json.loads(capsys.readouterr().out) == {"loss": 0.5, "f1": None, "far": None}
+
+
+def test_a_second_project_in_one_interpreter_is_refused(tmp_path: Path) -> None:
+    shutil.copy(PROJECT / "main.py", tmp_path)
+    script = "import runpy, sys; [runpy.run_path(path) for path in sys.argv[1:]]"
+    paths = [str(PROJECT / "main.py"), str(tmp_path / "main.py")]
+    command = [sys.executable, "-c", script, *paths]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert str(PROJECT / "executor") in last
+    assert f"from another project, and would be used in place of the code beside {tmp_path}" in last
