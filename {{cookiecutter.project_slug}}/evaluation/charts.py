@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evaluation.fonts import use_fonts
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -27,8 +29,9 @@ _COMPRESSION = 4  # zlib's default of 6 takes twice as long for a few percent
 def png(figure: "Figure") -> bytes:
     """Return a figure as a PNG file."""
     buffer = io.BytesIO()
+    use_fonts(figure)
     with warnings.catch_warnings():
-        # Letters that the font lacks are drawn as boxes; the page around the picture has them.
+        # Letters that no font has are drawn as boxes; the page around the picture has them.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(buffer, format="png", pil_kwargs={"compress_level": _COMPRESSION})
     return buffer.getvalue()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluation.charts import DPI, INK, LINE, MUTED, PAPER, TRAIN
+from evaluation.fonts import drawable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +19,8 @@ _WHITE_TEXT = 0.87  # the share from which white stands out more than black (WCA
 def confusion_matrix(confusion: np.ndarray, class_names: Sequence[str]) -> "Figure":
     """Draw how each true class (row) was labelled, in percent of the row.
 
-    The matrix is int64 [C truth, C prediction].
+    The matrix is int64 [C truth, C prediction]. A class whose name has letters for which there is
+    no font is shown by its number, from 1.
     """
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
@@ -27,7 +29,7 @@ def confusion_matrix(confusion: np.ndarray, class_names: Sequence[str]) -> "Figu
     share = np.full(confusion.shape, np.nan)
     totals = confusion.sum(axis=1, keepdims=True)
     np.divide(confusion, totals, out=share, where=totals > 0)
-    names = [name if len(name) <= 16 else name[:15] + "…" for name in class_names]
+    names = [name if len(name) <= 16 else name[:15] + "…" for name in drawable(class_names)]
     text_width = 0.075 * max(len(name) for name in names)  # inches, at 9 points
     side = 0.9 * classes if classes <= 4 else min(7.5, max(3.4, 0.5 * classes))
     upright = text_width < 0.9 * side / classes

@@ -12,6 +12,7 @@ from evaluation.colours import ERROR, class_colours, hexadecimal
 from evaluation.confusion_chart import confusion_matrix
 from evaluation.counts import Counts, calibration_error, class_scores, mean_over_classes
 from evaluation.evaluator import Section
+from evaluation.fonts import drawable
 from evaluation.samples import Sample
 from ops.images import png_of, visible
 
@@ -33,10 +34,11 @@ def classes(counts: Counts, class_names: Sequence[str]) -> Section:
     scores = class_scores(counts.confusion)
     colours = class_colours(class_names)
     rows = []
-    for index, name in enumerate(class_names):
+    for index, (name, label) in enumerate(zip(class_names, drawable(class_names), strict=True)):
+        shown = escape(name if label == name else f"{label} {name}")
         cells = "".join(f"<td>{page.number(column[index])}</td>" for column in scores[1:])
         rows.append(
-            f'<tr><th scope="row">{page.swatch(hexadecimal(colours[index]))}{escape(name)}</th>'
+            f'<tr><th scope="row">{page.swatch(hexadecimal(colours[index]))}{shown}</th>'
             f"<td>{page.bar(scores.f1[index])}{page.number(scores.f1[index])}</td>{cells}"
             f"<td>{counts.confusion[index].sum():,}</td></tr>"
         )

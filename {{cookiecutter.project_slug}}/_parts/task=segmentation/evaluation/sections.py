@@ -11,6 +11,7 @@ from evaluation.colours import ERROR, class_colours, hexadecimal, rgb
 from evaluation.confusion import class_scores, mean_over_classes
 from evaluation.confusion_chart import confusion_matrix
 from evaluation.evaluator import Section
+from evaluation.fonts import drawable
 from evaluation.samples import Sample
 from ops.images import png_of, visible
 
@@ -33,10 +34,11 @@ def classes(confusion: np.ndarray, class_names: Sequence[str]) -> Section:
     columns = scores[:4]
     colours = class_colours(class_names)
     rows = []
-    for index, name in enumerate(class_names):
+    for index, (name, label) in enumerate(zip(class_names, drawable(class_names), strict=True)):
+        shown = escape(name if label == name else f"{label} {name}")
         cells = "".join(f"<td>{page.number(column[index])}</td>" for column in columns[1:])
         rows.append(
-            f'<tr><th scope="row">{page.swatch(hexadecimal(colours[index]))}{escape(name)}</th>'
+            f'<tr><th scope="row">{page.swatch(hexadecimal(colours[index]))}{shown}</th>'
             f"<td>{page.bar(scores.iou[index])}{page.number(scores.iou[index])}</td>{cells}"
             f"<td>{page.percent(scores.share[index])}</td></tr>"
         )
