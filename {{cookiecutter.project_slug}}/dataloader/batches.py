@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from dataloader.cache import Decoded
+from dataloader.decoded import Decoded
 from dataloader.order import Order, sample_indices
 from ops.augment import DRAWS_PER_TRANSFORM, Transform
 from utils.seeding import AUGMENTATION, BATCH_AUGMENTATION, uniform_draws

@@ -8,7 +8,8 @@ import numpy as np
 
 from configs.schema import Component, Data
 from dataloader.batches import Share, TrainingBatches
-from dataloader.cache import Decoded, DecodeOptions, decode
+from dataloader.cache import decode
+from dataloader.decoded import Decoded, DecodeOptions
 from dataloader.order import Order, drawn, shuffled
 from dataloader.sample import Field, Source
 from ops.augment import DRAWS_PER_TRANSFORM, Transform

@@ -28,9 +28,10 @@ class Field:
 class Split(Protocol):
     """A numbered list of samples.
 
-    It may have two things besides, so that nobody waits for files to be decoded: `known_bad`, the
+    It may have more besides, so that nobody waits for files to be decoded: `known_bad`, the
     samples that are known to be bad before any is read, which is then said before training starts;
-    and `known_fields`, fields of all samples, [N, ...] by name, that a sampler may ask for.
+    `known_fields`, fields of all samples, [N, ...] by name, that a sampler may ask for; and
+    `together(index)`, the samples that are decoded with one, since they come from the same file.
     """
 
     def __len__(self) -> int:

@@ -6,11 +6,10 @@ Figures are made without pyplot: no global state, no window system, half the tim
 import io
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from evaluation.fonts import use_fonts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,13 +22,14 @@ History = Sequence[Mapping[str, Any]]
 PAPER, INK, MUTED, LINE = "#FFFFFF", "#1F2328", "#5B646D", "#DCE0E4"
 TRAIN, VALIDATION = "#0072B2", "#D55E00"
 DPI = 144
+_FONT = "DejaVu Sans"  # which Matplotlib brings
 _COMPRESSION = 4  # zlib's default of 6 takes twice as long for a few percent
 
 
 def png(figure: "Figure") -> bytes:
     """Return a figure as a PNG file."""
     buffer = io.BytesIO()
-    use_fonts(figure)
+    _use_fonts(figure)
     with warnings.catch_warnings():
         # Letters that no font has are drawn as boxes; the page around the picture has them.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
@@ -139,3 +139,52 @@ def _smooth(values: np.ndarray) -> np.ndarray:
     window = np.hanning(len(values) // 8 + 4)[1:-1]
     weights = np.convolve(np.ones_like(values), window, "same")
     return np.asarray(np.convolve(values, window, "same") / weights)
+
+
+def drawable(names: Sequence[str]) -> list[str]:
+    """Return names as charts can show them: one without a font is "#" and its number, from 1."""
+    return [
+        name if not _lacking(name) or _family_of(_lacking(name)) else f"#{number}"
+        for number, name in enumerate(names, start=1)
+    ]
+
+
+def _use_fonts(figure: "Figure") -> None:
+    """Give each text of a figure a font of this system that has its letters, if there is one."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        missing = _lacking(text.get_text())
+        family = _family_of(missing) if missing else None
+        if family is not None:
+            text.set_fontfamily([_FONT, family])
+
+
+def _lacking(text: str) -> frozenset[str]:
+    """Return the letters that Matplotlib's own font does not have."""
+    if text.isascii():
+        return frozenset()
+    from matplotlib.font_manager import FontProperties, findfont
+
+    known = _letters(findfont(FontProperties(family=[_FONT])))
+    return frozenset(letter for letter in text if ord(letter) not in known and letter.isprintable())
+
+
+@cache
+def _family_of(letters: frozenset[str]) -> str | None:
+    """Return a family of fonts on this system that has all the letters; None if there is none."""
+    from matplotlib.font_manager import fontManager
+
+    fonts = sorted({(font.name, font.fname) for font in fontManager.ttflist})
+    wanted = {ord(letter) for letter in letters}
+    return next((name for name, file in fonts if wanted <= _letters(file)), None)
+
+
+@cache
+def _letters(file: str) -> frozenset[int]:
+    from matplotlib.ft2font import FT2Font
+
+    try:
+        return frozenset(FT2Font(file).get_charmap())
+    except (OSError, RuntimeError):  # moved since Matplotlib listed the fonts, or damaged
+        return frozenset()

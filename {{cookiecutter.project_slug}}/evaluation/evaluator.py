@@ -33,7 +33,7 @@ class PredictedFile(NamedTuple):
     content: Any
     """As the task's `read` returned it."""
     prediction: Arrays
-    """[1, ...] by name."""
+    """[N, ...] by name, for the N samples that `read` made of the file; mostly 1."""
 
 
 class Evaluator(Protocol):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from configs.schema import CFG
 from dataloader.build import load_split, open_source
-from dataloader.cache import Decoded
+from dataloader.decoded import Decoded
 from torch import Tensor
 from torch.nn import functional
 from utils.names import build

@@ -109,8 +109,10 @@ def _predicted(predictor: Predictor, files: Sequence[InputFile]) -> Iterator[Pre
             fields = [fields for _, _, fields in part]
             together = {name: np.concatenate([f[name] for f in fields]) for name in fields[0]}
             prediction = predictor.predict_fields(together)
-            for place, (file, content, _) in enumerate(part):
-                own = {name: array[place : place + 1] for name, array in prediction.items()}
+            end = 0
+            for file, content, of_file in part:
+                start, end = end, end + len(next(iter(of_file.values())))
+                own = {name: array[start:end] for name, array in prediction.items()}
                 yield PredictedFile(file.path, file.name, content, own)
 
 

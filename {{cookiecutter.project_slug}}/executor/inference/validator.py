@@ -9,7 +9,7 @@ import numpy as np
 
 from configs.schema import CFG
 from dataloader.batches import Batch, Share, evaluation_batches
-from dataloader.cache import Decoded
+from dataloader.decoded import Decoded
 from evaluation.evaluator import Collector, Section
 from evaluation.task import Task
 from executor.devices.device import Device

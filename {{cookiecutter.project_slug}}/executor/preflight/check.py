@@ -11,7 +11,7 @@ import numpy as np
 
 from configs.schema import CFG, Data
 from dataloader.build import load_split, open_source
-from dataloader.cache import Decoded
+from dataloader.decoded import Decoded
 from dataloader.sample import Field, Source
 from executor.checkpoints import checkpoint
 from executor.devices.device import Device

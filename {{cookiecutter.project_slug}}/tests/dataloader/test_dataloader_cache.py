@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from dataloader import cache, row_store
-from dataloader.cache import DecodeOptions, decode
+from dataloader import decoded as reading
+from dataloader.cache import decode
+from dataloader.decoded import DecodeOptions
 from dataloader.packing import Layout
 from dataloader.sample import Field
 from utils.errors import UserError
@@ -75,7 +77,7 @@ def test_a_sample_is_read_when_it_is_first_needed_and_kept(tmp_path, where):
 @pytest.mark.parametrize("where", ["memory", "disk"])
 def test_all_may_be_read_at_once(tmp_path, workers, where, monkeypatch):
     split, lines = Numbers(), []
-    monkeypatch.setattr(cache, "_SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(reading, "_SECONDS_BETWEEN_LINES", 0.0)
     monkeypatch.setattr(log, "info", lambda text, *values: lines.append(text % values))
     decoded = decode(split, SPEC, DecodeOptions(workers, where, str(tmp_path)), "split 'train'")
     decoded.take(np.array([5]))

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from dataloader.batches import Share, TrainingBatches, evaluation_batches, prefetched
-from dataloader.cache import DecodeOptions, decode
+from dataloader.cache import decode
+from dataloader.decoded import DecodeOptions
 from dataloader.order import sample_indices, shuffled
 from dataloader.sample import Field
 from ops.augment import brightness_contrast, flip, shift

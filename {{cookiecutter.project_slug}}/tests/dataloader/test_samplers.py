@@ -5,7 +5,8 @@ import pytest
 
 from configs.loading import load_config
 from dataloader.build import open_source, training_batches
-from dataloader.cache import DecodeOptions, decode
+from dataloader.cache import decode
+from dataloader.decoded import DecodeOptions
 from dataloader.order import drawn
 from dataloader.sample import Field
 from dataloader.samplers import balanced, weighted

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.ft2font import FT2Font
 
-from evaluation import fonts
-from evaluation.fonts import drawable, family_of, lacking, use_fonts
+from evaluation import charts
+from evaluation.charts import _family_of, _lacking, _use_fonts, drawable
 
 
 def letters(family: str) -> set[int]:
@@ -25,19 +25,19 @@ def foreign() -> str:
 
 @pytest.fixture
 def no_font(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fonts, "family_of", lambda letters: None)
+    monkeypatch.setattr(charts, "_family_of", lambda letters: None)
 
 
 def test_a_font_of_the_system_is_found(foreign: str) -> None:
-    assert lacking("cat") == lacking("Käfer") == frozenset()
-    assert lacking(f"a{foreign}") == {foreign}
-    family = family_of(lacking(foreign))
+    assert _lacking("cat") == _lacking("Käfer") == frozenset()
+    assert _lacking(f"a{foreign}") == {foreign}
+    family = _family_of(_lacking(foreign))
     assert family is not None
     assert any(f.name == family and Path(f.fname).exists() for f in fontManager.ttflist)
     assert drawable(["cat", foreign]) == ["cat", foreign]
     figure = Figure()
     text, plain = figure.text(0, 0, foreign), figure.text(0, 1, "cat")
-    use_fonts(figure)
+    _use_fonts(figure)
     assert text.get_fontfamily() == ["DejaVu Sans", family]
     assert plain.get_fontfamily() != text.get_fontfamily()
 
@@ -48,5 +48,5 @@ def test_without_a_font_classes_are_numbered(foreign: str) -> None:
     figure = Figure()
     text = figure.text(0, 0, foreign)
     before = text.get_fontfamily()
-    use_fonts(figure)
+    _use_fonts(figure)
     assert text.get_fontfamily() == before

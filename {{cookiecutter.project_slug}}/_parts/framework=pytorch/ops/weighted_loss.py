@@ -6,6 +6,7 @@ processes and of the batches of an evaluation, and divides in the end.
 """
 
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ class WeightedLoss:
     __rmul__ = __mul__
 
 
-LossValue = Tensor | WeightedLoss
+LossValue: TypeAlias = Tensor | WeightedLoss
 """What a loss returns; a scalar is the mean over samples that count alike."""
 
 

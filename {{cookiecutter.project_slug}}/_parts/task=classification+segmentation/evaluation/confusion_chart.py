@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluation.charts import DPI, INK, LINE, MUTED, PAPER, TRAIN
-from evaluation.fonts import drawable
+from evaluation.charts import DPI, INK, LINE, MUTED, PAPER, TRAIN, drawable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ops.images import resize, turned
+from ops.images.files import resize, turned
 from utils.checks import check
 
 DRAWS_PER_TRANSFORM = 4
@@ -116,7 +116,7 @@ def zoom(
     probability: float = 0.5,
     smallest: float = 0.7,
 ) -> Fields:
-    """Enlarge a random part of a sample to its full size (see `ops.images.resize`).
+    """Enlarge a random part of a sample to its full size (see `ops.images.files.resize`).
 
     The draws decide whether, how large, and where. The slowest transform here: about 0.2 ms for a
     sample of 128 x 128 pixels.

@@ -12,9 +12,8 @@ from evaluation.colours import ERROR, class_colours, hexadecimal
 from evaluation.confusion_chart import confusion_matrix
 from evaluation.counts import Counts, calibration_error, class_scores, mean_over_classes
 from evaluation.evaluator import Section
-from evaluation.fonts import drawable
 from evaluation.samples import Sample
-from ops.images import png_of, visible
+from ops.images.files import png_of, visible
 
 _STYLE = Path(__file__).with_name("sections.css")
 _LARGEST = 320  # pixels of an image in the page
@@ -34,7 +33,8 @@ def classes(counts: Counts, class_names: Sequence[str]) -> Section:
     scores = class_scores(counts.confusion)
     colours = class_colours(class_names)
     rows = []
-    for index, (name, label) in enumerate(zip(class_names, drawable(class_names), strict=True)):
+    labels = charts.drawable(class_names)
+    for index, (name, label) in enumerate(zip(class_names, labels, strict=True)):
         shown = escape(name if label == name else f"{label} {name}")
         cells = "".join(f"<td>{page.number(column[index])}</td>" for column in scores[1:])
         rows.append(

@@ -15,7 +15,7 @@ from configs.schema import Train
 from evaluation.counts import ClassCounts
 from evaluation.evaluator import Arrays, Collector, Evaluator, PredictedFile, Section
 from evaluation.samples import Sample, SamplePicker
-from ops.images import IMAGE_ENDINGS, checked_images, decode_image, per_channel, resize
+from ops.images.files import IMAGE_ENDINGS, checked_images, decode_image, per_channel, resize
 from utils import storage
 from utils.errors import first_few
 from utils.names import build, resolve

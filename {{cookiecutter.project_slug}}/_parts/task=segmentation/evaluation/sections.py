@@ -11,9 +11,8 @@ from evaluation.colours import ERROR, class_colours, hexadecimal, rgb
 from evaluation.confusion import class_scores, mean_over_classes
 from evaluation.confusion_chart import confusion_matrix
 from evaluation.evaluator import Section
-from evaluation.fonts import drawable
 from evaluation.samples import Sample
-from ops.images import png_of, visible
+from ops.images.files import png_of, visible
 
 _STYLE = Path(__file__).with_name("sections.css")
 TILES = ("image", "truth", "prediction", "errors")
@@ -34,7 +33,8 @@ def classes(confusion: np.ndarray, class_names: Sequence[str]) -> Section:
     columns = scores[:4]
     colours = class_colours(class_names)
     rows = []
-    for index, (name, label) in enumerate(zip(class_names, drawable(class_names), strict=True)):
+    labels = charts.drawable(class_names)
+    for index, (name, label) in enumerate(zip(class_names, labels, strict=True)):
         shown = escape(name if label == name else f"{label} {name}")
         cells = "".join(f"<td>{page.number(column[index])}</td>" for column in columns[1:])
         rows.append(

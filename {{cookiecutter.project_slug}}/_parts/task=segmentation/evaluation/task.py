@@ -3,10 +3,10 @@
 The other half, `ops/task.py`, says what the model is given and what its outputs mean.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from PIL import Image
@@ -16,8 +16,9 @@ from evaluation.colours import class_colours
 from evaluation.confusion import ConfusionMatrix, image_iou
 from evaluation.evaluator import Arrays, Collector, Evaluator, PredictedFile, Section
 from evaluation.samples import Sample, SamplePicker
-from ops.images import IMAGE_ENDINGS, checked_images, decode_image, per_channel, resize, visible
-from ops.masks import overlay
+from ops.images.files import IMAGE_ENDINGS, checked_images, decode_image, per_channel, visible
+from ops.images.framing import Framing
+from ops.images.masks import overlay
 from utils import storage
 from utils.names import build, resolve
 
@@ -45,6 +46,7 @@ class Task:
         std: float | Sequence[float] = 0.25,
         auxiliary_weight: float = 0.4,
         mask_values: Sequence[int] | None = None,
+        framing: Mapping[str, Any] | None = None,
     ) -> None:
         """Take what the source says, and what the model is given and returns.
 
@@ -59,6 +61,8 @@ class Task:
             auxiliary_weight: Weight of the loss of each auxiliary output, if the model has any.
             mask_values: What each class is in the masks that `predict` writes, 0 to 255; None: its
                 index.
+            framing: How images of any size become `image_size`, as in `ops.images.framing.Framing`;
+                None: they are stretched.
 
         Raises:
             UserError: If `mean` or `std` do not fit the images.
@@ -72,6 +76,7 @@ class Task:
         self._auxiliary_weight = auxiliary_weight
         values = range(len(self.class_names)) if mask_values is None else mask_values
         self._mask_values = np.array(values, np.uint8)
+        self._framing = Framing(image_size, **(framing or {}))
 
     def __str__(self) -> str:
         """Return what is said about the samples at the start of a run."""
@@ -154,11 +159,12 @@ class Task:
             UserError: If the images have another form.
         """
         checked_images(images, self._in_channels)
-        return {"image": np.stack([resize(image, self.image_size) for image in images])}
+        return {"image": np.concatenate([self._framing.framed(image) for image in images])}
 
     def decode(self, prediction: Arrays, images: np.ndarray) -> np.ndarray:
         """Return the class of each pixel, uint8 [N, H, W], at the size of the images."""
-        return np.stack([resize(mask, images.shape[1:3]) for mask in prediction["mask"]])
+        masks = np.split(prediction["mask"], len(images))
+        return np.stack([self._framing.joined(parts, images.shape[1:3]) for parts in masks])
 
     def read(self, path: str) -> tuple[np.ndarray, Arrays]:
         """Read a file to predict: the image, uint8 [h, w, channels], and what the model sees of it.
@@ -167,8 +173,10 @@ class Task:
             UserError: If it is not a readable image; the message names the file.
         """
         content, name, channels = storage.read_bytes(path), storage.shown(path), self._in_channels
-        small = decode_image(content, name, channels, self.image_size)  # as in training
-        return decode_image(content, name, channels), {"image": np.array(small)[None]}
+        image = decode_image(content, name, channels)
+        scaled = decode_image(content, name, channels, self._framing.scaled(image.shape[:2]))
+        windows = self._framing.windows(image.shape[:2])  # from the same pixels as in training
+        return image, {"image": np.stack([self._framing.cut(scaled, one) for one in windows])}
 
     def save(self, folder: Path, file: PredictedFile) -> list[Path]:
         """Write what was predicted for an image, at its own size; called by several threads.
@@ -185,7 +193,7 @@ class Task:
         colours = class_colours(self.class_names)[: len(self.class_names)]
         palette = np.zeros((256, 3), np.uint8)
         palette[self._mask_values] = colours
-        mask = resize(file.prediction["mask"][0], file.content.shape[:2])
+        mask = self._framing.joined(file.prediction["mask"], file.content.shape[:2])
         picture = Image.fromarray(self._mask_values[mask])
         picture.putpalette(palette.ravel().tolist())
         shown = Image.fromarray(overlay(visible(file.content), mask, colours))

@@ -11,10 +11,6 @@ from executor.training.loop_state import LoopState
 from ops.optimizer_functions import Optimizer, Schedule
 from utils.framework import keras, tf
 
-SEEDS = (1 << 31) - 2
-"""Keras takes the states of its generators modulo this number."""
-_DRAWS_A_STEP = 1 << 16  # from one generator; more would repeat those of the next
-
 
 class GradScaler:
     """Scales the loss up and the gradient down again, so that small gradients survive fp16.
@@ -116,11 +112,6 @@ class TrainState:
         """The states of the model's random generators: its variables that are no weights."""
         weights = {id(variable) for variable in self.model.weights}
         return [variable for variable in self.model.variables if id(variable) not in weights]
-
-    def seed_generators(self, seed: tf.Tensor) -> None:
-        """Let all that these draw in a step follow from a number, int64 [] below `SEEDS`."""
-        for number, state in enumerate(self.generators):
-            state.assign(tf.stack([seed, tf.constant(number * _DRAWS_A_STEP, tf.int64)]))
 
     def after_update(self) -> None:
         """Move on what changes with every update; part of the step's graph."""

@@ -12,14 +12,16 @@ from executor.devices.device import Device
 from executor.devices.tensors import signature_of
 from executor.distributed.sync_batch_norm import losses_of_layers
 from executor.training.loop_state import SkippedBatch, StepMetrics
-from executor.training.state import SEEDS, TrainState
+from executor.training.state import TrainState
 from ops.loss_functions import Loss
 from ops.task import ModelIO
 from ops.weighted_loss import mean, per_element
 from utils import seeding
 from utils.framework import keras, tf
 
+_SEEDS = (1 << 31) - 2  # Keras takes the states of its generators modulo this number
 _REPLICA_SEEDS = 1 << 26  # so far apart that no replica draws the numbers of another
+_DRAWS_A_STEP = 1 << 16  # from one generator; more would repeat those of the next
 
 
 class TrainStep:
@@ -56,8 +58,8 @@ class TrainStep:
         self._is_whole = self._accumulate == 1 and self._world.replicas == 1  # nothing to add up
         self._part_size = self._batch_size // self._accumulate // self._world.replicas
         self._clip_norm = cfg.train.clip_norm
-        self._seed = int(seeding.generator(cfg.run.seed, seeding.FRAMEWORK).integers(SEEDS))
-        several = device.world.replicas > device.world.size
+        self._seed = int(seeding.generator(cfg.run.seed, seeding.FRAMEWORK).integers(_SEEDS))
+        several = self._world.replicas > self._world.size
         self._takes_turns = several and cfg.executor.sync_batch_norm
         self._learning: list[bool] = []  # which parameters have a gradient; known once traced
         self._part: Any = self._gradients_of_part
@@ -119,8 +121,7 @@ class TrainStep:
             i: tf.Tensor, _: tf.Tensor, results: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             self._world.each(self._seed_generators, first + tf.cast(i, tf.int64))
-            own = {name: field[i] for name, field in fields.items()}
-            is_good, row = self._step(own, rates[i])
+            is_good, row = self._step({n: f[i] for n, f in fields.items()}, rates[i])
             return i + 1, is_good, tf.tensor_scatter_nd_update(results, [[i]], [row])
 
         taken, is_good, results = tf.while_loop(
@@ -204,17 +205,16 @@ class TrainStep:
         with tf.GradientTape() as tape:
             outputs = self._state.model(*self._io.inputs(fields), training=True)
             loss = self._io.loss(self._loss, outputs, fields)
-            added = losses_of_layers(self._state.model, takes_turns=self._takes_turns)
             total, weight = (mean(loss), 1.0) if self._is_whole else per_element(loss)
+            added = losses_of_layers(self._state.model, takes_turns=self._takes_turns)
             total = tf.add_n([tf.ensure_shape(total, ()), *(weight * one for one in added)])
-            total /= self._accumulate
-            scaled = self._state.scaler.scale(total)
+            scaled = self._state.scaler.scale(total / self._accumulate)
         variables = [v.value for v in self._parameters]
         gradients = tape.gradient(scaled, variables)
         self._learning = [gradient is not None for gradient in gradients]
         pairs = zip(variables, gradients, strict=True)
         dense = [tf.zeros_like(v) if g is None else tf.convert_to_tensor(g) for v, g in pairs]
-        return tf.stack([total, weight / self._accumulate]), dense
+        return tf.stack([total, weight]) / self._accumulate, dense
 
     def _update(self, gradients: Sequence[Any], norms: Any, rate: tf.Tensor) -> None:
         """Change everything that a step changes, but what the model itself changed."""
@@ -245,4 +245,6 @@ class TrainStep:
     def _seed_generators(self, step: tf.Tensor) -> None:
         """Let the model's random draws follow from the seed and the step, whatever came before."""
         own = self._seed + self._world.replica() * _REPLICA_SEEDS
-        self._state.seed_generators((own + step) % SEEDS)
+        for number, state in enumerate(self._state.generators):
+            start = (own + step) % _SEEDS
+            state.assign(tf.stack([start, tf.constant(number * _DRAWS_A_STEP, tf.int64)]))

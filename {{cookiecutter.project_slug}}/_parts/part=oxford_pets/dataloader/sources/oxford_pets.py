@@ -15,6 +15,7 @@ from dataloader.sources.image_files import fraction_of
 from dataloader.sources.label_map import LabelMap
 from dataloader.sources.labelled_images import LabelledImages
 from dataloader.sources.paired_files import Pair, PairedFiles, stamp_of_pairs
+from ops.images.framing import Framing
 from utils.errors import UserError
 from utils.storage import exists, is_remote, join, read_text, resolve, shown
 
@@ -97,7 +98,7 @@ class OxfordPets(LabelledImages):
             pairs = [pair for pair in pairs if (fraction_of(pair.name) < share) == wanted]
         if not pairs:
             raise UserError(f"{shown(self.root)}: no images for the split {name!r}.")
-        return PairedFiles(pairs, self._labels, self.image_size, self.channels)
+        return PairedFiles(pairs, self._labels, Framing(self.image_size), self.channels)
 
     def _listed(self, file: str) -> list[Pair]:
         """Read one of the official lists: a name and three numbers a line."""

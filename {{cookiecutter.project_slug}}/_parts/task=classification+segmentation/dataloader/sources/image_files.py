@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from ops.images import MODES
+from ops.images.files import MODES
 from utils.errors import UserError
 from utils.logs import log
 from utils.storage import is_remote, join, list_folder, shown

@@ -10,7 +10,7 @@ from dataloader.sources.image_files import (
     file_names,
     no_samples,
 )
-from ops.images import IMAGE_ENDINGS
+from ops.images.files import IMAGE_ENDINGS
 from utils.errors import UserError
 from utils.logs import log
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ops.images import decode_image
+from ops.images.files import decode_image
 from utils.errors import UserError
 from utils.logs import log
 

@@ -13,7 +13,7 @@ from dataloader.sources.image_files import (
     stamp_of_files,
 )
 from dataloader.sources.labelled_files import LabelledFile, LabelledFiles, LabelledImages
-from ops.images import IMAGE_ENDINGS
+from ops.images.files import IMAGE_ENDINGS
 from utils.errors import UserError, first_few
 from utils.logs import log
 from utils.storage import exists, join, list_folder, resolve, shown

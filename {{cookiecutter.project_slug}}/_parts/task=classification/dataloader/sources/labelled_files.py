@@ -13,7 +13,7 @@ from dataloader.sources.image_files import (
     checked_class_names,
     checked_size,
 )
-from ops.images import decode_image
+from ops.images.files import decode_image
 from utils.storage import exists, is_remote, read_bytes
 
 _MAX_CLASSES = 4096  # so that their confusion matrix fits into memory

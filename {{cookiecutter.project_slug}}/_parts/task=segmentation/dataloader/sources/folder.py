@@ -21,7 +21,9 @@ from dataloader.sources.paired_files import (
     checked_orientation,
     stamp_of_pairs,
 )
-from ops.images import IMAGE_ENDINGS
+from dataloader.sources.windows import WindowedPairs
+from ops.images.files import IMAGE_ENDINGS
+from ops.images.framing import Framing
 from utils.errors import UserError, first_few
 from utils.logs import log
 from utils.storage import exists, join, resolve, shown
@@ -59,14 +61,14 @@ class Folder(LabelledImages):
         recursive: bool = False,
         mask_orientation: str = "auto",
         image_suffix: str = "",
+        framing: str | Mapping[str, Any] = "stretch",
     ) -> None:
         """Check the settings; files are listed when a split is asked for.
 
         Args:
             root: The folder, absolute or relative to the project, or a URL that fsspec knows.
             class_names: One name for each class, at most 255.
-            image_size: Height and width in pixels that every sample is resized to; one number for
-                a square.
+            image_size: Height and width in pixels of what the model sees; one number for a square.
             channels: 1 for grey images, 3 for RGB, 4 for RGBA; files of other kinds are converted.
             images: The folder of images in `root`; may hold "{split}".
             masks: The folder of masks in `root`; holds "{split}" if `images` does.
@@ -79,10 +81,11 @@ class Folder(LabelledImages):
             group: A regular expression whose first parentheses find, in a file's name, what must be
                 in one split, such as a patient; without "{split}" only.
             recursive: Whether folders inside of the folders are read, too.
-            mask_orientation: What masks are drawn for where a tag in the image's file turns or
-                mirrors it: the image as people see it (seen), or its stored pixels (stored); auto
-                goes by the size, and says so where that does not tell.
+            mask_orientation: What masks are drawn for where a tag turns the image: the image as
+                people see it (seen), or its stored pixels (stored); auto goes by the size.
             image_suffix: What an image's name has more than the common one: "_rgb" for cat_rgb.jpg.
+            framing: How images become `image_size`: stretch, pad, crop or windows, or the arguments
+                of `ops.images.framing.Framing` but the size, by name.
 
         Raises:
             UserError: If a setting is impossible.
@@ -96,17 +99,14 @@ class Folder(LabelledImages):
         self._group = checked_group(group)
         self._recursive = recursive
         self._mask_orientation = checked_orientation(mask_orientation)
-        self._by_folder = "{split}" in images
-        if self._by_folder != ("{split}" in masks):
-            raise UserError(
-                'images and masks must both hold "{split}", or neither. '
-                f"Received: images: {images!r}, masks: {masks!r}"
-            )
+        self._framing = Framing.of(framing, self.image_size)
+        self._by_folder = _have_splits(images, masks)
 
     @property
     def facts(self) -> Mapping[str, Any]:
         """See `LabelledImages`; predicted masks hold the values of the masks here."""
-        return {**super().facts, "mask_values": self._labels.levels}
+        facts = {**super().facts, "mask_values": self._labels.levels}
+        return {**facts, **self._framing.facts}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -114,7 +114,7 @@ class Folder(LabelledImages):
         pairs = [pair for split in self._pairs.values() for pair in split]
         return "folder-" + stamp_of_pairs(pairs, self._labels, self._shares, *self._settings)
 
-    def split(self, name: str) -> PairedFiles:
+    def split(self, name: str) -> PairedFiles | WindowedPairs:
         """Return "train", "validation" or "test".
 
         Raises:
@@ -128,12 +128,15 @@ class Folder(LabelledImages):
             if self._by_folder:
                 remedy = f"put images there, or in a folder for the split {name!r}"
             raise no_samples(where, name, sum(map(len, self._pairs.values())), remedy)
-        form = (self.image_size, self.channels, self._mask_orientation)
-        return PairedFiles(pairs, self._labels, *form)
+        form = (self._framing, self.channels, self._mask_orientation)
+        files = PairedFiles(pairs, self._labels, *form)
+        if self._framing.fit == "stretch":
+            return files
+        return WindowedPairs(files, self._framing, is_training=name == "train")
 
     @property
     def _settings(self) -> tuple[object, ...]:
-        return (self._folders, self._group, self._mask_orientation)
+        return (self._folders, self._group, self._mask_orientation, self._framing)
 
     @cached_property
     def _pairs(self) -> dict[str, list[Pair]]:
@@ -184,6 +187,16 @@ class Folder(LabelledImages):
                 f"{shown(folder)}: there is no such folder.{hint} Set data.source.root, images and "
                 "masks to where the files are; a relative root is relative to the project's folder."
             )
+
+
+def _have_splits(images: str, masks: str) -> bool:
+    """Return whether the folders make the splits; a UserError if only one of them would."""
+    if ("{split}" in images) != ("{split}" in masks):
+        raise UserError(
+            'images and masks must both hold "{split}", or neither. '
+            f"Received: images: {images!r}, masks: {masks!r}"
+        )
+    return "{split}" in images
 
 
 def _by_stem(

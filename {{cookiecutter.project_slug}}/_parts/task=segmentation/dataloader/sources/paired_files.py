@@ -9,18 +9,21 @@ from PIL import Image
 
 from dataloader.sources.image_files import ShownPath, stamp_of_files
 from dataloader.sources.label_map import LabelMap
-from ops.images import (
+from ops.images.files import (
+    head_size,
     is_turned,
     load_picture,
     open_picture,
+    opened,
     pages,
     picture_to_array,
     seen_size,
 )
-from ops.masks import turn_like
+from ops.images.framing import Framing
+from ops.images.masks import turn_like
 from utils.errors import UserError
 from utils.logs import log
-from utils.storage import read_bytes, shown
+from utils.storage import is_remote, read_bytes, shown
 
 
 @dataclass(frozen=True)
@@ -46,19 +49,19 @@ class PairedFiles:
         self,
         pairs: Sequence[Pair],
         labels: LabelMap,
-        size: tuple[int, int],
+        framing: Framing,
         channels: int,
         mask_orientation: str = "auto",
     ) -> None:
         """Keep the list, which is in a lasting order; no file is opened yet.
 
-        `size` is (height, width) in pixels of what is read, and `channels` how many images have.
+        `framing` says at which size they are read, and `channels` how many images have.
         `mask_orientation` is that of `dataloader.sources.folder.Folder`.
         """
         self._orientation = mask_orientation
         self.pairs = tuple(pairs)
         self._labels = labels
-        self._size = size
+        self._framing = framing
         self._channels = channels
 
     def __len__(self) -> int:
@@ -76,6 +79,22 @@ class PairedFiles:
 
     def read(self, index: int) -> dict[str, np.ndarray]:
         """Decode and resize one pair, the mask by nearest neighbour; see `Split`."""
+        return self.read_whole(index)[0]
+
+    def size_of(self, index: int) -> tuple[int, int]:
+        """Return height and width of an image, as people see it, from the head of its file.
+
+        A tag that stands behind the pixels, as in PNG files, is not looked at.
+        """
+        path = self.pairs[index].image
+        name = ShownPath(path)
+        if is_remote(path):
+            return head_size(open_picture(read_bytes(path), name))
+        with opened(path, name) as picture:
+            return head_size(picture)
+
+    def read_whole(self, index: int) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
+        """Return a pair at the size of the framing, and the height and width that it has itself."""
         pair = self.pairs[index]
         if pair.missing is not None:
             raise UserError(pair.missing)
@@ -88,10 +107,12 @@ class PairedFiles:
                 f"{mask_name}: the mask has {pages(mask)} pages. Expected: one. Save the "
                 "page that belongs to the image as a file of its own."
             )
+        own_size = seen_size(picture, image_name)
+        size = self._framing.scaled(own_size)
         fitted = _fitted(mask, picture, pair, self._orientation)
-        classes = self._labels.read(fitted, mask_name, self._size)
-        image = picture_to_array(picture, image_name, self._channels, self._size)
-        return {"image": image, "mask": classes}
+        classes = self._labels.read(fitted, mask_name, size)
+        image = picture_to_array(picture, image_name, self._channels, size)
+        return {"image": image, "mask": classes}, own_size
 
 
 def _content(path: str, kind: str, other: object) -> bytes:

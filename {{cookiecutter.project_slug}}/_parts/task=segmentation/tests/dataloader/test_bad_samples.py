@@ -12,7 +12,8 @@ from PIL import Image
 
 from configs.schema import CFG
 from dataloader.build import load_split, open_source
-from dataloader.cache import Decoded, DecodeOptions, decode
+from dataloader.cache import decode
+from dataloader.decoded import Decoded, DecodeOptions
 from dataloader.sample import Field
 from main import main
 from utils.errors import UserError

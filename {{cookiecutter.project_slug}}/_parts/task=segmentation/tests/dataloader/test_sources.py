@@ -120,7 +120,8 @@ def test_folder_split_stays_when_files_are_added(tmp_path):
         write_pair(tmp_path, f"{number}", some_labels(4, 4))
 
     def members(name):
-        return {pair.name for pair in Folder(str(tmp_path), CLASSES, test=0.2).split(name).pairs}
+        split = Folder(str(tmp_path), CLASSES, test=0.2).split(name)
+        return {split.name(index) for index in range(len(split))}
 
     before = {name: members(name) for name in ("train", "validation", "test")}
     for number in range(20, 30):

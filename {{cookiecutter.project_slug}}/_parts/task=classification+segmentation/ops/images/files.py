@@ -173,6 +173,21 @@ def seen_size(picture: Image.Image, name: object) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
+def head_size(picture: Image.Image) -> tuple[int, int]:
+    """Return `seen_size` by the head of a file; a tag behind the pixels, as in PNG, is left out."""
+    return picture.size[::-1] if picture.format == "PNG" else seen_size(picture, picture.format)
+
+
+@contextmanager
+def opened(path: str, name: object) -> Iterator[Image.Image]:
+    """Open a local image file to look at its head; a UserError if it is not one."""
+    try:
+        with Image.open(path) as picture:
+            yield picture
+    except _DAMAGED as error:
+        raise UserError(f"{name}: not a readable image ({error}). Replace or remove it.") from error
+
+
 @contextmanager
 def _decoding(name: object) -> Iterator[None]:
     """Turn what Pillow says about a damaged file into a UserError."""

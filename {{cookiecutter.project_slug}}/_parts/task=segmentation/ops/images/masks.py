@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageOps
 
-from ops.images import ORIENTATION
+from ops.images.files import ORIENTATION
 
 
 def turn_like(mask: Image.Image, picture: Image.Image) -> Image.Image:

@@ -1,0 +1,1 @@
+"""Pictures: files of images, and what a model sees of them."""
