@@ -1,7 +1,10 @@
 """What sources of image files share: sizes, channels, class names, splits by name, fingerprints."""
 
+import csv
 import hashlib
+import io
 import os
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +13,7 @@ from typing import Any, TypeVar
 from ops.images.files import MODES
 from utils.errors import UserError
 from utils.logs import log
-from utils.storage import is_remote, join, list_folder, shown
+from utils.storage import is_remote, join, list_folder, read_text, shown
 
 One = TypeVar("One")
 
@@ -189,3 +192,42 @@ def _remote_stamp(path: str) -> str:
     info = filesystem.info(inner)
     kept = ("size", "ETag", "etag", "LastModified", "last_modified", "mtime", "created")
     return repr([(key, str(info[key])) for key in kept if key in info])
+
+
+def table_rows(path: str, columns: Sequence[str | None]) -> list[tuple[int, dict[str, str]]]:
+    """Return (line, values by column) of a CSV file that has all the columns that are not None.
+
+    Fields are separated by commas or, if the first line says so, by semicolons or tabs. It is a
+    UserError if a column or a value is missing.
+    """
+    text, name = read_text(path).removeprefix("\ufeff"), shown(path)
+    head = text.partition("\n")[0]
+    separator = max(",;\t", key=head.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, restkey="")
+    wanted = [column for column in columns if column is not None]
+    missing = [column for column in wanted if column not in (reader.fieldnames or ())]
+    if missing:
+        found = ", ".join(reader.fieldnames or ()) or "nothing"
+        raise UserError(
+            f"{name}: there is no column {', '.join(missing)}. Found: {found}. Name the columns of "
+            "your table in data.source: the settings that end in _column."
+        )
+    rows = []
+    for row in reader:
+        values = {column: (row[column] or "").strip() for column in wanted}
+        empty = [column for column in wanted if not values[column]]
+        if empty:
+            raise UserError(
+                f"{name}, line {reader.line_num}: nothing in the column {', '.join(empty)}. "
+                "Fill it in, or remove the line."
+            )
+        rows.append((reader.line_num, values))
+    if not rows:
+        raise UserError(f"{name}: there are no images below the line of column names.")
+    return rows
+
+
+def path_in_table(root: str, name: str) -> str:
+    """Return the path of a file that a table names, which begins in a folder if it is relative."""
+    is_whole = is_remote(name) or posixpath.isabs(name)
+    return name if is_whole else join(root, *name.replace("\\", "/").split("/"))

@@ -1,7 +1,5 @@
 """A CSV file that names images and their classes as a data source."""
 
-import csv
-import io
 import math
 import posixpath
 from collections.abc import Mapping, Sequence
@@ -13,11 +11,13 @@ from dataloader.sources.image_files import (
     checked_shares,
     divided,
     no_samples,
+    path_in_table,
     stamp_of_files,
+    table_rows,
 )
 from dataloader.sources.labelled_files import LabelledFile, LabelledFiles, LabelledImages
 from utils.errors import UserError, first_few
-from utils.storage import is_remote, join, read_text, resolve, shown
+from utils.storage import resolve, shown
 
 
 class ImageTable(LabelledImages):
@@ -70,7 +70,8 @@ class ImageTable(LabelledImages):
         self._shares = checked_shares(validation, test)
         self._group = checked_group(group)
         self._split_column = split_column
-        self._rows = _rows(self._table, [file_column, label_column, split_column, weight_column])
+        columns = [file_column, label_column, split_column, weight_column]
+        self._rows = table_rows(self._table, columns)
         known = class_names or sorted({row[label_column] for _, row in self._rows})
         super().__init__(known, image_size, channels, weighted=weight_column is not None)
         self._columns = (file_column, label_column, weight_column)
@@ -125,8 +126,7 @@ class ImageTable(LabelledImages):
             known = first_few(self.class_names)
             raise self._problem(line, f"the label {label!r} is not in class_names ({known})")
         weight = None if weight_column is None else self._weight(line, row[weight_column])
-        is_whole = is_remote(name) or posixpath.isabs(name)
-        path = name if is_whole else join(self._root, *name.replace("\\", "/").split("/"))
+        path = path_in_table(self._root, name)
         return LabelledFile(name, path, self.class_names.index(label), weight)
 
     def _weight(self, line: int, text: str) -> float:
@@ -140,32 +140,3 @@ class ImageTable(LabelledImages):
 
     def _problem(self, line: int, text: str) -> UserError:
         return UserError(f"{shown(self._table)}, line {line}: {text}.")
-
-
-def _rows(path: str, columns: Sequence[str | None]) -> list[tuple[int, dict[str, str]]]:
-    """Return (line, values by column) of a table that has all the columns that are not None."""
-    text, name = read_text(path).removeprefix("\ufeff"), shown(path)
-    head = text.partition("\n")[0]
-    separator = max(",;\t", key=head.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, restkey="")
-    wanted = [column for column in columns if column is not None]
-    missing = [column for column in wanted if column not in (reader.fieldnames or ())]
-    if missing:
-        found = ", ".join(reader.fieldnames or ()) or "nothing"
-        raise UserError(
-            f"{name}: there is no column {', '.join(missing)}. Found: {found}. Name the columns of "
-            "your table: data.source.file_column, label_column, split_column, weight_column."
-        )
-    rows = []
-    for row in reader:
-        values = {column: (row[column] or "").strip() for column in wanted}
-        empty = [column for column in wanted if not values[column]]
-        if empty:
-            raise UserError(
-                f"{name}, line {reader.line_num}: nothing in the column {', '.join(empty)}. "
-                "Fill it in, or remove the line."
-            )
-        rows.append((reader.line_num, values))
-    if not rows:
-        raise UserError(f"{name}: there are no images below the line of column names.")
-    return rows

@@ -21,7 +21,7 @@ from dataloader.sources.paired_files import (
     checked_orientation,
     stamp_of_pairs,
 )
-from dataloader.sources.windows import WindowedPairs
+from dataloader.sources.windows import WindowedPairs, split_of
 from ops.images.files import IMAGE_ENDINGS
 from ops.images.framing import Framing
 from utils.errors import UserError, first_few
@@ -129,10 +129,7 @@ class Folder(LabelledImages):
                 remedy = f"put images there, or in a folder for the split {name!r}"
             raise no_samples(where, name, sum(map(len, self._pairs.values())), remedy)
         form = (self._framing, self.channels, self._mask_orientation)
-        files = PairedFiles(pairs, self._labels, *form)
-        if self._framing.fit == "stretch":
-            return files
-        return WindowedPairs(files, self._framing, is_training=name == "train")
+        return split_of(PairedFiles(pairs, self._labels, *form), self._framing, name)
 
     @property
     def _settings(self) -> tuple[object, ...]:
@@ -150,10 +147,12 @@ class Folder(LabelledImages):
         )
         if split and split != "train" and not exists(image_folder):
             return []
-        self._check_folders(image_folder, mask_folder)
+        has_masks = split in ("", "train") or exists(mask_folder)
+        # A split is looked at when it is asked for: one without masks can be predicted.
+        self._check_folders(image_folder, *([mask_folder] if has_masks else []))
         image_suffix, mask_suffix = self._suffixes
         images = _by_stem(image_folder, IMAGE_ENDINGS, self._recursive, image_suffix)
-        masks = _by_stem(mask_folder, MASK_ENDINGS, self._recursive)
+        masks = _by_stem(mask_folder, MASK_ENDINGS, self._recursive) if has_masks else {}
         if not images:
             endings = " ".join(image_suffix + ending for ending in IMAGE_ENDINGS)
             raise UserError(

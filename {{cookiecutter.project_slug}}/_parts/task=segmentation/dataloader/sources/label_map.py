@@ -9,6 +9,7 @@ from PIL import Image
 
 from dataloader.sources.labelled_images import IGNORE_INDEX
 from utils.errors import UserError, first_few
+from utils.logs import log
 
 Values = int | str | Sequence[int | str | Sequence[int]]
 """A grey level, or a colour as [r, g, b] or "#rrggbb"; or several of them."""
@@ -57,6 +58,8 @@ class LabelMap:
         levels = {code: target for code, target in self._codes.items() if code < 256}
         self._known = bytes(levels)
         self._table = bytes(levels.get(level, 0) for level in range(256))
+        self._first_palette: tuple[list[list[int]], object] | None = None
+        self._palettes_differ = False
         if [] in values:
             raise UserError(f"Each of mask_values needs a value. Received: {values}")
         if len(self._codes) < len(found):
@@ -80,6 +83,8 @@ class LabelMap:
         UserError says which labels are not in the map, or that this is no mask.
         """
         picture = picture.convert("RGB") if self.in_colour else self._single_band(picture, name)
+        if picture.mode == "P":
+            self._compare_palette(picture, name)
         has_bytes = picture.mode in ("L", "P")
         if not has_bytes or picture.tobytes().translate(None, self._known):
             counts = _counted(picture)
@@ -112,6 +117,18 @@ class LabelMap:
             f"{name}: the mask is in colour (mode {picture.mode}), but its labels are set as grey "
             "levels. Give the colour of each class: mask_values: [[255, 0, 0], '#00ff00', ...]"
         )
+
+    def _compare_palette(self, picture: Image.Image, name: object) -> None:
+        """Say once where a palette gives other colours to the classes than the first one did."""
+        palette = picture.getpalette() or []
+        colours = [palette[3 * level : 3 * level + 3] for level in self._known]
+        if self._first_palette is None:
+            self._first_palette = (colours, name)
+        elif colours != self._first_palette[0] and not self._palettes_differ:
+            self._palettes_differ = True
+            text = "%s: its palette gives other colours to the classes than that of %s; indices "
+            text += "count. If the colours mean the classes, give these in mask_values"
+            log.warning(text, name, self._first_palette[1])
 
     def _unknown_labels(self, counts: dict[int, int], name: object) -> UserError:
         common = sorted(counts, key=lambda value: -counts[value])

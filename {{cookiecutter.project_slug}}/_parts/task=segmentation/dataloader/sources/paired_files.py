@@ -23,7 +23,7 @@ from ops.images.framing import Framing
 from ops.images.masks import turn_like
 from utils.errors import UserError
 from utils.logs import log
-from utils.storage import is_remote, read_bytes, shown
+from utils.storage import exists, is_remote, read_bytes, shown
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class PairedFiles:
 
     @property
     def known_bad(self) -> list[int]:
-        """The samples that have no mask."""
-        return [index for index, pair in enumerate(self.pairs) if pair.missing is not None]
+        """The samples that are known to have no mask, or no image."""
+        return [index for index, pair in enumerate(self.pairs) if _is_missing(pair)]
 
     def name(self, index: int) -> str:
         """Return the files' common name."""
@@ -113,6 +113,11 @@ class PairedFiles:
         classes = self._labels.read(fitted, mask_name, size)
         image = picture_to_array(picture, image_name, self._channels, size)
         return {"image": image, "mask": classes}, own_size
+
+
+def _is_missing(pair: Pair) -> bool:
+    files = (pair.image, pair.mask)
+    return pair.missing is not None or not all(is_remote(f) or exists(f) for f in files)
 
 
 def _content(path: str, kind: str, other: object) -> bytes:

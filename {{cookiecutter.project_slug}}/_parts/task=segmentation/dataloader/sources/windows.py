@@ -75,6 +75,13 @@ class WindowedPairs:
         return range(self._ends[pair - 1] if pair else 0, self._ends[pair])
 
 
+def split_of(pairs: PairedFiles, framing: Framing, name: str) -> PairedFiles | WindowedPairs:
+    """Return pairs as a split of this name: whole if they are stretched, otherwise in windows."""
+    if framing.fit == "stretch":
+        return pairs
+    return WindowedPairs(pairs, framing, is_training=name == "train")
+
+
 def _core_of(mask: np.ndarray, window: Window) -> np.ndarray:
     first, start, last, end = window.core
     inner = (

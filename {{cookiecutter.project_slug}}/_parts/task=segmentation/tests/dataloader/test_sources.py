@@ -1,5 +1,6 @@
 """Each data source reads what it should, and names the file that is wrong."""
 
+import shutil
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ from PIL import Image
 from dataloader.sources import digit_scenes, scikit_learn
 from dataloader.sources.digit_scenes import DigitScenes
 from dataloader.sources.folder import Folder
+from dataloader.sources.pair_table import PairTable
 from utils.errors import UserError
+from utils.logs import log
 
 CLASSES = ("background", "cat", "dog")
 SIZE = (20, 30)
@@ -436,3 +439,70 @@ def test_folder_may_be_elsewhere(tmp_path):
     memory.pipe("/sources-test/images/a.jpg", b"")
     assert Folder("memory://sources-test", CLASSES).fingerprint != before
     memory.rm("/sources-test", recursive=True)
+
+
+def write_table(folder, lines, name="pairs.csv"):
+    (folder / name).write_text("\n".join(lines))
+    return str(folder / name)
+
+
+def test_a_table_names_images_and_masks(tmp_path):
+    for number in range(10):
+        write_pair(tmp_path, f"{number}", some_labels(4, 4))
+    rows = [f"images/{n}.jpg;masks/{n}.png;{'train' if n < 8 else 'test'}" for n in range(10)]
+    table = write_table(tmp_path, ["photo;truth;split", *rows])
+    columns: dict[str, Any] = {"image_column": "photo", "mask_column": "truth"}
+    source = PairTable(table, CLASSES, image_size=4, split_column="split", **columns)
+    train, test = source.split("train"), source.split("test")
+    assert (len(train), len(test)) == (8, 2)
+    assert train.name(0) == "images/0.jpg"
+    np.testing.assert_array_equal(train.read(0)["mask"], some_labels(4, 4))
+    with pytest.raises(UserError, match="write it into the column 'split' of some lines"):
+        source.split("validation")
+    divided = PairTable(table, CLASSES, image_size=4, **columns)
+    assert 1 <= len(divided.split("validation")) <= 4
+    (tmp_path / "masks" / "3.png").unlink()
+    assert source.split("train").known_bad == [3]
+    with pytest.raises(UserError, match=r"3\.png.* belongs to the image .*3\.jpg: put it there"):
+        source.split("train").read(3)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["image,mask", "a.png,b.png", "a.png,c.png"], "line 3: a.png is in line 2, too"),
+        (["image,truth", "a.png,b.png"], "there is no column mask. Found: image, truth"),
+        (["image,mask", "a.png,"], "line 2: nothing in the column mask"),
+        (["image,mask"], "there are no images below"),
+    ],
+)
+def test_lines_of_a_table_that_cannot_be_used_are_named(tmp_path, lines, message):
+    with pytest.raises(UserError, match=message):
+        PairTable(write_table(tmp_path, lines), CLASSES).split("train")
+
+
+def test_a_test_split_without_masks_keeps_nobody_from_training(tmp_path):
+    for split in ("train", "validation", "test"):
+        write_pair(tmp_path / split, "a", some_labels(4, 4))
+    shutil.rmtree(tmp_path / "test" / "masks")
+    folders: dict[str, Any] = {"images": "{split}/images", "masks": "{split}/masks"}
+    source = Folder(str(tmp_path), CLASSES, image_size=4, **folders)
+    assert len(source.split("train")) == len(source.split("validation")) == 1
+    assert source.fingerprint
+    assert source.split("test").known_bad == [0]
+    with pytest.raises(UserError, match=r"this image has no mask \(1 of 1 images here have none\)"):
+        source.split("test").read(0)
+
+
+def test_masks_whose_palettes_differ_are_told_once(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(log, "warning", lambda text, *values: said.append(text % values))
+    for name, palette in (("a", [0, 0, 0, 255, 0, 0]), ("b", [255, 0, 0, 0, 0, 0]), ("c", [9] * 6)):
+        mask = Image.fromarray(np.eye(4, dtype=np.uint8))
+        mask.putpalette(palette)
+        write_pair(tmp_path, name, mask)
+    split = Folder(str(tmp_path), ["x", "y"], image_size=4, validation=0.0).split("train")
+    masks = [split.read(index)["mask"] for index in range(3)]
+    assert all((mask == np.eye(4)).all() for mask in masks)
+    (warning,) = said
+    assert "b.png: its palette gives other colours to the classes than that of" in warning
