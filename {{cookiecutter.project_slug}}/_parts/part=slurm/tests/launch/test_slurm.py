@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import stat
 import subprocess
@@ -128,17 +129,23 @@ def test_a_job_whose_time_is_up_saves_and_is_requeued(
     assert calls(slurm, "scontrol") == ([["requeue", "123"]] if goes_on else [])
 
 
-def test_slurm_starts_an_image(tmp_path: Path, slurm: dict[str, str]) -> None:
+def test_slurm_starts_an_image(
+    tmp_path: Path, slurm: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"  # a name that can be mounted, wherever the project lies
+    project.symlink_to(PROJECT)
+    monkeypatch.setattr("executor.launch.schedulers.slurm.PROJECT", project)
     path = rendered(tmp_path, options=("--set", "image=example.org/me/it:1"))
     subprocess.run([BASH, str(path)], env=slurm, check=True)
     (call,) = calls(slurm, "srun")
     assert "--container-image=example.org/me/it:1" in call
-    assert call[call.index(str(PROJECT / "main.py")) - 1] == "python"
+    assert call[call.index(str(project / "main.py")) - 1] == "python"
 
 
 def test_a_relative_configuration_is_found_from_anywhere(tmp_path: Path) -> None:
     debug = str(PROJECT / "configs" / "debug.yaml")
-    assert f"--config {debug}" in rendered(tmp_path, "--config", os.path.relpath(debug)).read_text()
+    text = rendered(tmp_path, "--config", os.path.relpath(debug)).read_text()
+    assert f"--config {shlex.quote(debug)}" in text
 
 
 @pytest.mark.parametrize(
