@@ -148,7 +148,7 @@ class _Record:
 
 def _identity(path: str, predictor: Predictor, overrides: Sequence[str]) -> dict[str, Any]:
     """Return what decides what is predicted, besides the files."""
-    exported = Path(storage.resolve(path), "model.safetensors")
+    exported = Path(path, "model.safetensors")
     changed = exported.stat().st_mtime_ns if exported.exists() else None
     return {"run": path, "step": predictor.step, "changed": changed, "settings": [*overrides]}
 

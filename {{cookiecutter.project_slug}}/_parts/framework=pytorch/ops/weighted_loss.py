@@ -39,10 +39,10 @@ LossValue: TypeAlias = Tensor | WeightedLoss
 
 
 def mean(loss: LossValue) -> Tensor:
-    """Return the loss as one number, float32 []; where nothing has a weight, the sum."""
+    """Return the loss as one number, float32 []; where nothing has a weight, by the count."""
     if isinstance(loss, Tensor):
         return loss
-    return loss.total / loss.weight.where(loss.weight > 0.0, 1.0)
+    return loss.total / loss.weight.where(loss.weight > 0.0, float(loss.count))
 
 
 def per_element(loss: LossValue) -> tuple[Tensor, Tensor]:

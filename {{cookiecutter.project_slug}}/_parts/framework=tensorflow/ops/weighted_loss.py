@@ -38,10 +38,11 @@ LossValue: TypeAlias = tf.Tensor | WeightedLoss
 
 
 def mean(loss: LossValue) -> tf.Tensor:
-    """Return the loss as one number, float32 []; where nothing has a weight, the sum."""
+    """Return the loss as one number, float32 []; where nothing has a weight, by the count."""
     if not isinstance(loss, WeightedLoss):
         return loss
-    return loss.total / tf.where(loss.weight > 0.0, loss.weight, 1.0)
+    count = tf.cast(loss.count, tf.float32)
+    return loss.total / tf.where(loss.weight > 0.0, loss.weight, count)
 
 
 def per_element(loss: LossValue) -> tuple[tf.Tensor, tf.Tensor]:

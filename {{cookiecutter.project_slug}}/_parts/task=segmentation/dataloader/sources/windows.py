@@ -25,7 +25,7 @@ class WindowedPairs:
         self._framing = framing
         self._is_training = is_training
         one_each = framing.fit == "pad"
-        self._sizes = () if one_each else tuple(pairs.size_of(n) for n in range(len(pairs)))
+        self._sizes = () if one_each else tuple(self._size_of(n) for n in range(len(pairs)))
         counts = (len(framing.windows(size)) for size in self._sizes)
         self._ends = list(range(1, len(pairs) + 1)) if one_each else list(accumulate(counts))
         self._last = threading.local()
@@ -67,6 +67,12 @@ class WindowedPairs:
         if not self._is_training:
             mask = _core_of(mask, window)
         return {"image": self._framing.cut(fields["image"], window), "mask": mask}
+
+    def _size_of(self, pair: int) -> tuple[int, int]:
+        try:
+            return self._pairs.size_of(pair)
+        except UserError:  # which is told, or left out, when it is read
+            return self._framing.size
 
     def _pair_of(self, index: int) -> int:
         return bisect_right(self._ends, index)

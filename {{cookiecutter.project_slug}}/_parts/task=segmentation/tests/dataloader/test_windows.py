@@ -13,6 +13,7 @@ from dataloader.decoded import DecodeOptions
 from dataloader.sources.folder import Folder
 from dataloader.sources.windows import WindowedPairs
 from main import main
+from utils.errors import UserError
 from utils.storage import PROJECT
 
 TINY = str(PROJECT / "tests" / "tiny.yaml")
@@ -67,6 +68,17 @@ def test_an_image_is_decoded_once_for_all_its_windows(
     for index in np.random.default_rng(0).permutation(len(split)):
         decoded.take(np.array([index]))
     assert sorted(reads) == list(range(len(split) // 12))
+
+
+@pytest.mark.parametrize("fit", ["windows", "pad"])
+def test_a_damaged_image_is_one_bad_sample(root: Path, fit: str) -> None:
+    (root / "images" / "2.png").write_bytes(b"")
+    source = Folder(str(root), ["a", "b"], image_size=48, framing=fit, validation=0.0)
+    split = source.split("train")
+    with pytest.raises(UserError, match=r"2\.png: not a readable image"):
+        decode(split, source.spec, DecodeOptions()).take(np.arange(len(split)))
+    kept = decode(split, source.spec, DecodeOptions(may_skip=1)).names
+    assert {name.split(" #")[0] for name in kept} == {"0", "1", "3", "4", "5"}
 
 
 @pytest.mark.parametrize("fit", ["windows", "crop", "pad"])
