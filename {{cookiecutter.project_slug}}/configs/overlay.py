@@ -35,6 +35,9 @@ def parse_overrides(overrides: Sequence[str]) -> Document:
             continue
         try:
             _set(document, parts, read_scalar(text))
+        except UnicodeError:
+            message = f"{word!r} is no text in UTF-8, which settings must be"
+            document.problems.append(Problem(_COMMAND_LINE, tuple(parts), message))
         except ValueError as error:
             message = f"the value of {word!r} cannot be read: {error}"
             document.problems.append(Problem(_COMMAND_LINE, tuple(parts), message))

@@ -15,6 +15,7 @@ def exit_code(command: Callable[[], object], *, debug: bool = False) -> int:
     128 + the signal's number: stopped.
     """
     try:
+        _check_working_folder()
         command()
         sys.stdout.flush()
     except (UserError, DivergedError, FailedError, StoppedError) as error:
@@ -29,3 +30,13 @@ def exit_code(command: Callable[[], object], *, debug: bool = False) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return 0
+
+
+def _check_working_folder() -> None:
+    """Refuse one that was removed: libraries that are loaded end the process there."""
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise UserError(
+            "the folder that you are in was removed. Change to one that is there (cd)."
+        ) from error

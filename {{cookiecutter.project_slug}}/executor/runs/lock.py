@@ -38,6 +38,9 @@ def local_lock(folder: Path) -> Iterator[None]:
         descriptor = _lock(folder)
     except OSError as error:
         name = storage.shown(str(folder))
+        if folder.is_symlink():
+            text = f"run.dir: {name} is a link to {os.readlink(folder)}, which is no folder that "
+            raise UserError(f"{text}can be used. Make it, or remove the link.") from error
         raise UserError(f"run.dir: {name} cannot be made ({error.strerror or error}).") from error
     try:
         yield
