@@ -4,6 +4,7 @@ import torch
 from batches import Batches
 from ops.losses import cross_entropy
 from ops.optimizers import adam
+from ops.weighted_loss import mean
 from workload import Workload
 
 
@@ -18,7 +19,7 @@ def main() -> None:
     for images, masks in Batches(work):
         for parameter in parameters:
             parameter.grad = None
-        loss = loss_of(model(images), masks)
+        loss = mean(loss_of(model(images), masks))
         loss.backward()
         gradients = [p.grad for p in parameters if p.grad is not None]
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
