@@ -24,11 +24,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from generate import REPOSITORY, clean_copy, generate
-from kill_runs import CONFIGURATION, QUIET, checkpoints, report, results, wait_until
+from kill_runs import (
+    CONFIGURATION,
+    DISTURBED_AFTER,
+    QUIET,
+    checkpoints,
+    last_step,
+    report,
+    results,
+    wait_until,
+)
 
 PROCESSES = 2
 RESTARTS = 3
-DISTURBED_AFTER = range(10, 101, 10)  # of the 150 steps; a checkpoint every 10
 
 
 class Launches:
@@ -83,9 +91,8 @@ class Launches:
     def _disturbed(self, run: Path, disturb: Callable[[list[subprocess.Popen[str]]], None]) -> str:
         """Disturb a run at a random moment, and return what differs in the end."""
         launchers = self._started(run)
-        # A checkpoint, not a time: on a fast day nothing would be left to disturb.
         after = self._random.choice(DISTURBED_AFTER)
-        wait_until(lambda: len(checkpoints(run)) > 0 and last_step(run) >= after, launchers[0])
+        wait_until(lambda: last_step(run) >= after, launchers[0])
         time.sleep(self._random.uniform(0, 0.1))
         disturb(launchers)
         step = checkpoints(run)[-1].stem
@@ -128,11 +135,6 @@ class Launches:
         codes = [launcher.returncode for launcher in launchers]
         if any(codes):
             raise RuntimeError(f"ended with {codes}:\n" + "\n".join(said))
-
-
-def last_step(run: Path) -> int:
-    """Return the step of the newest checkpoint."""
-    return int(checkpoints(run)[-1].stem.removeprefix("step-"))
 
 
 def ranks_of(parent: int) -> list[int]:

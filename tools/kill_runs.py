@@ -35,6 +35,10 @@ CONFIGURATION = [
 QUIET = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUTF8": "1"}
 
 
+# Checkpoints after which a run is disturbed: steps, not times, which differ from minute to minute.
+DISTURBED_AFTER = range(10, 101, 10)
+
+
 class Runs:
     """Runs of one configuration, to be disturbed, and one that nothing disturbs."""
 
@@ -62,10 +66,7 @@ class Runs:
         self._random = random.Random(seed)  # noqa: S311 -- moments, no secrets
         run = folder / "undisturbed"
         process = self.start(run, workers=0)
-        wait_until(lambda: bool(checkpoints(run)), process)
-        begun = time.monotonic()
         self.finish(process)
-        self._seconds = time.monotonic() - begun  # from the first checkpoint to the end
         self._expected = results(run)
 
     def start(self, run: Path, workers: int) -> subprocess.Popen[str]:
@@ -94,7 +95,9 @@ class Runs:
         def begin() -> subprocess.Popen[str]:
             process = self._started(run, workers)
             if is_during_write:
-                wait_until(lambda: any((run / "checkpoints").glob("*.tmp")), process)
+                # On a fast disk it may never be seen; then the last ones are not waited for.
+                is_seen = lambda: any((run / "checkpoints").glob("*.tmp"))  # noqa: E731
+                wait_until(lambda: is_seen() or last_step(run) >= STEPS - 10, process)
             process.kill()
             return process
 
@@ -137,8 +140,9 @@ class Runs:
     def _started(self, run: Path, workers: int) -> subprocess.Popen[str]:
         """Start a run and return at a random moment between its first checkpoint and its end."""
         process = self.start(run, workers)
-        wait_until(lambda: bool(checkpoints(run)), process)
-        time.sleep(self._random.uniform(0, 0.8 * self._seconds))
+        after = self._random.choice(DISTURBED_AFTER)
+        wait_until(lambda: last_step(run) >= after, process)
+        time.sleep(self._random.uniform(0, 0.1))
         return process
 
     def _interrupted(
@@ -166,6 +170,12 @@ class Runs:
 def checkpoints(run: Path) -> list[Path]:
     """Return the marks of whole checkpoints, oldest first."""
     return sorted((run / "checkpoints").glob("step-*.json"))
+
+
+def last_step(run: Path) -> int:
+    """Return the step of the newest checkpoint, 0 without one."""
+    found = checkpoints(run)
+    return int(found[-1].stem.removeprefix("step-")) if found else 0
 
 
 def is_finished(run: Path) -> bool:
