@@ -96,8 +96,12 @@ class Runs:
             process = self._started(run, workers)
             if is_during_write:
                 # On a fast disk it may never be seen; then the last ones are not waited for.
-                is_seen = lambda: any((run / "checkpoints").glob("*.tmp"))  # noqa: E731
-                wait_until(lambda: is_seen() or last_step(run) >= STEPS - 10, process)
+                wait_until(
+                    lambda: (
+                        any((run / "checkpoints").glob("*.tmp")) or last_step(run) >= STEPS - 10
+                    ),
+                    process,
+                )
             process.kill()
             return process
 
