@@ -42,7 +42,9 @@ def decode(
     layout = Layout(spec)
 
     def folder() -> Path:
-        content = (_FORMAT, key and key(), list(layout.spec.items()), len(split))
+        # The names, too: a sample may have moved to another split while all files stayed the same.
+        names = [split.name(index) for index in range(len(split))]
+        content = (_FORMAT, key and key(), list(layout.spec.items()), names)
         name = hashlib.sha256(repr(content).encode()).hexdigest()[:24]
         return Path(options.directory or tempfile.mkdtemp(prefix="decoded-")) / name
 

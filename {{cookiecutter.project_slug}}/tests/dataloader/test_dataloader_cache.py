@@ -119,6 +119,19 @@ def test_the_disk_cache_is_reused_for_the_same_key_and_size_only(tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def test_a_split_of_the_same_length_with_other_samples_is_another(tmp_path):
+    class Shifted(Numbers):
+        def name(self, index):
+            return super().name(index + 1)
+
+        def read(self, index):
+            return super().read(index + 1)
+
+    options = DecodeOptions(0, "disk", str(tmp_path))
+    assert numbers_in(decode(Numbers(), SPEC, options, key=lambda: "a")) == list(range(40))
+    assert numbers_in(decode(Shifted(), SPEC, options, key=lambda: "a")) == list(range(1, 41))
+
+
 @pytest.mark.parametrize(
     ("damage", "again"), [("truncate", 1), ("change", 1), ("remove", 39), ("foreign", 40)]
 )
