@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from dataloader.folders import files_in
 from utils import storage
 from utils.errors import UserError
 from utils.logs import log
@@ -56,37 +57,13 @@ def refuse_inputs_as_output(inputs: Sequence[str], output: Path) -> None:
 
 
 def _in_folder(folder: str, endings: Sequence[str], recursive: bool) -> Iterator[InputFile]:
-    used: list[str] = []
-    unused: Counter[str] = Counter()
-    folders = 0
-    for name, is_folder in _entries(folder, recursive):
-        ending = os.path.splitext(name)[1].lower()
-        if is_folder:
-            folders += 1
-        elif ending in endings:
-            used.append(name)
-        else:
-            unused[ending or "nothing"] += 1
-    said = [f"{count} ending in {ending}" for ending, count in sorted(unused.items())]
-    if folders and not recursive:
-        said.append(f"what is in {folders} folders here (--recursive takes it)")
+    used, said = files_in(folder, endings, recursive, "--recursive takes it")
     if not used:
-        also = f"; not taken: {', '.join(said)}" if said else ""
+        also = f"; not taken: {said}" if said else ""
         raise UserError(
             f"{storage.shown(folder)}: no file in this folder ends in {' '.join(endings)}{also}."
         )
     if said:
-        log.warning("%s: not predicted: %s", storage.shown(folder), ", ".join(said))
-    for name in sorted(used):
+        log.warning("%s: not predicted: %s", storage.shown(folder), said)
+    for name in used:
         yield InputFile(Path(folder, name), os.path.splitext(name)[0])
-
-
-def _entries(folder: str, recursive: bool, before: str = "") -> Iterator[tuple[str, bool]]:
-    """Yield the name of each entry that is not hidden, and whether it is a folder."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            yield before + entry.name, entry.is_dir()
-            if recursive and entry.is_dir(follow_symlinks=False):
-                yield from _entries(entry.path, recursive, f"{before}{entry.name}/")

@@ -6,14 +6,14 @@ import io
 import os
 import posixpath
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
+from dataloader.folders import files_in
 from ops.images.files import MODES
 from utils.errors import UserError
 from utils.logs import log
-from utils.storage import is_remote, join, list_folder, read_text, shown
+from utils.storage import is_remote, join, read_text, shown
 
 One = TypeVar("One")
 
@@ -76,29 +76,12 @@ def checked_shares(validation: float, test: float) -> tuple[float, float]:
 def file_names(folder: str, endings: Sequence[str], recursive: bool = False) -> list[str]:
     """Return the names of a folder's files that count, sorted; one line says what does not.
 
-    Files count by their ending, whatever its case; hidden ones never do. `recursive` looks into the
-    folders in it, too; their names, with slashes, are then part of the files'.
+    See `dataloader.folders.files_in`.
     """
-    used: list[str] = []
-    unused: Counter[str] = Counter()
-    files, folders = list_folder(folder)
-    folders = [name for name in folders if not name.startswith(".")]
-    for name in files:
-        ending = os.path.splitext(name)[1].lower()
-        if name.startswith("."):
-            continue
-        if ending in endings:
-            used.append(name)
-        else:
-            unused[ending or "nothing"] += 1
-    said = [f"{count} ending in {ending}" for ending, count in sorted(unused.items())]
-    if folders and not recursive:
-        said.append(f"what is in {len(folders)} folders here (recursive: true reads them)")
+    used, said = files_in(folder, endings, recursive, "recursive: true reads them")
     if said:
-        log.warning("%s: not used: %s", shown(folder), ", ".join(said))
-    for inner in folders if recursive else ():
-        used += [f"{inner}/{name}" for name in file_names(join(folder, inner), endings, True)]
-    return sorted(used)
+        log.warning("%s: not used: %s", shown(folder), said)
+    return used
 
 
 def divided(
