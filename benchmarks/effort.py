@@ -17,7 +17,7 @@ class Effort:
     """Steps that do not count."""
     repetitions: int = 5
     """Of what happens once in a process, such as its start."""
-    files: int = 1000
+    files: int = 4000
     """Images to decode."""
     training_steps: int = 60
     """Of the short training whose memory is measured."""

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import accuracy
 import data
+import files
 import gpu
 import others
 import scaling
@@ -37,6 +38,8 @@ SUITES: dict[str, dict[str, Callable[[Places, Effort], list[Row]]]] = {
         "unet": step_pytorch.unet_rows,
         "tiny": step_pytorch.tiny_rows,
         "data": data.data_rows,
+        "many-files": files.many_files_rows,
+        "predict": files.predict_rows,
         "first-step": startup.first_step_rows,
         "answers": startup.answer_rows,
         "scaling": scaling.weak_rows,

@@ -19,6 +19,8 @@ SUITES = {
             for kind in ("bare", "bare-no-item", "bare-fused", "plain", "arithmetic", "own")
         },
         "data": {"data.first-epoch", "data.later-epoch"},
+        "many-files": {"files.first-step"},
+        "predict": {"predict.speed"},
         "accuracy": {"accuracy.bf16"},
         "gpu": {
             f"gpu.{data}.{what}" for data in ("sample", "pets") for what in ("speed", "memory")

@@ -98,7 +98,8 @@ def read_bytes(path: str) -> bytes:
     """Return a file's content; a UserError if there is no such file, or it cannot be read."""
     with _user_errors(path, "the file cannot be read"):
         if not is_remote(path):
-            return Path(path).read_bytes()
+            with open(path, "rb", buffering=0) as file:
+                return file.read()
         if path.startswith(("http://", "https://")):
             return _read_web(path)
         filesystem, inner = _filesystem(path)

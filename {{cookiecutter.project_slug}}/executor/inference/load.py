@@ -14,7 +14,7 @@ from executor.checkpoints.weights import best_weights, load_strictly
 from executor.devices.device import Device
 from executor.devices.tensors import Model
 from executor.inference.build import build_model, build_task
-from executor.inference.forward import predict_outputs, predict_probabilities
+from executor.inference.forward import predict_answers, predict_probabilities
 from executor.runs.run_directory import RunDirectory, open_existing_run, without_initial_weights
 from executor.runs.source_facts import known_facts
 
@@ -55,7 +55,7 @@ class Predictor:
 
     def predict_fields(self, fields: Fields) -> dict[str, np.ndarray]:
         """Return what the model predicts for samples, [N, ...] by name, from what it sees."""
-        return self._batched(fields, predict_outputs)
+        return self._batched(fields, predict_answers)
 
     def _batched(self, fields: Fields, function: Any) -> dict[str, np.ndarray]:
         """Return what a function makes of samples, taken as many at once as in training."""

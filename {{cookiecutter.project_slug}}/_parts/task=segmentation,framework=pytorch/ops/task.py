@@ -31,12 +31,17 @@ class ModelIO:
         mean: Sequence[float],
         std: Sequence[float],
         auxiliary_weight: float,
+        answers_in_masks: bool = False,
     ) -> None:
-        """Keep what images and logits are like; see `evaluation.task.Task`."""
+        """Keep what images and logits are like; see `evaluation.task.Task`.
+
+        `answers_in_masks` says that masks are not resized once they are predicted.
+        """
         self._num_classes = num_classes
         self._image_size = image_size
         self._normalise = Normalise(mean, std)
         self._auxiliary_weight = auxiliary_weight
+        self._answers_in_masks = answers_in_masks
 
     def inputs(self, fields: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """Return what the model is called with: the images, normalised."""
@@ -66,6 +71,12 @@ class ModelIO:
     def predict(self, outputs: Any) -> dict[str, Tensor]:
         """Return the most likely class of each pixel, uint8 [B, H, W], as `mask`."""
         return {"mask": named_outputs(outputs)[LOGITS].argmax(_CLASS_AXIS).to(torch.uint8)}
+
+    def answer(self, outputs: Any) -> dict[str, Tensor]:
+        """Return `mask`, or `probabilities` where a mask of another size is made of them."""
+        if self._answers_in_masks:
+            return self.predict(outputs)
+        return {"probabilities": self.probabilities(outputs)}
 
     def probabilities(self, outputs: Any) -> Tensor:
         """Return the probability of each class at each pixel, float32 [B, classes, H, W]."""

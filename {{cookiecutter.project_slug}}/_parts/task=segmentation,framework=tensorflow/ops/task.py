@@ -28,13 +28,18 @@ class ModelIO:
         mean: Sequence[float],
         std: Sequence[float],
         auxiliary_weight: float,
+        answers_in_masks: bool = False,
     ) -> None:
-        """Keep what images and logits are like; see `evaluation.task.Task`."""
+        """Keep what images and logits are like; see `evaluation.task.Task`.
+
+        `answers_in_masks` says that masks are not resized once they are predicted.
+        """
         self._num_classes = num_classes
         self._image_size = image_size
         self._channels = len(mean)
         self._normalise = Normalise(mean, std)
         self._auxiliary_weight = auxiliary_weight
+        self._answers_in_masks = answers_in_masks
 
     def placeholders(self) -> tuple[Any, ...]:
         """Return what stands for the inputs where a model makes its variables."""
@@ -68,6 +73,12 @@ class ModelIO:
         """Return the most likely class of each pixel, uint8 [B, H, W], as `mask`."""
         logits = named_outputs(outputs)[LOGITS]
         return {"mask": tf.cast(tf.argmax(logits, _CLASS_AXIS), tf.uint8)}
+
+    def answer(self, outputs: Any) -> dict[str, tf.Tensor]:
+        """Return `mask`, or `probabilities` where a mask of another size is made of them."""
+        if self._answers_in_masks:
+            return self.predict(outputs)
+        return {"probabilities": self.probabilities(outputs)}
 
     def probabilities(self, outputs: Any) -> tf.Tensor:
         """Return the probability of each class at each pixel, float32 [B, classes, H, W]."""

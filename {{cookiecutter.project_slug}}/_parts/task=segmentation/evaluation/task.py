@@ -88,7 +88,14 @@ class Task:
         from ops.task import ModelIO  # which imports the framework
 
         classes = len(self.class_names)
-        return ModelIO(classes, self.image_size, self._mean, self._std, self._auxiliary_weight)
+        return ModelIO(
+            classes,
+            self.image_size,
+            self._mean,
+            self._std,
+            self._auxiliary_weight,
+            answers_in_masks=self._framing.is_to_scale,
+        )
 
     def evaluators(self, train: Train) -> list[Evaluator]:
         """Return the confusion matrix with the configured metrics, and the other evaluators.
@@ -163,8 +170,20 @@ class Task:
 
     def decode(self, prediction: Arrays, images: np.ndarray) -> np.ndarray:
         """Return the class of each pixel, uint8 [N, H, W], at the size of the images."""
-        masks = np.split(prediction["mask"], len(images))
-        return np.stack([self._framing.joined(parts, images.shape[1:3]) for parts in masks])
+        parts = {name: np.split(array, len(images)) for name, array in prediction.items()}
+        return np.stack(
+            [
+                self._mask({name: arrays[number] for name, arrays in parts.items()}, image)
+                for number, image in enumerate(images)
+            ]
+        )
+
+    def _mask(self, prediction: Arrays, image: np.ndarray) -> np.ndarray:
+        """Return the classes of an image, uint8 [h, w], from what was predicted for its windows."""
+        size = image.shape[:2]
+        if "mask" in prediction:
+            return self._framing.joined(prediction["mask"], size)
+        return self._framing.likeliest(prediction["probabilities"], size)
 
     def read(self, path: str) -> tuple[np.ndarray, Arrays]:
         """Read a file to predict: the image, uint8 [h, w, channels], and what the model sees of it.
@@ -193,7 +212,7 @@ class Task:
         colours = class_colours(self.class_names)[: len(self.class_names)]
         palette = np.zeros((256, 3), np.uint8)
         palette[self._mask_values] = colours
-        mask = self._framing.joined(file.prediction["mask"], file.content.shape[:2])
+        mask = self._mask(file.prediction, file.content)
         picture = Image.fromarray(self._mask_values[mask])
         picture.putpalette(palette.ravel().tolist())
         shown = Image.fromarray(overlay(visible(file.content), mask, colours))

@@ -26,12 +26,12 @@ def check_outputs(model: Model, io: ModelIO, fields: Fields, device: Device) -> 
         io.check(_outputs(model, io, first, device))
 
 
-def predict_outputs(
+def predict_answers(
     model: Model, io: ModelIO, fields: Fields, device: Device
 ) -> dict[str, np.ndarray]:
-    """Return what a model predicts for samples, [B, ...] by name."""
+    """Return what a task makes its answers of, for samples, [B, ...] by name."""
     with _evaluating(model):
-        return _arrays(io.predict(_outputs(model, io, device.move(fields), device)))
+        return _arrays(io.answer(_outputs(model, io, device.move(fields), device)))
 
 
 def predict_probabilities(

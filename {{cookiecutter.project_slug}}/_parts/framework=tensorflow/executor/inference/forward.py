@@ -24,11 +24,11 @@ def check_outputs(model: Model, io: ModelIO, fields: Fields, device: Device) -> 
     io.check(device.inference(model, io)(first))
 
 
-def predict_outputs(
+def predict_answers(
     model: Model, io: ModelIO, fields: Fields, device: Device
 ) -> dict[str, np.ndarray]:
-    """Return what a model predicts for samples, [B, ...] by name."""
-    return _arrays(io.predict(device.inference(model, io)(fields)))
+    """Return what a task makes its answers of, for samples, [B, ...] by name."""
+    return _arrays(io.answer(device.inference(model, io)(fields)))
 
 
 def predict_probabilities(

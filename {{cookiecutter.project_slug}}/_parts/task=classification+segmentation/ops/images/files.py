@@ -220,14 +220,15 @@ def picture_to_array(
     if size is not None:
         turned = seen_size(picture, name) != picture.size[::-1]
         picture.draft("RGB", size if turned else size[::-1])
-    upright = ImageOps.exif_transpose(load_picture(picture, name))
-    if channels < 4 and upright.has_transparency_data:
-        white = Image.new("RGBA", upright.size, "white")
-        upright = Image.alpha_composite(white, upright.convert("RGBA"))
-    upright = upright.convert(MODES[channels])
-    if size is not None and upright.size != size[::-1]:
-        upright = upright.resize(size[::-1], Image.Resampling.BILINEAR)
-    return np.asarray(upright).reshape(upright.height, upright.width, channels)
+    ImageOps.exif_transpose(load_picture(picture, name), in_place=True)
+    if channels < 4 and picture.has_transparency_data:
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture.convert("RGBA"))
+    if picture.mode != MODES[channels]:  # else Pillow would copy it
+        picture = picture.convert(MODES[channels])
+    if size is not None and picture.size != size[::-1]:
+        picture = picture.resize(size[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(picture).reshape(picture.height, picture.width, channels)
 
 
 def decode_image(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import compress
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -56,7 +57,7 @@ class LabelMap:
         ]
         self._codes = dict(found)
         levels = {code: target for code, target in self._codes.items() if code < 256}
-        self._known = bytes(levels)
+        self._is_unknown = [level not in levels for level in range(256)]
         self._table = bytes(levels.get(level, 0) for level in range(256))
         self._first_palette: tuple[list[list[int]], object] | None = None
         self._palettes_differ = False
@@ -86,7 +87,8 @@ class LabelMap:
         if picture.mode == "P":
             self._compare_palette(picture, name)
         has_bytes = picture.mode in ("L", "P")
-        if not has_bytes or picture.tobytes().translate(None, self._known):
+        # Where pixels are bytes, Pillow counts them without the interpreter's lock.
+        if not has_bytes or any(compress(picture.histogram(), self._is_unknown)):
             counts = _counted(picture)
             unknown = {code: count for code, count in counts.items() if code not in self._codes}
             if unknown:
@@ -121,7 +123,11 @@ class LabelMap:
     def _compare_palette(self, picture: Image.Image, name: object) -> None:
         """Say once where a palette gives other colours to the classes than the first one did."""
         palette = picture.getpalette() or []
-        colours = [palette[3 * level : 3 * level + 3] for level in self._known]
+        colours = [
+            palette[3 * level : 3 * level + 3]
+            for level, unknown in enumerate(self._is_unknown)
+            if not unknown
+        ]
         if self._first_palette is None:
             self._first_palette = (colours, name)
         elif colours != self._first_palette[0] and not self._palettes_differ:

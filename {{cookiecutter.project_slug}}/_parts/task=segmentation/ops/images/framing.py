@@ -7,6 +7,7 @@ from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ops.images.files import resize
 from utils.errors import UserError
@@ -105,14 +106,46 @@ class Framing:
         scaled = resize(picture, self.scaled(size))
         return np.stack([self.cut(scaled, window) for window in self.windows(size)])
 
+    @property
+    def is_to_scale(self) -> bool:
+        """Whether every picture is seen at its own size."""
+        return self.fit == "windows" and self.scale == 1.0
+
     def joined(self, parts: Iterable[np.ndarray], size: tuple[int, int]) -> np.ndarray:
         """Return the mask of a picture of this size, uint8 [h, w], from those of its windows."""
-        whole = np.zeros(self.scaled(size), np.uint8)
+        return resize(self._scaled_whole(parts, size, np.uint8), size)
+
+    def likeliest(self, probabilities: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Return the likeliest class of each pixel of a picture of this size, uint8 [h, w].
+
+        Where the picture is not seen at its own size, logarithms of probabilities are interpolated,
+        which gives smoother and better borders than enlarged classes.
+
+        Args:
+            probabilities: float32 [windows, classes, *self.size].
+            size: The picture's height and width.
+        """
+        if self.scaled(size) == size:
+            return self.joined(probabilities.argmax(1).astype(np.uint8), size)
+        best, classes = np.full(size, -np.inf, np.float32), np.zeros(size, np.uint8)
+        for number in range(probabilities.shape[1]):
+            logarithms = np.log(np.maximum(probabilities[:, number], np.finfo(np.float32).tiny))
+            scaled = Image.fromarray(self._scaled_whole(logarithms, size, np.float32))
+            plane = np.asarray(scaled.resize(size[::-1], Image.Resampling.BILINEAR))
+            np.copyto(classes, number, where=plane > best)
+            np.maximum(best, plane, out=best)
+        return classes
+
+    def _scaled_whole(
+        self, parts: Iterable[np.ndarray], size: tuple[int, int], dtype: type
+    ) -> np.ndarray:
+        """Return what belongs to a scaled picture, [h, w], from the cores of its windows."""
+        whole: np.ndarray = np.zeros(self.scaled(size), dtype)
         for window, part in zip(self.windows(size), parts, strict=True):
             first, start, last, end = window.core
             inner = part[first - window.top : last - window.top]
             whole[first:last, start:end] = inner[:, start - window.left : end - window.left]
-        return resize(whole, size)
+        return whole
 
 
 def _divided(length: int, side: int, overlap: float) -> list[tuple[int, int, int]]:

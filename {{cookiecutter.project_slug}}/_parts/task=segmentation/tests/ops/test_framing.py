@@ -56,6 +56,37 @@ def test_what_is_cut_is_joined_again(fit: str) -> None:
         np.testing.assert_array_equal(joined, picture[..., 0])
 
 
+@pytest.mark.parametrize("fit", ["stretch", "pad", "crop", "windows"])
+def test_borders_are_better_from_probabilities_than_from_classes(fit: str) -> None:
+    size = (240, 360)
+    framing = Framing((48, 48), fit, scale=0.25)
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    inside = np.clip((90.0 - np.hypot(rows - 121, columns - 177)) / 8, -9, 9)  # of a disc
+    share = 255 / (1 + np.exp(-inside))
+    seen = framing.framed(share.round().astype(np.uint8)[..., None])[..., 0] / np.float32(255)
+    predicted = np.stack([1 - seen, seen], axis=1)
+    truth = inside > 0
+
+    def iou(mask: np.ndarray) -> float:
+        return float((truth & (mask == 1)).sum() / (truth | (mask == 1)).sum())
+
+    smooth = framing.likeliest(predicted, size)
+    rough = framing.joined(predicted.argmax(1).astype(np.uint8), size)
+    assert smooth.shape == size
+    assert smooth.dtype == np.uint8
+    assert iou(rough) < 0.985
+    assert 1 - iou(smooth) < 0.4 * (1 - iou(rough))
+
+
+def test_at_its_own_size_the_likeliest_class_counts() -> None:
+    shares = np.random.default_rng(0).random((1, 4, 32, 24), np.float32)
+    shares[0, 1] = shares[0, 2]
+    likeliest = Framing((32, 24)).likeliest(shares, (32, 24))
+    np.testing.assert_array_equal(likeliest, shares[0].argmax(0))
+    shares[:] = 0.0  # whose logarithms are not finite
+    assert not Framing((32, 24)).likeliest(shares, (64, 64)).any()
+
+
 def test_scaled_sizes() -> None:
     assert Framing((64, 64), "stretch").scaled((10, 500)) == (64, 64)
     assert Framing((64, 64), "pad").scaled((100, 200)) == (32, 64)
