@@ -33,6 +33,10 @@ class Sample:
     draw: float = 0.0
     """Its random number, 0 to 1: the random ones are those with the lowest."""
 
+    def with_field(self, name: str, array: np.ndarray) -> "Sample":
+        """Return the sample with another value of a field."""
+        return replace(self, fields={**self.fields, name: array})
+
 
 _BY_SCORE, _BY_DRAW = attrgetter("score", "index"), attrgetter("draw")
 

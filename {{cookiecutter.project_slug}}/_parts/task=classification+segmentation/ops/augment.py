@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ops.images.files import resize, turned
+from ops.images.arrays import resize, turned
 from utils.checks import check
 
 DRAWS_PER_TRANSFORM = 4

@@ -7,7 +7,7 @@ import numpy as np
 
 from evaluation.charts import DPI, LINE, PAPER, TRAIN, style
 from evaluation.counts import BINS, Counts
-from ops.images.files import visible
+from ops.images.arrays import visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

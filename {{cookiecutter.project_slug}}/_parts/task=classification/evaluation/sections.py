@@ -13,7 +13,7 @@ from evaluation.confusion_chart import confusion_matrix
 from evaluation.counts import Counts, calibration_error, class_scores, mean_over_classes
 from evaluation.evaluator import Section
 from evaluation.samples import Sample
-from ops.images.files import png_of, visible
+from ops.images.arrays import png_of, visible
 
 _STYLE = Path(__file__).with_name("sections.css")
 _LARGEST = 320  # pixels of an image in the page

@@ -15,7 +15,8 @@ from configs.schema import Train
 from evaluation.counts import ClassCounts
 from evaluation.evaluator import Arrays, Collector, Evaluator, PredictedFile, Section
 from evaluation.samples import Sample, SamplePicker
-from ops.images.files import IMAGE_ENDINGS, checked_images, decode_image, per_channel, resize
+from ops.images.arrays import checked_images, checked_shown, per_channel, resize, visible
+from ops.images.files import decode_image, endings_of
 from utils import storage
 from utils.errors import first_few
 from utils.names import build, resolve
@@ -33,8 +34,6 @@ class Task:
     """What a source says about its samples; task, model, loss and evaluators may ask for it."""
     titles: ClassVar[dict[str, str]] = {"f1": "F1", "ece": "Calibration error"}
     """The names of metrics for people, where the plain ones do not do."""
-    endings = IMAGE_ENDINGS
-    """Of files in a folder that is given to `predict`."""
 
     def __init__(
         self,
@@ -44,6 +43,7 @@ class Task:
         mean: float | Sequence[float] = 0.5,
         std: float | Sequence[float] = 0.25,
         auxiliary_weight: float = 0.4,
+        shown_channels: Sequence[int] | None = None,
     ) -> None:
         """Take what the source says, and what the model is given and returns.
 
@@ -55,16 +55,24 @@ class Task:
                 them, or one for each.
             std: What the channels are divided by after that, likewise; greater than 0.
             auxiliary_weight: Weight of the loss of each auxiliary output, if the model has any.
+            shown_channels: Which channels people see as red, green and blue, from 0; None: the
+                first three.
 
         Raises:
-            UserError: If `mean` or `std` do not fit the images.
+            UserError: If `mean`, `std` or `shown_channels` do not fit the images.
         """
         self.class_names = tuple(class_names)
         self.image_size = image_size
         self._in_channels = in_channels
+        self._shown_channels = checked_shown(shown_channels, in_channels)
         self._mean = per_channel("task.mean", mean, in_channels)
         self._std = per_channel("task.std", std, in_channels, above=0.0)
         self._auxiliary_weight = auxiliary_weight
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """Of files in a folder that is given to `predict`."""
+        return endings_of(self._in_channels)
 
     def __str__(self) -> str:
         """Return what is said about the samples at the start of a run."""
@@ -108,7 +116,11 @@ class Task:
         def show(chosen: Sequence[Sample]) -> Section:
             from evaluation.sections import samples  # charts, which nothing else needs
 
-            return samples(chosen, self.class_names)
+            shown = [
+                one.with_field("image", visible(one.fields["image"], self._shown_channels))
+                for one in chosen
+            ]
+            return samples(shown, self.class_names)
 
         return [SamplePicker(names, seed, score, show)]
 
@@ -190,4 +202,5 @@ class Task:
             label = int(one.prediction["label"][0])
             share = percent(float(one.prediction["probabilities"][0, label]))
             titles.append([(one.path.name, MUTED), (self.class_names[label], INK), (share, MUTED)])
-        return png(overview([one.content for one in predicted], titles))
+        images = [visible(one.content, self._shown_channels) for one in predicted]
+        return png(overview(images, titles))

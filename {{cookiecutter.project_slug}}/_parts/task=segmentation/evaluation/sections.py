@@ -12,7 +12,7 @@ from evaluation.confusion import class_scores, mean_over_classes
 from evaluation.confusion_chart import confusion_matrix
 from evaluation.evaluator import Section
 from evaluation.samples import Sample
-from ops.images.files import png_of, visible
+from ops.images.arrays import png_of, visible
 
 _STYLE = Path(__file__).with_name("sections.css")
 TILES = ("image", "truth", "prediction", "errors")

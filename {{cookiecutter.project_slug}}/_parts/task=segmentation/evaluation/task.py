@@ -16,7 +16,8 @@ from evaluation.colours import class_colours
 from evaluation.confusion import ConfusionMatrix, image_iou
 from evaluation.evaluator import Arrays, Collector, Evaluator, PredictedFile, Section
 from evaluation.samples import Sample, SamplePicker
-from ops.images.files import IMAGE_ENDINGS, checked_images, decode_image, per_channel, visible
+from ops.images.arrays import checked_images, checked_shown, per_channel, visible
+from ops.images.files import decode_image, endings_of
 from ops.images.framing import Framing
 from ops.images.masks import overlay
 from utils import storage
@@ -33,8 +34,6 @@ class Task:
     """What a source says about its samples; task, model, loss and evaluators may ask for it."""
     titles: ClassVar[dict[str, str]] = {"mean_iou": "Mean IoU"}
     """The names of metrics for people, where the plain ones do not do."""
-    endings = IMAGE_ENDINGS
-    """Of files in a folder that is given to `predict`."""
 
     def __init__(
         self,
@@ -45,6 +44,7 @@ class Task:
         mean: float | Sequence[float] = 0.5,
         std: float | Sequence[float] = 0.25,
         auxiliary_weight: float = 0.4,
+        shown_channels: Sequence[int] | None = None,
         mask_values: Sequence[int] | None = None,
         framing: Mapping[str, Any] | None = None,
     ) -> None:
@@ -59,24 +59,32 @@ class Task:
                 them, or one for each.
             std: What the channels are divided by after that, likewise; greater than 0.
             auxiliary_weight: Weight of the loss of each auxiliary output, if the model has any.
+            shown_channels: Which channels people see as red, green and blue, from 0; None: the
+                first three.
             mask_values: What each class is in the masks that `predict` writes, 0 to 255; None: its
                 index.
             framing: How images of any size become `image_size`, as in `ops.images.framing.Framing`;
                 None: they are stretched.
 
         Raises:
-            UserError: If `mean` or `std` do not fit the images.
+            UserError: If `mean`, `std` or `shown_channels` do not fit the images.
         """
         self.class_names = tuple(class_names)
         self.image_size = image_size
         self._in_channels = in_channels
         self._ignore_index = ignore_index
+        self._shown_channels = checked_shown(shown_channels, in_channels)
         self._mean = per_channel("task.mean", mean, in_channels)
         self._std = per_channel("task.std", std, in_channels, above=0.0)
         self._auxiliary_weight = auxiliary_weight
         values = range(len(self.class_names)) if mask_values is None else mask_values
         self._mask_values = np.array(values, np.uint8)
         self._framing = Framing(image_size, **(framing or {}))
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """Of files in a folder that is given to `predict`."""
+        return endings_of(self._in_channels)
 
     def __str__(self) -> str:
         """Return what is said about the samples at the start of a run."""
@@ -128,7 +136,11 @@ class Task:
         def show(chosen: Sequence[Sample]) -> Section:
             from evaluation.sections import samples  # charts, which nothing else needs
 
-            return samples(chosen, self.class_names, self._ignore_index)
+            shown = [
+                one.with_field("image", visible(one.fields["image"], self._shown_channels))
+                for one in chosen
+            ]
+            return samples(shown, self.class_names, self._ignore_index)
 
         return [SamplePicker(names, seed, score, show)]
 
@@ -215,7 +227,7 @@ class Task:
         mask = self._mask(file.prediction, file.content)
         picture = Image.fromarray(self._mask_values[mask])
         picture.putpalette(palette.ravel().tolist())
-        shown = Image.fromarray(overlay(visible(file.content), mask, colours))
+        shown = Image.fromarray(overlay(visible(file.content, self._shown_channels), mask, colours))
         paths = []
         for ending, one in (("mask", picture), ("overlay", shown)):
             paths.append(folder / f"{file.name}_{ending}.png")

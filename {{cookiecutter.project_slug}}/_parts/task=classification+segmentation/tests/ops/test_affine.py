@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ops.augment import affine
-from ops.images.files import turned
+from ops.images.arrays import turned
 
 
 def pictures(count: int = 1, side: int = 9) -> np.ndarray:

@@ -13,7 +13,7 @@ from dataloader.sources.image_files import (
     stamp_of_files,
 )
 from dataloader.sources.labelled_files import LabelledFile, LabelledFiles, LabelledImages
-from ops.images.files import IMAGE_ENDINGS
+from ops.images.files import IMAGE_ENDINGS, endings_of
 from utils.errors import UserError, first_few
 from utils.logs import log
 from utils.storage import exists, join, list_folder, resolve, shown
@@ -51,6 +51,7 @@ class ClassFolders(LabelledImages):
             image_size: Height and width in pixels that every image is resized to; one number for
                 a square.
             channels: 1 for grey images, 3 for RGB, 4 for RGBA; files of other kinds are converted.
+                With any other number images are NumPy's files, uint8 [height, width, channels].
             validation: The share of files to validate on, 0 to 1; without "{split}" only.
             test: The share of files to test on, 0 to 1; without "{split}" only.
             group: A regular expression whose first parentheses find, in a file's name (cat/1.jpg),
@@ -118,11 +119,11 @@ class ClassFolders(LabelledImages):
         folder = join(self._folder(split), class_name)
         if not exists(folder):  # of a class that only the training has
             return []
-        names = file_names(folder, IMAGE_ENDINGS, self._recursive)
+        endings = endings_of(self.channels)
+        names = file_names(folder, endings, self._recursive)
         if not names and split == "train":
-            endings = " ".join(IMAGE_ENDINGS)
             text = "%s: the class has no image to learn from; files that count end in %s"
-            log.warning(text, shown(folder), endings)
+            log.warning(text, shown(folder), " ".join(endings))
         label = self.class_names.index(class_name)
         return [LabelledFile(f"{class_name}/{n}", join(folder, n), label) for n in names]
 

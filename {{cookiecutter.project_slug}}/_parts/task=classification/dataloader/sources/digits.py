@@ -7,7 +7,7 @@ import numpy as np
 from dataloader.sample import check_split_name
 from dataloader.sources.labelled_files import LabelledImages
 from dataloader.sources.scikit_learn import SPLIT_ROWS, handwritten_digits
-from ops.images.files import resize
+from ops.images.arrays import resize
 from utils.errors import UserError
 
 VERSION = 1  # raise it whenever a digit would look different: it is part of the fingerprint

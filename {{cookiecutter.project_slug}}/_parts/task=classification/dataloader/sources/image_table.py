@@ -51,6 +51,7 @@ class ImageTable(LabelledImages):
             image_size: Height and width in pixels that every image is resized to; one number for
                 a square.
             channels: 1 for grey images, 3 for RGB, 4 for RGBA; files of other kinds are converted.
+                With any other number images are NumPy's files, uint8 [height, width, channels].
             file_column: The column with the path of the image.
             label_column: The column with the name of the class.
             split_column: The column with train, validation or test; None: an image's path alone

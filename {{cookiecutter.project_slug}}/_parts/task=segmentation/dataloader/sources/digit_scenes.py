@@ -13,7 +13,7 @@ from PIL import Image
 from dataloader.sample import SPLITS, check_split_name
 from dataloader.sources.labelled_images import LabelledImages
 from dataloader.sources.scikit_learn import SPLIT_ROWS, data_file, handwritten_digits
-from ops.images.files import resize
+from ops.images.arrays import resize
 from utils.errors import UserError
 from utils.seeding import SAMPLE_DATA, uniform_draws
 

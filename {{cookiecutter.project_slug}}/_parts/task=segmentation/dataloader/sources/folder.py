@@ -22,7 +22,7 @@ from dataloader.sources.paired_files import (
     stamp_of_pairs,
 )
 from dataloader.sources.windows import WindowedPairs, split_of
-from ops.images.files import IMAGE_ENDINGS
+from ops.images.files import endings_of
 from ops.images.framing import Framing
 from utils.errors import UserError, first_few
 from utils.logs import log
@@ -70,6 +70,7 @@ class Folder(LabelledImages):
             class_names: One name for each class, at most 255.
             image_size: Height and width in pixels of what the model sees; one number for a square.
             channels: 1 for grey images, 3 for RGB, 4 for RGBA; files of other kinds are converted.
+                With any other number images are NumPy's files, uint8 [height, width, channels].
             images: The folder of images in `root`; may hold "{split}".
             masks: The folder of masks in `root`; holds "{split}" if `images` does.
             mask_suffix: What a mask's name has more than the common one: "_mask" for cat_mask.png.
@@ -151,13 +152,13 @@ class Folder(LabelledImages):
         # A split is looked at when it is asked for: one without masks can be predicted.
         self._check_folders(image_folder, *([mask_folder] if has_masks else []))
         image_suffix, mask_suffix = self._suffixes
-        images = _by_stem(image_folder, IMAGE_ENDINGS, self._recursive, image_suffix)
+        endings = endings_of(self.channels)
+        images = _by_stem(image_folder, endings, self._recursive, image_suffix)
         masks = _by_stem(mask_folder, MASK_ENDINGS, self._recursive) if has_masks else {}
         if not images:
-            endings = " ".join(image_suffix + ending for ending in IMAGE_ENDINGS)
             raise UserError(
-                f"{shown(image_folder)}: there are no images here. "
-                f"Files that count end in: {endings}"
+                f"{shown(image_folder)}: there are no images here. Files that count end in: "
+                f"{' '.join(image_suffix + ending for ending in endings)}"
             )
         wanted = {stem: stem + mask_suffix for stem in images}
         missing = [stem for stem, mask in wanted.items() if mask not in masks]

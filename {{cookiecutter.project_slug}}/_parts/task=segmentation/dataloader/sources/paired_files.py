@@ -9,7 +9,9 @@ from PIL import Image
 
 from dataloader.sources.image_files import ShownPath, stamp_of_files
 from dataloader.sources.label_map import LabelMap
+from ops.images.bands import Bands
 from ops.images.files import (
+    Picture,
     head_size,
     is_turned,
     load_picture,
@@ -101,6 +103,8 @@ class PairedFiles:
         image_name, mask_name = ShownPath(pair.image), ShownPath(pair.mask)
         picture = open_picture(_content(pair.image, "mask", mask_name), image_name)
         mask = open_picture(_content(pair.mask, "image", image_name), mask_name)
+        if isinstance(mask, Bands):
+            raise UserError(f"{mask_name}: masks are image files, such as PNG.")
         load_picture(mask, mask_name)
         if pages(mask) > 1:
             raise UserError(
@@ -137,7 +141,7 @@ def checked_orientation(orientation: str) -> str:
     return orientation
 
 
-def _fitted(mask: Image.Image, picture: Image.Image, pair: Pair, orientation: str) -> Image.Image:
+def _fitted(mask: Image.Image, picture: Picture, pair: Pair, orientation: str) -> Image.Image:
     height, width = seen_size(picture, ShownPath(pair.image))
     fits_seen, fits_stored = mask.size == (width, height), mask.size == picture.size
     if fits_seen and fits_stored and orientation == "auto" and is_turned(picture):

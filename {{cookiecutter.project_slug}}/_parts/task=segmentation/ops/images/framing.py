@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ops.images.files import resize
+from ops.images.arrays import resize
 from utils.errors import UserError
 
 FITS = ("stretch", "pad", "crop", "windows")

@@ -3,10 +3,10 @@
 import numpy as np
 from PIL import Image, ImageOps
 
-from ops.images.files import ORIENTATION
+from ops.images.files import ORIENTATION, Picture
 
 
-def turn_like(mask: Image.Image, picture: Image.Image) -> Image.Image:
+def turn_like(mask: Image.Image, picture: Picture) -> Image.Image:
     """Turn a mask that was stored upright as the EXIF orientation turns its picture."""
     carrier = mask.copy()
     carrier.getexif()[ORIENTATION] = picture.getexif().get(ORIENTATION, 1)
